@@ -1,0 +1,45 @@
+# Set-up, demonstration, checks. `make demo` and `make test` need python3 >= 3.11 with venv, and the package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORES ?= 2
+
+.PHONY: demo test test-all lint bench clean
+
+demo: $(READY)
+	$(BIN)/snakemake --cores $(CORES)
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(CORES)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+bench: $(READY)
+	$(BIN)/python benchmarks/run.py
+
+.venv: $(READY)
+
+# The last two steps compile the numerical kernels once, so that no job has to.
+$(READY): envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "gaiaflux needs Python 3.11 or newer: set PYTHON=/path/to/python3"; exit 1; }
+	rm -rf $(VENV)
+	if command -v uv >/dev/null 2>&1; then \
+	    uv venv -q --python "$$(command -v $(PYTHON))" $(VENV) && \
+	    uv pip install -q --python $(BIN)/python -r envs/requirements.lock && \
+	    uv pip install -q --python $(BIN)/python --no-deps -e . ; \
+	else \
+	    $(PYTHON) -m venv $(VENV) && \
+	    $(BIN)/python -m pip install -q --disable-pip-version-check -r envs/requirements.lock && \
+	    $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e . ; \
+	fi
+	$(BIN)/python -m compileall -q $(VENV)/lib scripts || true
+	$(BIN)/python -m gaiaflux.core.compiled
+	touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake results demo logs

@@ -1,0 +1,1 @@
+"""Pure numerics: arrays in, new arrays or tables out."""

@@ -1,0 +1,1 @@
+"""Composition for ground-based image series: which numerics in which order."""

@@ -1,0 +1,1 @@
+"""Frozen dataclasses, registries and table schemas; no input or output."""

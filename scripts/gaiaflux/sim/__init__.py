@@ -1,0 +1,1 @@
+"""Simulated series with known truth."""

@@ -1,0 +1,1 @@
+"""What the rules may import: ledger, code digest and configuration messages; light enough for parsing."""
