@@ -47,13 +47,29 @@ PIXEL_FLAGS = (
 )
 
 STAR_FLAGS = (
-    Flag(StarFlag.BAD_PIXEL, "bad_pixel", "a bad or non-finite pixel inside the aperture; its light was filled in from the pixels opposite or the model"),
+    Flag(
+        StarFlag.BAD_PIXEL,
+        "bad_pixel",
+        "a bad or non-finite pixel inside the aperture; its light was filled in from the pixels opposite or the model",
+    ),
     Flag(StarFlag.SATURATED, "saturated", "a saturated pixel inside the aperture: the flux is a lower limit"),
     Flag(StarFlag.EDGE, "edge", "the aperture reaches over the edge of the image"),
     Flag(StarFlag.OFF_IMAGE, "off_image", "the star is outside of the image: not measured"),
-    Flag(StarFlag.NEIGHBOUR, "neighbour", "a catalogue neighbour puts more than 1 % of the star's light into its aperture"),
-    Flag(StarFlag.BACKGROUND, "background", "too few clean pixels for the local background: the frame's background was used"),
-    Flag(StarFlag.NO_APERTURE_CORRECTION, "no_aperture_correction", "too few stars to measure the aperture correction: a model growth curve or none was used"),
+    Flag(
+        StarFlag.NEIGHBOUR,
+        "neighbour",
+        "a catalogue neighbour puts more than 1 % of the star's light into its aperture",
+    ),
+    Flag(
+        StarFlag.BACKGROUND,
+        "background",
+        "too few clean pixels for the local background: the frame's background was used",
+    ),
+    Flag(
+        StarFlag.NO_APERTURE_CORRECTION,
+        "no_aperture_correction",
+        "too few stars to measure the aperture correction: a model growth curve or none was used",
+    ),
     Flag(StarFlag.NOT_MEASURED, "not_measured", "no usable pixel or no usable frame: flux is NaN"),
     Flag(StarFlag.COSMIC_RAY, "cosmic_ray", "a pixel inside the aperture was recognised as a cosmic ray"),
 )
