@@ -1,0 +1,298 @@
+"""Smooth sky level and its noise, from clipped statistics in boxes.
+
+The level of a box is the iterated clipped mean of its pixels, started from its median; boxes are median-filtered
+(Bertin & Arnouts 1996, A&AS 117, 393) and interpolated by a cubic convolution (Keys 1981, IEEE TASSP 29, 1153).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaiaflux.core.compiled import device, kernel
+from gaiaflux.model.errors import BadFrameError
+
+__all__ = ["Background", "estimate_background", "subtract_background"]
+
+CLIP_SIGMA = 3.0
+CLIP_ROUNDS = 6
+ROW_STEP = 2  # every second row: 2048 pixels of a box know the sky to 1/45 of its noise
+MIN_BOX_FRACTION = 0.25  # of clean pixels, below which a box takes its neighbours' value
+
+
+@dataclass(frozen=True)
+class Background:
+    """Sky level and noise per box; `interpolate_mesh` gives them per pixel.
+
+    Attributes
+    ----------
+    level, rms : ndarray of float32, shape (n_box_rows, n_box_columns)
+        Sky and one-pixel noise in the image's unit; finite everywhere.
+    box_pix : int
+        Side of a box [pixel]; the last box of a row or column may be smaller.
+    shape : tuple of int
+        (ny, nx) of the image.
+    """
+
+    level: np.ndarray
+    rms: np.ndarray
+    box_pix: int
+    shape: tuple[int, int]
+
+    def level_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Sky level at positions.
+
+        Parameters
+        ----------
+        x, y : ndarray, shape (n,)
+            0-based pixel coordinates; outside of the image the edge value holds.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        return _mesh_at(self.level, self.box_pix, x, y)
+
+    def rms_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """One-pixel noise at positions; as `level_at`."""
+        return _mesh_at(self.rms, self.box_pix, x, y)
+
+
+def estimate_background(image: np.ndarray, pixel_flags: np.ndarray, box_pix: int = 64) -> Background:
+    """Sky level and noise in boxes.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Finite values.
+    pixel_flags : ndarray of uint8, shape (ny, nx)
+        Nonzero pixels are left out.
+    box_pix : int
+        Side of a box [pixel].
+
+    Returns
+    -------
+    Background
+
+    Raises
+    ------
+    BadFrameError
+        No box has enough clean pixels, or the pixels do not vary at all.
+    """
+    ny, nx = image.shape
+    rows, columns = max(1, round(ny / box_pix)), max(1, round(nx / box_pix))
+    level = np.empty((rows, columns), np.float32)
+    rms = np.empty((rows, columns), np.float32)
+    scratch = np.empty((box_pix + box_pix // 2 + 1) ** 2, np.float32)
+    _box_statistics(image, pixel_flags, box_pix, level, rms, scratch)
+    if not np.isfinite(level).any():
+        raise BadFrameError("no clean pixels to measure the sky")
+    if not (rms[np.isfinite(rms)] > 0).any():
+        raise BadFrameError("all pixels have the same value")
+    rms[~(rms > 0)] = np.nan
+    level[np.isnan(rms)] = np.nan
+    return Background(_fill_and_filter(level), _fill_and_filter(rms), box_pix, (ny, nx))
+
+
+def subtract_background(image: np.ndarray, background: Background) -> np.ndarray:
+    """Image without its sky.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    background : Background
+
+    Returns
+    -------
+    ndarray of float32, shape (ny, nx)
+        A new image.
+    """
+    result = np.empty_like(image)
+    wx, ix = _cubic_weights(image.shape[1], background.box_pix, background.level.shape[1])
+    wy, iy = _cubic_weights(image.shape[0], background.box_pix, background.level.shape[0])
+    line = np.empty(background.level.shape[1], np.float32)
+    _subtract(image, background.level, wx, ix, wy, iy, line, result)
+    return result
+
+
+def _cubic_weights(n: int, box: int, n_mesh: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (n, 4) and mesh indices (n, 4) of the cubic convolution for each pixel of an axis."""
+    return _cubic_weights_at(np.arange(n, dtype=np.float64), box, n_mesh)
+
+
+def _cubic_weights_at(pixel: np.ndarray, box: int, n_mesh: int) -> tuple[np.ndarray, np.ndarray]:
+    position = np.clip((pixel - (box - 1) / 2) / box, 0.0, n_mesh - 1.0)
+    first = np.floor(position)
+    t = position - first
+    weights = np.stack(
+        [
+            -0.5 * t + t**2 - 0.5 * t**3,
+            1 - 2.5 * t**2 + 1.5 * t**3,
+            0.5 * t + 2 * t**2 - 1.5 * t**3,
+            -0.5 * t**2 + 0.5 * t**3,
+        ],
+        axis=1,
+    )
+    indices = np.clip(first[:, None].astype(np.int64) + np.arange(-1, 3), 0, n_mesh - 1)
+    return np.ascontiguousarray(weights, np.float32), indices
+
+
+def _mesh_at(mesh: np.ndarray, box: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    wx, ix = _cubic_weights_at(np.asarray(x, np.float64), box, mesh.shape[1])
+    wy, iy = _cubic_weights_at(np.asarray(y, np.float64), box, mesh.shape[0])
+    return np.einsum("ni,nj,nij->n", wy, wx, mesh[iy[:, :, None], ix[:, None, :]].astype(np.float64))
+
+
+def _fill_and_filter(mesh: np.ndarray) -> np.ndarray:
+    """Fill empty boxes from their neighbours, ring by ring, then take the 3x3 median."""
+    mesh = mesh.astype(np.float64)
+    while np.isnan(mesh).any():
+        windows = _windows(mesh)
+        counts = np.isfinite(windows).sum(axis=-1)
+        sums = np.nansum(windows, axis=-1)
+        fill = np.isnan(mesh) & (counts > 0)
+        mesh[fill] = sums[fill] / counts[fill]
+    return np.median(_windows(mesh, "edge"), axis=-1).astype(np.float32)
+
+
+def _windows(mesh: np.ndarray, mode: str = "constant") -> np.ndarray:
+    values = {"constant_values": np.nan} if mode == "constant" else {}
+    padded = np.pad(mesh, 1, mode=mode, **values)
+    view = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+    return view.reshape(*mesh.shape, 9)
+
+
+@device
+def _select(values: np.ndarray, n: int, k: int) -> float:
+    """Return the k-th smallest of the first n values (reorders them; Hoare's quickselect)."""
+    low, high = 0, n - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                swap = values[i]
+                values[i] = values[j]
+                values[j] = swap
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    return values[k]
+
+
+@device
+def _clipped_sums(values: np.ndarray, n: int, centre: float, lower: float, upper: float) -> tuple[float, float, float]:
+    count = np.float32(0.0)
+    total = 0.0
+    square = 0.0
+    step = 256
+    for start in range(0, n, step):
+        c = np.float32(0.0)
+        s = np.float32(0.0)
+        q = np.float32(0.0)
+        for i in range(start, min(start + step, n)):
+            d = values[i] - np.float32(centre)
+            inside = np.float32(1.0) if (d >= np.float32(lower)) & (d <= np.float32(upper)) else np.float32(0.0)
+            c += inside
+            s += inside * d
+            q += inside * d * d
+        count += c
+        total += s
+        square += q
+    return count, total, square
+
+
+@kernel(
+    "void(float32[:, ::1], uint8[:, ::1], int64, float32[:, ::1], float32[:, ::1], float32[::1])",
+    fastmath=True,
+)
+def _box_statistics(
+    image: np.ndarray, flags: np.ndarray, box: int, level: np.ndarray, rms: np.ndarray, scratch: np.ndarray
+) -> None:
+    ny, nx = image.shape
+    rows, columns = level.shape
+    step = ROW_STEP if box >= 32 else 1
+    for row in range(rows):
+        y0 = row * box
+        y1 = ny if row == rows - 1 else min(ny, y0 + box)
+        for column in range(columns):
+            x0 = column * box
+            x1 = nx if column == columns - 1 else min(nx, x0 + box)
+            n = 0
+            for y in range(y0, y1, step):
+                for x in range(x0, x1):
+                    scratch[n] = image[y, x]
+                    n += 1 if flags[y, x] == 0 else 0
+            if n * step < MIN_BOX_FRACTION * (y1 - y0) * (x1 - x0) or n < 16:
+                level[row, column] = np.nan
+                rms[row, column] = np.nan
+                continue
+            # The 16th and the 50th percentile of every 8th pixel start the clipping well even under bright stars.
+            stride = max(1, n // 512)
+            m = 0
+            for i in range(0, n, stride):
+                swap = scratch[m]
+                scratch[m] = scratch[i]
+                scratch[i] = swap
+                m += 1
+            median = _select(scratch, m, m // 2)
+            sigma = median - _select(scratch, m, int(0.16 * m))
+            centre = median
+            mean = 0.0
+            for _ in range(CLIP_ROUNDS):
+                if not sigma > 0:
+                    break
+                limit = CLIP_SIGMA * sigma
+                count, total, square = _clipped_sums(scratch, n, centre, -limit, limit)
+                mean = total / count
+                # Clipping a normal distribution at 3 sigma narrows it to 0.9866 sigma.
+                new = np.sqrt(max(square / count - mean * mean, 0.0)) / 0.9866
+                centre += mean
+                mean = 0.0
+                done = abs(new - sigma) < 0.003 * sigma
+                sigma = new
+                if done:
+                    break
+            level[row, column] = centre
+            rms[row, column] = sigma
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[:, ::1], float32[:, ::1], int64[:, ::1],"
+    " float32[::1], float32[:, ::1])",
+    fastmath=True,
+)
+def _subtract(
+    image: np.ndarray,
+    mesh: np.ndarray,
+    wx: np.ndarray,
+    ix: np.ndarray,
+    wy: np.ndarray,
+    iy: np.ndarray,
+    line: np.ndarray,
+    result: np.ndarray,
+) -> None:
+    ny, nx = image.shape
+    for y in range(ny):
+        for column in range(mesh.shape[1]):
+            line[column] = (
+                wy[y, 0] * mesh[iy[y, 0], column]
+                + wy[y, 1] * mesh[iy[y, 1], column]
+                + wy[y, 2] * mesh[iy[y, 2], column]
+                + wy[y, 3] * mesh[iy[y, 3], column]
+            )
+        for x in range(nx):
+            result[y, x] = image[y, x] - (
+                wx[x, 0] * line[ix[x, 0]]
+                + wx[x, 1] * line[ix[x, 1]]
+                + wx[x, 2] * line[ix[x, 2]]
+                + wx[x, 3] * line[ix[x, 3]]
+            )

@@ -1,0 +1,129 @@
+"""Stars, seeing and sky of one frame."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from gaiaflux.core.background import Background, estimate_background, subtract_background
+from gaiaflux.core.detection import Detections, detect_stars, estimate_fwhm, summarise_stars
+from gaiaflux.core.starfit import measure_stars
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.frame import Frame
+
+__all__ = ["extract_stars", "photon_variance"]
+
+# A catalogue is taken only if so many of its bright entries are stars of the pixels that it came with.
+MIN_CONFIRMED = 0.6
+CONFIRM_STARS = 60
+
+
+def extract_stars(
+    frame: Frame, seeds: tuple[np.ndarray, np.ndarray] | None, settings: Mapping[str, object]
+) -> tuple[dict[str, object], np.ndarray]:
+    """Measure the stars of a frame that match and seeing need.
+
+    Parameters
+    ----------
+    frame : Frame
+        Pixels and header facts.
+    seeds : tuple of ndarray or None
+        Positions from a catalogue that came with the image [0-based pixel].
+    settings : mapping
+        Section ``extract_stars``: source, min_snr, max_stars, background_box_pix.
+
+    Returns
+    -------
+    attrs : dict
+        fwhm_pix, ellipticity, sky and sky_rms (per pixel, in the frame's unit), n_stars, stars_source.
+    stars : ndarray of STAR_DTYPE, shape (n_stars,)
+        Brightest first.
+
+    Raises
+    ------
+    BadFrameError
+        No sky or no stars can be measured, or the catalogue was demanded and is missing or of another image.
+    """
+    source = settings["source"]
+    background = estimate_background(frame.image, frame.pixel_flags, settings["background_box_pix"])
+    image = subtract_background(frame.image, background)
+    variance = photon_variance(frame, background)
+    found = None
+    if source != "detect":
+        found = _from_seeds(image, frame, background, seeds, variance, settings)
+        if found is None and source == "banzai":
+            raise BadFrameError("no CAT extension that belongs to these pixels: set extract_stars.source to auto")
+    used = "banzai"
+    if found is None:
+        used = "detect"
+        found = detect_stars(
+            image,
+            frame.pixel_flags,
+            background,
+            min_snr=settings["min_snr"],
+            max_stars=settings["max_stars"],
+            flux_variance=variance,
+        )
+    attrs = {
+        "fwhm_pix": found.fwhm_pix,
+        "ellipticity": found.ellipticity,
+        "sky": float(np.median(background.level)),
+        "sky_rms": float(np.median(background.rms)),
+        "n_stars": len(found.stars),
+        "stars_source": used,
+    }
+    return attrs, found.stars
+
+
+def photon_variance(frame: Frame, background: Background) -> float:
+    """Variance of photon noise per unit of flux.
+
+    Parameters
+    ----------
+    frame : Frame
+        Its unit is electron where the gain is known; then the answer is 1.
+    background : Background
+        Without a gain, the noise of the sky tells it: rms^2 = sky / gain.
+
+    Returns
+    -------
+    float
+        1 where neither is possible.
+    """
+    if frame.info.unit == "electron":
+        return 1.0
+    level, rms = float(np.median(background.level)), float(np.median(background.rms))
+    ratio = rms**2 / level if level > 0 else math.nan
+    return ratio if 0.01 < ratio < 100.0 else 1.0
+
+
+def _from_seeds(
+    image: np.ndarray,
+    frame: Frame,
+    background: Background,
+    seeds: tuple[np.ndarray, np.ndarray] | None,
+    variance: float,
+    settings: Mapping[str, object],
+) -> Detections | None:
+    """Measure at the catalogue's positions; None where they are not stars of this image."""
+    if seeds is None or len(seeds[0]) < 5:
+        return None
+    ny, nx = image.shape
+    x, y = np.rint(seeds[0]).astype(np.int64), np.rint(seeds[1]).astype(np.int64)
+    inside = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
+    if inside[:CONFIRM_STARS].mean() < MIN_CONFIRMED:
+        return None
+    x, y = x[inside], y[inside]
+    fwhm = estimate_fwhm(image, frame.pixel_flags, background)
+    if not np.isfinite(fwhm):
+        return None
+    noise = background.rms_at(x, y)
+    keep = slice(0, 2 * settings["max_stars"])
+    stars = measure_stars(
+        image, frame.pixel_flags, x[keep], y[keep], noise[keep], fwhm_pix=fwhm, flux_variance=variance
+    )
+    bright = stars[:CONFIRM_STARS]
+    if np.mean(np.isfinite(bright["x"]) & (bright["snr"] > 5.0)) < MIN_CONFIRMED:
+        return None
+    stars = stars[np.isfinite(stars["x"]) & (stars["snr"] > 0.7 * settings["min_snr"])]
+    return summarise_stars(stars, settings["max_stars"])
