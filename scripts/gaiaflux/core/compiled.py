@@ -37,15 +37,17 @@ def device(function: Callable) -> Callable:
 
 
 def compile_all() -> list[str]:
-    """Import every module of `gaiaflux.core`, which compiles and caches its kernels.
+    """Import every module that holds kernels, which compiles and caches them.
 
     Returns
     -------
     list of str
         Names of the modules.
     """
-    package = importlib.import_module("gaiaflux.core")
-    names = [f"gaiaflux.core.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    packages = [importlib.import_module(name) for name in ("gaiaflux.core", "gaiaflux.sim")]
+    names = [
+        f"{package.__name__}.{module.name}" for package in packages for module in pkgutil.iter_modules(package.__path__)
+    ]
     for name in names:
         importlib.import_module(name)
     return names

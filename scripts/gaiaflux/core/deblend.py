@@ -9,17 +9,19 @@ import numpy as np
 
 from gaiaflux.core.background import Background
 from gaiaflux.core.compiled import device, kernel
-from gaiaflux.core.detection import detect_stars, find_peaks, matched_filter
+from gaiaflux.core.cosmics import flag_cosmic_rays
+from gaiaflux.core.detection import detect_stars, estimate_fwhm, find_peaks, matched_filter
 from gaiaflux.core.starfit import fill_unusable
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
 
 __all__ = ["detect_deep"]
 
+PEAK_FRACTION = 0.9  # of the limit, for peaks of the filtered image; the fit decides
 ROUNDS = 4
 SWEEPS = 3
 MODEL_ERROR = 0.03  # of a model's light in a pixel: what is left of a star and must not be taken for another
-MIN_SEPARATION = 0.45  # [FWHM] of two stars that can be told apart
+MIN_SEPARATION = 0.35  # [FWHM] of two stars that can be told apart
 MAX_SHIFT = 0.6  # [FWHM] that a fit may walk away from its peak
 EXPONENTS = (2.0, 2.5, 3.0, 3.5, 4.5, 6.0)
 
@@ -60,8 +62,16 @@ def detect_deep(
     BadFrameError
         There is no star.
     """
+    fwhm = estimate_fwhm(image, pixel_flags, background)
+    pixel_flags = flag_cosmic_rays(image, pixel_flags, background, fwhm_pix=fwhm, flux_variance=flux_variance)
     first = detect_stars(
-        image, pixel_flags, background, min_snr=min_snr, max_stars=max_stars, flux_variance=flux_variance
+        image,
+        pixel_flags,
+        background,
+        min_snr=PEAK_FRACTION * min_snr,
+        max_stars=max_stars,
+        flux_variance=flux_variance,
+        fwhm_pix=fwhm,
     )
     fwhm = first.fwhm_pix
     stars = first.stars
@@ -76,7 +86,7 @@ def detect_deep(
         )
         if round_number == ROUNDS - 1:
             break
-        found = _new_peaks(residual, model, noise_mesh, background, fwhm, min_snr, flux_variance)
+        found = _new_peaks(residual, model, noise_mesh, background, fwhm, PEAK_FRACTION * min_snr, flux_variance)
         found = _join(stars, found, MIN_SEPARATION * fwhm)
         if not len(found):
             break
@@ -166,7 +176,9 @@ def _solve(
         )
         snr = parameters[:, 0] / np.where(errors[:, 0] > 0, errors[:, 0], np.inf)
         saturated = (stars["flags"] & StarFlag.SATURATED) > 0
-        stands = (snr > min_snr) | saturated
+        x, y = parameters[:, 1], parameters[:, 2]
+        inside = (x > -0.5) & (y > -0.5) & (x < filled.shape[1] - 0.5) & (y < filled.shape[0] - 0.5)
+        stands = inside & ((snr > min_snr) | saturated)
         stars = stars.copy()
         stars["flux"], stars["x"], stars["y"] = parameters.T
         stars["snr"] = np.where(errors[:, 0] > 0, snr, stars["snr"])
@@ -365,7 +377,7 @@ def _fit_sweeps(
         reach = _reach(parameters[k, 0], a2[k], exponent, noise[k], fwhm)
         _add_star(residual, -1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, reach)
         _add_star(model, 1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, reach)
-    for sweep in range(sweeps):
+    for _sweep in range(sweeps):
         for k in range(n):
             reach = _reach(parameters[k, 0], a2[k], exponent, noise[k], fwhm)
             _add_star(residual, 1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, reach)

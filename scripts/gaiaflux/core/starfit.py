@@ -18,7 +18,7 @@ __all__ = ["adaptive_fwhm", "fill_unusable", "measure_stars"]
 HWHM_OVER_A = 0.5098245285339494
 # FWHM over the adaptive-moment sigma of the profile, for a window that fits it (by numerical integration).
 FWHM_OVER_ADAPTIVE_SIGMA = 2.0832
-UNUSABLE = np.uint8(PixelFlag.BAD | PixelFlag.NONFINITE)
+UNUSABLE = np.uint8(PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY)
 SATURATED = np.uint8(PixelFlag.SATURATED)
 FLAG_BAD, FLAG_SATURATED = np.uint16(StarFlag.BAD_PIXEL), np.uint16(StarFlag.SATURATED)
 FLAG_EDGE, FLAG_COSMIC = np.uint16(StarFlag.EDGE), np.uint16(StarFlag.COSMIC_RAY)
@@ -34,7 +34,7 @@ def fill_unusable(image: np.ndarray, pixel_flags: np.ndarray) -> np.ndarray:
     ----------
     image : ndarray of float32, shape (ny, nx)
     pixel_flags : ndarray of uint8, shape (ny, nx)
-        Pixels that are bad or not finite are replaced; saturated ones are kept, they are bright.
+        Pixels that are bad, not finite or hit by a cosmic ray are replaced; saturated ones are kept, they are bright.
 
     Returns
     -------

@@ -1,17 +1,18 @@
 """Stars, seeing and sky of one frame."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from gaiaflux.core.background import Background, estimate_background, subtract_background
+from gaiaflux.core.cosmics import flag_cosmic_rays
 from gaiaflux.core.detection import Detections, detect_stars, estimate_fwhm, summarise_stars
 from gaiaflux.core.starfit import measure_stars
+from gaiaflux.core.variance import noise_model
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
 
-__all__ = ["extract_stars", "photon_variance"]
+__all__ = ["extract_stars"]
 
 # A catalogue is taken only if so many of its bright entries are stars of the pixels that it came with.
 MIN_CONFIRMED = 0.6
@@ -47,10 +48,15 @@ def extract_stars(
     source = settings["source"]
     background = estimate_background(frame.image, frame.pixel_flags, settings["background_box_pix"])
     image = subtract_background(frame.image, background)
-    variance = photon_variance(frame, background)
+    sky, noise = float(np.median(background.level)), float(np.median(background.rms))
+    variance = noise_model(sky, noise, unit=frame.info.unit, read_noise=frame.info.read_noise).slope
+    fwhm = estimate_fwhm(image, frame.pixel_flags, background)
+    if not np.isfinite(fwhm):
+        raise BadFrameError("no stars found")
+    flags = flag_cosmic_rays(image, frame.pixel_flags, background, fwhm_pix=fwhm, flux_variance=variance)
     found = None
     if source != "detect":
-        found = _from_seeds(image, frame, background, seeds, variance, settings)
+        found = _from_seeds(image, flags, background, seeds, fwhm, variance, settings)
         if found is None and source == "banzai":
             raise BadFrameError("no CAT extension that belongs to these pixels: set extract_stars.source to auto")
     used = "banzai"
@@ -58,50 +64,30 @@ def extract_stars(
         used = "detect"
         found = detect_stars(
             image,
-            frame.pixel_flags,
+            flags,
             background,
             min_snr=settings["min_snr"],
             max_stars=settings["max_stars"],
             flux_variance=variance,
+            fwhm_pix=fwhm,
         )
     attrs = {
         "fwhm_pix": found.fwhm_pix,
         "ellipticity": found.ellipticity,
-        "sky": float(np.median(background.level)),
-        "sky_rms": float(np.median(background.rms)),
+        "sky": sky,
+        "sky_rms": noise,
         "n_stars": len(found.stars),
         "stars_source": used,
     }
     return attrs, found.stars
 
 
-def photon_variance(frame: Frame, background: Background) -> float:
-    """Variance of photon noise per unit of flux.
-
-    Parameters
-    ----------
-    frame : Frame
-        Its unit is electron where the gain is known; then the answer is 1.
-    background : Background
-        Without a gain, the noise of the sky tells it: rms^2 = sky / gain.
-
-    Returns
-    -------
-    float
-        1 where neither is possible.
-    """
-    if frame.info.unit == "electron":
-        return 1.0
-    level, rms = float(np.median(background.level)), float(np.median(background.rms))
-    ratio = rms**2 / level if level > 0 else math.nan
-    return ratio if 0.01 < ratio < 100.0 else 1.0
-
-
 def _from_seeds(
     image: np.ndarray,
-    frame: Frame,
+    pixel_flags: np.ndarray,
     background: Background,
     seeds: tuple[np.ndarray, np.ndarray] | None,
+    fwhm: float,
     variance: float,
     settings: Mapping[str, object],
 ) -> Detections | None:
@@ -114,14 +100,9 @@ def _from_seeds(
     if inside[:CONFIRM_STARS].mean() < MIN_CONFIRMED:
         return None
     x, y = x[inside], y[inside]
-    fwhm = estimate_fwhm(image, frame.pixel_flags, background)
-    if not np.isfinite(fwhm):
-        return None
     noise = background.rms_at(x, y)
     keep = slice(0, 2 * settings["max_stars"])
-    stars = measure_stars(
-        image, frame.pixel_flags, x[keep], y[keep], noise[keep], fwhm_pix=fwhm, flux_variance=variance
-    )
+    stars = measure_stars(image, pixel_flags, x[keep], y[keep], noise[keep], fwhm_pix=fwhm, flux_variance=variance)
     bright = stars[:CONFIRM_STARS]
     if np.mean(np.isfinite(bright["x"]) & (bright["snr"] > 5.0)) < MIN_CONFIRMED:
         return None

@@ -3,7 +3,6 @@
 Files are opened read-only. What makes a frame unusable is a `BadFrameError` whose text becomes its status.
 """
 
-import hashlib
 import math
 import warnings
 from collections.abc import Mapping
@@ -17,12 +16,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from gaiaflux.core.pixels import flag_pixels
 from gaiaflux.io import header as facts
+from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.instruments import instrument_settings
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame, FrameInfo
 
-__all__ = ["FrameSettings", "file_sha256", "read_frame"]
+__all__ = ["FrameSettings", "frame_settings", "read_frame"]
 
 # What astropy raises for a file that is cut short, garbled or not FITS at all.
 UNREADABLE = (OSError, EOFError, AstropyUserWarning, VerifyError, ValueError, TypeError, KeyError, IndexError)
@@ -57,10 +57,25 @@ class FrameSettings:
     centre_deg: tuple[float, float] | None = None
 
 
-def file_sha256(path: str | Path) -> str:
-    """Checksum of a file's bytes, as hexadecimal text."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def frame_settings(reading: Mapping[str, object]) -> FrameSettings:
+    """Settings from their configuration, where absent entries are None.
+
+    Parameters
+    ----------
+    reading : mapping
+        header, site, pixel_scale_arcsec and centre_deg of a series.
+
+    Returns
+    -------
+    FrameSettings
+    """
+    centre = reading.get("centre_deg")
+    return FrameSettings(
+        header=reading.get("header") or {},
+        site=reading.get("site") or {},
+        pixel_scale_arcsec=reading.get("pixel_scale_arcsec"),
+        centre_deg=tuple(centre) if centre else None,
+    )
 
 
 def read_frame(
@@ -128,7 +143,7 @@ def read_frame(
     if n_finite == 0:
         raise BadFrameError("no finite pixel in the image")
     if mask is not None:
-        flags |= (mask != 0).astype(np.uint8)
+        flags |= _mask_flags(mask, lco=str(header.get("ORIGIN", "")).strip() == "LCOGT")
     if error is not None:
         error = np.ascontiguousarray(error, np.float32) * np.float32(scale)
         flags[~(np.isfinite(error) & (error > 0))] |= PixelFlag.NONFINITE
@@ -190,6 +205,13 @@ def _companion(
                 )
             return data
     return None
+
+
+def _mask_flags(mask: np.ndarray, *, lco: bool) -> np.ndarray:
+    """Pixel flags of a mask: nonzero is bad; LCO marks saturated pixels with bit 2."""
+    saturated = (mask & 2) != 0 if lco and mask.dtype.kind in "ui" else np.zeros(mask.shape, bool)
+    bad = (mask != 0) & ~(saturated & (mask == 2))
+    return (bad * np.uint8(PixelFlag.BAD)) | (saturated * np.uint8(PixelFlag.SATURATED))
 
 
 def _frame_info(

@@ -1,0 +1,45 @@
+"""Find the stars of each image of a batch, and measure its seeing and sky."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from gaiaflux.ground.extraction import extract_stars
+from gaiaflux.io.banzai_catalog import read_banzai_positions
+from gaiaflux.io.batchfile import BatchWriter
+from gaiaflux.io.frames import frame_settings, read_frame
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+LOG = logging.getLogger(__name__)
+
+
+def main(smk: snakemake) -> None:
+    """Write ``output.stars``: a frame's facts and stars, or the reason why it cannot be used."""
+    reading, settings = frame_settings(smk.params.reading), smk.params.settings
+    with BatchWriter(smk.output.stars, kind="stars") as out:
+        for entry in smk.params.frames:
+            frame_id, path = entry["frame_id"], entry["path"]
+            facts = {"path": path}
+            arrays = {}
+            try:
+                frame = read_frame(path, frame_id, reading, entry["overrides"], want_error=False, want_checksum=True)
+                facts = asdict(frame.info)
+                facts["ny"], facts["nx"] = facts.pop("shape")
+                seeds = None if settings["source"] == "detect" else read_banzai_positions(path)
+                measured, stars = extract_stars(frame, seeds, settings)
+                facts |= {"status": "ok", **measured}
+                arrays["stars"] = stars
+            except BadFrameError as reason:
+                LOG.warning("%s: %s", frame_id, reason)
+                facts["status"] = str(reason)
+            out.add(frame_id, facts, arrays)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)

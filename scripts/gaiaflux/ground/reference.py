@@ -1,0 +1,100 @@
+"""Choice of the reference frame of a series."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gaiaflux.core.projection import pixel_to_sky, sky_to_pixel
+from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.wcs import TanSip
+
+__all__ = ["frame_offsets_pix", "rank_references"]
+
+DEEP_ENOUGH = 0.7  # of the largest number of stars
+ROUND_ENOUGH = 0.1  # in ellipticity above the median
+
+
+def rank_references(frames: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Frames from the best to the worst reference.
+
+    A good reference shows many stars, round ones, of the series' most common shape and filter; among those the one
+    with the best seeing comes first.
+
+    Parameters
+    ----------
+    frames : mapping of str to mapping
+        Per frame identifier what `extract_stars` wrote: status, n_stars, fwhm_pix, ellipticity, ny, nx, filter,
+        camera, pixel_scale_arcsec.
+
+    Returns
+    -------
+    list of str
+        Identifiers of the frames that have stars; equal frames in the order of their names.
+    """
+    usable = {key: facts for key, facts in sorted(frames.items()) if facts["status"] == "ok"}
+    if not usable:
+        return []
+    kind = _most_common([_kind(facts) for facts in usable.values()])
+    n_best = max(int(facts["n_stars"]) for facts in usable.values())
+    roundness = float(np.median([facts["ellipticity"] for facts in usable.values()]))
+
+    def rank(frame_id: str) -> tuple[bool, bool, bool, float, str]:
+        facts = usable[frame_id]
+        return (
+            _kind(facts) != kind,
+            int(facts["n_stars"]) < DEEP_ENOUGH * n_best,
+            float(facts["ellipticity"]) > roundness + ROUND_ENOUGH,
+            _seeing(facts),
+            frame_id,
+        )
+
+    return sorted(usable, key=rank)
+
+
+def frame_offsets_pix(wcs: TanSip, frames: Mapping[str, Mapping[str, object]]) -> float:
+    """How far the frames of a series reach beyond the reference image.
+
+    Parameters
+    ----------
+    wcs : TanSip
+        Solution of the reference image.
+    frames : mapping of str to mapping
+        Per frame identifier what `extract_stars` wrote; `wcs_cards` of the header is used.
+
+    Returns
+    -------
+    float
+        Largest offset along one axis between the centre of the reference image and that of a frame that overlaps it,
+        plus 5 % of the image's side for the error of the headers [pixel].
+    """
+    ny, nx = wcs.shape
+    largest = 0.0
+    for facts in frames.values():
+        if facts["status"] != "ok" or not facts["wcs_cards"]:
+            continue
+        try:
+            header = tan_sip_from_cards(facts["wcs_cards"], (facts["ny"], facts["nx"]))
+        except BadFrameError:
+            continue
+        ra, dec = pixel_to_sky(header, (facts["nx"] - 1) / 2, (facts["ny"] - 1) / 2)
+        x, y = sky_to_pixel(wcs, ra, dec)
+        offset = max(abs(float(x) - (nx - 1) / 2), abs(float(y) - (ny - 1) / 2))
+        if offset < max(nx, ny):
+            largest = max(largest, offset)
+    return largest + 0.05 * max(nx, ny)
+
+
+def _seeing(facts: Mapping[str, object]) -> float:
+    """FWHM in arcsec where the scale is known, so that cameras of different scale can be compared."""
+    scale = float(facts["pixel_scale_arcsec"])
+    return float(facts["fwhm_pix"]) * (scale if math.isfinite(scale) and scale > 0 else 1.0)
+
+
+def _kind(facts: Mapping[str, object]) -> tuple[object, object]:
+    return facts["filter"], (facts["ny"], facts["nx"])
+
+
+def _most_common(values: Sequence[tuple]) -> tuple:
+    return max(sorted(set(values), key=str), key=values.count)

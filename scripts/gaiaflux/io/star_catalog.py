@@ -1,0 +1,85 @@
+"""The star catalogue of a series as an HDF5 file."""
+
+import hashlib
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gaiaflux.model.catalog import StarCatalog
+
+__all__ = ["COLUMNS", "read_star_catalog", "write_star_catalog"]
+
+COLUMNS = {
+    "star_id": ("", "fixed for the series"),
+    "source_id": ("", "Gaia source identifier; -1 = not in Gaia"),
+    "ra_deg": ("deg", "right ascension at ref_epoch, ICRS"),
+    "dec_deg": ("deg", "declination at ref_epoch, ICRS"),
+    "ref_epoch": ("yr", "Julian year of the position"),
+    "pmra": ("mas/yr", "proper motion in right ascension, times cos(dec); 0 where unknown"),
+    "pmdec": ("mas/yr", "proper motion in declination; 0 where unknown"),
+    "parallax": ("mas", "parallax; 0 where unknown"),
+    "pos_err": ("mas", "error of the position per axis at ref_epoch"),
+    "pm_err": ("mas/yr", "error of the proper motion per axis"),
+    "phot_g_mean_mag": ("mag", "Gaia G; NaN where unknown"),
+    "bp_rp": ("mag", "Gaia BP - RP; NaN where unknown"),
+    "x_ref": ("pixel", "column on the reference image, 0-based"),
+    "y_ref": ("pixel", "row on the reference image, 0-based"),
+}
+"""Unit and description of each column, by attribute of `StarCatalog`."""
+
+
+def write_star_catalog(path: str | Path, catalog: StarCatalog, reference_frame_id: str) -> None:
+    """Write a star catalogue with its checksum.
+
+    Parameters
+    ----------
+    path : str or Path
+        File; it appears under its name only when all of it is there.
+    catalog : StarCatalog
+        Stars.
+    reference_frame_id : str
+        Frame that `x_ref` and `y_ref` belong to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["reference_frame_id"] = reference_frame_id
+            file.attrs["catalog_sha256"] = _checksum(catalog)
+            for name, (unit, description) in COLUMNS.items():
+                dataset = file.create_dataset(name, data=getattr(catalog, name))
+                dataset.attrs["unit"] = unit
+                dataset.attrs["description"] = description
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str]]:
+    """Read what `write_star_catalog` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        File.
+
+    Returns
+    -------
+    catalog : StarCatalog
+    attrs : dict
+        reference_frame_id, catalog_sha256.
+    """
+    with h5py.File(path, "r") as file:
+        columns = {field.name: file[field.name][()] for field in fields(StarCatalog)}
+        return StarCatalog(**columns), {key: str(file.attrs[key]) for key in ("reference_frame_id", "catalog_sha256")}
+
+
+def _checksum(catalog: StarCatalog) -> str:
+    digest = hashlib.sha256()
+    for name in COLUMNS:
+        digest.update(np.ascontiguousarray(getattr(catalog, name)).tobytes())
+    return digest.hexdigest()
