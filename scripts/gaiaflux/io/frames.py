@@ -117,7 +117,8 @@ def read_frame(
             warnings.simplefilter("ignore", category)
         warnings.filterwarnings("error", message="File may have been truncated")
         try:
-            with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+            # The stream is ours, so that it is closed even where astropy gives up half way.
+            with open(path, "rb") as stream, fits.open(stream, memmap=False) as hdus:
                 science = _science_hdu(hdus)
                 header = _full_header(hdus, science)
                 image = _plane(science)
@@ -245,8 +246,8 @@ def _frame_info(
         exptime_s=exptime,
         mjd_utc=mjd_utc,
         time_rule=rule,
-        camera=facts.text(header, keys["camera"]),
-        filter=facts.text(header, keys["filter"]),
+        camera=str(overrides.get("camera") or facts.text(header, keys["camera"])),
+        filter=str(overrides.get("filter") or facts.text(header, keys["filter"])),
         airmass=facts.number(header, keys["airmass"]),
         gain=gain,
         read_noise=facts.number(header, keys["read_noise"]),
