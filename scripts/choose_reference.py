@@ -34,7 +34,7 @@ def main(smk: snakemake) -> None:
         try:
             if facts[frame_id]["status"] != "ok":
                 raise BadFrameError(facts[frame_id]["status"])
-            fit = solve_frame(where[frame_id].array(frame_id, "stars"), facts[frame_id], gaia, smk.params.refine_wcs)
+            fit = solve_frame(facts[frame_id], where[frame_id].array(frame_id, "stars"), gaia, smk.params.refine_wcs)
         except BadFrameError as reason:
             LOG.warning("%s cannot be the reference: %s", frame_id, reason)
             reasons.append(f"{frame_id}: {reason}")
