@@ -109,8 +109,9 @@ def subtract_background(image: np.ndarray, background: Background) -> np.ndarray
     result = np.empty_like(image)
     wx, ix = _cubic_weights(image.shape[1], background.box_pix, background.level.shape[1])
     wy, iy = _cubic_weights(image.shape[0], background.box_pix, background.level.shape[0])
+    starts = np.concatenate([[0], np.flatnonzero(np.any(np.diff(ix, axis=0) != 0, axis=1)) + 1, [len(ix)]])
     line = np.empty(background.level.shape[1], np.float32)
-    _subtract(image, background.level, wx, ix, wy, iy, line, result)
+    _subtract(image, background.level, np.ascontiguousarray(wx.T), ix, starts, wy, iy, line, result)
     return result
 
 
@@ -198,8 +199,9 @@ def _clipped_sums(values: np.ndarray, n: int, centre: float, lower: float, upper
         c = np.float32(0.0)
         s = np.float32(0.0)
         q = np.float32(0.0)
-        for i in range(start, min(start + step, n)):
-            d = values[i] - np.float32(centre)
+        block = values[start : min(start + step, n)]
+        for i in range(len(block)):
+            d = block[i] - np.float32(centre)
             inside = np.float32(1.0) if (d >= np.float32(lower)) & (d <= np.float32(upper)) else np.float32(0.0)
             c += inside
             s += inside * d
@@ -266,8 +268,8 @@ def _box_statistics(
 
 
 @kernel(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[:, ::1], float32[:, ::1], int64[:, ::1],"
-    " float32[::1], float32[:, ::1])",
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[:, ::1], int64[::1], float32[:, ::1],"
+    " int64[:, ::1], float32[::1], float32[:, ::1])",
     fastmath=True,
 )
 def _subtract(
@@ -275,13 +277,14 @@ def _subtract(
     mesh: np.ndarray,
     wx: np.ndarray,
     ix: np.ndarray,
+    starts: np.ndarray,
     wy: np.ndarray,
     iy: np.ndarray,
     line: np.ndarray,
     result: np.ndarray,
 ) -> None:
-    ny, nx = image.shape
-    for y in range(ny):
+    """`starts`: columns at which the mesh indices `ix` change; between them a row is a plain loop."""
+    for y in range(image.shape[0]):
         for column in range(mesh.shape[1]):
             line[column] = (
                 wy[y, 0] * mesh[iy[y, 0], column]
@@ -289,10 +292,11 @@ def _subtract(
                 + wy[y, 2] * mesh[iy[y, 2], column]
                 + wy[y, 3] * mesh[iy[y, 3], column]
             )
-        for x in range(nx):
-            result[y, x] = image[y, x] - (
-                wx[x, 0] * line[ix[x, 0]]
-                + wx[x, 1] * line[ix[x, 1]]
-                + wx[x, 2] * line[ix[x, 2]]
-                + wx[x, 3] * line[ix[x, 3]]
-            )
+        for k in range(len(starts) - 1):
+            first, last = starts[k], starts[k + 1]
+            c0, c1 = line[ix[first, 0]], line[ix[first, 1]]
+            c2, c3 = line[ix[first, 2]], line[ix[first, 3]]
+            w0, w1, w2, w3 = wx[0, first:last], wx[1, first:last], wx[2, first:last], wx[3, first:last]
+            pixels, out = image[y, first:last], result[y, first:last]
+            for x in range(last - first):
+                out[x] = pixels[x] - (w0[x] * c0 + w1[x] * c1 + w2[x] * c2 + w3[x] * c3)

@@ -219,20 +219,27 @@ def _convolve(image: np.ndarray, taps: np.ndarray, line: np.ndarray, result: np.
     """Separable convolution; beyond the edges the image is zero."""
     ny, nx = image.shape
     half = (len(taps) - 1) // 2
+    line[:] = 0.0
+    # Slices, not shifted indices: the compiler turns loops over them into vector instructions.
+    column_sum = line[half : half + nx]
     for y in range(ny):
-        for x in range(nx + 2 * half):
-            line[x] = 0.0
-        for j in range(-half, half + 1):
-            if 0 <= y + j < ny:
-                weight = taps[j + half]
-                for x in range(nx):
-                    line[x + half] += weight * image[y + j, x]
-        for x in range(nx):
-            result[y, x] = taps[half] * line[x + half]
-        for j in range(1, half + 1):
-            weight = taps[half + j]
+        column_sum[:] = 0.0
+        for j in range(max(-half, -y), min(half, ny - 1 - y) + 1):
+            weight = taps[j + half]
+            row = image[y + j]
             for x in range(nx):
-                result[y, x] += weight * (line[x + half - j] + line[x + half + j])
+                column_sum[x] += weight * row[x]
+        out = result[y]
+        for j in range(half + 1):
+            weight = taps[half + j]
+            left = line[half - j : half - j + nx]
+            right = line[half + j : half + j + nx]
+            if j == 0:
+                for x in range(nx):
+                    out[x] = weight * left[x]
+            else:
+                for x in range(nx):
+                    out[x] += weight * (left[x] + right[x])
 
 
 @kernel("int64(float32[:, ::1], float32[:, ::1], int64, int64[::1], int64[::1])")

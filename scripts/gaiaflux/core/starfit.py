@@ -23,6 +23,8 @@ SATURATED = np.uint8(PixelFlag.SATURATED)
 FLAG_BAD, FLAG_SATURATED = np.uint16(StarFlag.BAD_PIXEL), np.uint16(StarFlag.SATURATED)
 FLAG_EDGE, FLAG_COSMIC = np.uint16(StarFlag.EDGE), np.uint16(StarFlag.COSMIC_RAY)
 MAX_COSMIC_PIXELS = 6
+MAX_SIGMA = 12.0  # [pixel]
+MAX_WINDOW = 40  # [pixel]: more than three times that
 MODEL_TOLERANCE = 0.2  # of the peak: by so much a star may differ from the mean profile
 COSMIC_SIGMA = 6.0
 
@@ -42,9 +44,7 @@ def fill_unusable(image: np.ndarray, pixel_flags: np.ndarray) -> np.ndarray:
         A new image; zero where no good pixel is within 5 pixels.
     """
     result = image.copy()
-    bad = np.flatnonzero(pixel_flags & UNUSABLE)
-    if len(bad):
-        _fill(image, pixel_flags, bad, result)
+    _fill(image, pixel_flags, result)
     return result
 
 
@@ -71,7 +71,7 @@ def adaptive_fwhm(
     """
     fwhm = np.empty(len(x))
     extended = np.empty(len(x), np.bool_)
-    _adaptive_fwhm(image, pixel_flags, x, y, fwhm, extended)
+    _adaptive_fwhm(image, pixel_flags, x, y, np.empty(2 * MAX_WINDOW + 1), fwhm, extended)
     return fwhm, extended
 
 
@@ -119,7 +119,7 @@ def measure_stars(
         noise.astype(np.float64),
         float(fwhm_pix),
         float(flux_variance),
-        np.empty((size, size)),
+        np.empty(2 * int(np.ceil(3 * fwhm_pix)) + 3),
         np.empty((size, size), np.uint8),
         table,
         flags,
@@ -161,35 +161,47 @@ def _drop_doubles(x: np.ndarray, y: np.ndarray, snr: np.ndarray, radius: float, 
             j += 1
 
 
-@kernel("void(float32[:, ::1], uint8[:, ::1], int64[::1], float32[:, ::1])")
-def _fill(image: np.ndarray, flags: np.ndarray, bad: np.ndarray, result: np.ndarray) -> None:
+@kernel("void(float32[:, ::1], uint8[:, ::1], float32[:, ::1])")
+def _fill(image: np.ndarray, flags: np.ndarray, result: np.ndarray) -> None:
     ny, nx = image.shape
-    for k in range(len(bad)):
-        y = bad[k] // nx
-        x = bad[k] % nx
-        total = 0.0
-        weight = 0.0
-        for direction in range(4):
-            dx = 1 if direction == 0 else (-1 if direction == 1 else 0)
-            dy = 1 if direction == 2 else (-1 if direction == 3 else 0)
-            for step in range(1, 6):
-                i = x + step * dx
-                j = y + step * dy
-                if i < 0 or j < 0 or i >= nx or j >= ny:
-                    break
-                if flags[j, i] & UNUSABLE == 0:
-                    w = 1.0 / (step * step)
-                    total += w * image[j, i]
-                    weight += w
-                    break
-        result[y, x] = total / weight if weight > 0 else 0.0
+    for y in range(ny):
+        row = flags[y]
+        any_flag = np.uint8(0)
+        for x in range(nx):
+            any_flag |= row[x]
+        if any_flag & UNUSABLE == 0:
+            continue
+        for x in range(nx):
+            if row[x] & UNUSABLE:
+                result[y, x] = _neighbour_mean(image, flags, x, y)
+
+
+@device
+def _neighbour_mean(image: np.ndarray, flags: np.ndarray, x: int, y: int) -> float:
+    ny, nx = image.shape
+    total = 0.0
+    weight = 0.0
+    for direction in range(4):
+        dx = 1 if direction == 0 else (-1 if direction == 1 else 0)
+        dy = 1 if direction == 2 else (-1 if direction == 3 else 0)
+        for step in range(1, 6):
+            i = x + step * dx
+            j = y + step * dy
+            if i < 0 or j < 0 or i >= nx or j >= ny:
+                break
+            if flags[j, i] & UNUSABLE == 0:
+                w = 1.0 / (step * step)
+                total += w * image[j, i]
+                weight += w
+                break
+    return total / weight if weight > 0 else 0.0
 
 
 @device
 def _window(
-    image: np.ndarray, flags: np.ndarray, x: float, y: float, sigma: float
+    image: np.ndarray, flags: np.ndarray, x: float, y: float, sigma: float, weights: np.ndarray
 ) -> tuple[float, float, float, float, float, float, bool]:
-    """Gaussian-weighted flux, mean offset and second moments about (x, y)."""
+    """Gaussian-weighted flux, mean offset and second moments about (x, y); `weights` is scratch space."""
     ny, nx = image.shape
     half = int(np.ceil(3.0 * sigma))
     ix = int(np.round(x))
@@ -203,6 +215,8 @@ def _window(
     if ix - half < 0 or iy - half < 0 or ix + half >= nx or iy + half >= ny:
         return total, sx, sy, sxx, syy, sxy, False
     factor = -0.5 / (sigma * sigma)
+    for i in range(ix - half, ix + half + 1):
+        weights[i - ix + half] = np.exp(factor * (i - x) * (i - x))
     for j in range(iy - half, iy + half + 1):
         dy = j - y
         wy = np.exp(factor * dy * dy)
@@ -217,7 +231,7 @@ def _window(
             else:
                 value = image[j, i]
             dx = i - x
-            w = wy * np.exp(factor * dx * dx) * value
+            w = wy * weights[i - ix + half] * value
             total += w
             sx += w * dx
             sy += w * dy
@@ -227,9 +241,15 @@ def _window(
     return total, sx, sy, sxx, syy, sxy, total > 0
 
 
-@kernel("void(float32[:, ::1], uint8[:, ::1], int64[::1], int64[::1], float64[::1], boolean[::1])")
+@kernel("void(float32[:, ::1], uint8[:, ::1], int64[::1], int64[::1], float64[::1], float64[::1], boolean[::1])")
 def _adaptive_fwhm(
-    image: np.ndarray, flags: np.ndarray, xs: np.ndarray, ys: np.ndarray, fwhm: np.ndarray, extended: np.ndarray
+    image: np.ndarray,
+    flags: np.ndarray,
+    xs: np.ndarray,
+    ys: np.ndarray,
+    weights: np.ndarray,
+    fwhm: np.ndarray,
+    extended: np.ndarray,
 ) -> None:
     ny, nx = image.shape
     for k in range(len(xs)):
@@ -247,7 +267,7 @@ def _adaptive_fwhm(
         extended[k] = high >= 5
         sigma = 2.0
         for _ in range(25):
-            total, sx, sy, sxx, syy, _sxy, valid = _window(image, flags, x, y, sigma)
+            total, sx, sy, sxx, syy, _sxy, valid = _window(image, flags, x, y, sigma, weights)
             if not valid:
                 break
             x += 2 * sx / total
@@ -257,7 +277,7 @@ def _adaptive_fwhm(
             moment = 0.5 * (sxx + syy) / total
             inverse = 1.0 / moment - 1.0 / (sigma * sigma) if moment > 0 else 0.0
             new = np.sqrt(1.0 / inverse) if inverse > 0 else 1.5 * sigma
-            new = min(max(new, 0.5), 12.0)
+            new = min(max(new, 0.5), MAX_SIGMA)
             if abs(new - sigma) < 0.005 * sigma:
                 fwhm[k] = FWHM_OVER_ADAPTIVE_SIGMA * new
                 break
@@ -266,7 +286,7 @@ def _adaptive_fwhm(
 
 @kernel(
     "void(float32[:, ::1], uint8[:, ::1], int64[::1], int64[::1], float64[::1], float64, float64,"
-    " float64[:, ::1], uint8[:, ::1], float64[:, ::1], uint16[::1])"
+    " float64[::1], uint8[:, ::1], float64[:, ::1], uint16[::1])"
 )
 def _measure(
     image: np.ndarray,
@@ -276,7 +296,7 @@ def _measure(
     noise: np.ndarray,
     fwhm: float,
     flux_variance: float,
-    profile: np.ndarray,
+    weights: np.ndarray,
     masked: np.ndarray,
     table: np.ndarray,
     star_flags: np.ndarray,
@@ -314,7 +334,7 @@ def _measure(
         x = float(px)
         y = float(py)
         for _ in range(12):
-            total, sx, sy, sxx, syy, sxy, valid = _window(image, flags, x, y, sigma_w)
+            total, sx, sy, sxx, syy, sxy, valid = _window(image, flags, x, y, sigma_w, weights)
             if not valid:
                 break
             dx = 2 * sx / total
@@ -451,7 +471,7 @@ def _measure(
         table[k, 6] = peak
         # 4. shape
         table[k, 7] = fwhm
-        total, sx, sy, sxx, syy, sxy, valid = _window(image, flags, x, y, sigma_w)
+        total, sx, sy, sxx, syy, sxy, valid = _window(image, flags, x, y, sigma_w, weights)
         if valid:
             mxx = sxx / total
             myy = syy / total
