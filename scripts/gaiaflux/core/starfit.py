@@ -161,21 +161,6 @@ def _drop_doubles(x: np.ndarray, y: np.ndarray, snr: np.ndarray, radius: float, 
             j += 1
 
 
-@kernel("void(float32[:, ::1], uint8[:, ::1], float32[:, ::1])")
-def _fill(image: np.ndarray, flags: np.ndarray, result: np.ndarray) -> None:
-    ny, nx = image.shape
-    for y in range(ny):
-        row = flags[y]
-        any_flag = np.uint8(0)
-        for x in range(nx):
-            any_flag |= row[x]
-        if any_flag & UNUSABLE == 0:
-            continue
-        for x in range(nx):
-            if row[x] & UNUSABLE:
-                result[y, x] = _neighbour_mean(image, flags, x, y)
-
-
 @device
 def _neighbour_mean(image: np.ndarray, flags: np.ndarray, x: int, y: int) -> float:
     ny, nx = image.shape
@@ -195,6 +180,21 @@ def _neighbour_mean(image: np.ndarray, flags: np.ndarray, x: int, y: int) -> flo
                 weight += w
                 break
     return total / weight if weight > 0 else 0.0
+
+
+@kernel("void(float32[:, ::1], uint8[:, ::1], float32[:, ::1])")
+def _fill(image: np.ndarray, flags: np.ndarray, result: np.ndarray) -> None:
+    ny, nx = image.shape
+    for y in range(ny):
+        row = flags[y]
+        any_flag = np.uint8(0)
+        for x in range(nx):
+            any_flag |= row[x]
+        if any_flag & UNUSABLE == 0:
+            continue
+        for x in range(nx):
+            if row[x] & UNUSABLE:
+                result[y, x] = _neighbour_mean(image, flags, x, y)
 
 
 @device
