@@ -1,0 +1,60 @@
+"""Robust statistics of incomplete tables."""
+
+import numpy as np
+
+__all__ = ["MAD_TO_SIGMA", "clipped_mean", "masked_median"]
+
+MAD_TO_SIGMA = 1.4826
+"""Standard deviation over median absolute deviation of a Gaussian."""
+
+
+def masked_median(values: np.ndarray, use: np.ndarray, axis: int) -> np.ndarray:
+    """Median over the used values along an axis; NaN where none is used.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, m)
+        Not NaN where used.
+    use : ndarray of bool, shape (n, m)
+        What counts.
+    axis : int
+        0 or 1.
+
+    Returns
+    -------
+    ndarray, shape (m,) or (n,)
+        Medians.
+    """
+    ordered = np.sort(np.where(use, values, np.inf), axis=axis)
+    count = use.sum(axis=axis, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis=axis)
+    return np.where(count > 0, 0.5 * (low + high), np.nan).squeeze(axis)
+
+
+def clipped_mean(values: np.ndarray, *, clip_sigma: float = 3.0) -> tuple[float, float, int]:
+    """Mean and scatter of a set of numbers without its outliers; NaNs are ignored.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Numbers.
+    clip_sigma : float
+        Limit in units of the scatter from the median absolute deviation.
+
+    Returns
+    -------
+    mean, scatter : float
+        NaN where there is no number; the scatter of a single number is NaN.
+    n : int
+        Numbers kept.
+    """
+    kept = values[np.isfinite(values)]
+    if kept.size == 0:
+        return float("nan"), float("nan"), 0
+    centre = np.median(kept)
+    spread = MAD_TO_SIGMA * np.median(np.abs(kept - centre))
+    if spread > 0:
+        kept = kept[np.abs(kept - centre) <= clip_sigma * spread]
+    scatter = float(np.std(kept, ddof=1)) if kept.size > 1 else float("nan")
+    return float(np.mean(kept)), scatter, kept.size

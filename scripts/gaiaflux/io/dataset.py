@@ -1,0 +1,249 @@
+"""The dataset of a series as an HDF5 file: rows are stars, columns are frames; opened with h5py alone.
+
+The tables of frames and of stars are columns of one length under ``/frames`` and ``/stars``; each method of photometry
+has a group of its own. Every dataset has the attributes ``unit`` and ``description``. Texts are UTF-8 strings of
+variable length.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+__all__ = [
+    "FORMAT",
+    "FRAME_COLUMNS",
+    "SCHEMA_VERSION",
+    "STAR_COLUMNS",
+    "Column",
+    "DatasetReader",
+    "DatasetWriter",
+    "empty_frames",
+]
+
+FORMAT = "gaiaflux"
+SCHEMA_VERSION = 1
+_TEXT = h5py.string_dtype("utf-8")
+_CHUNK = (256, 100)  # rows, columns
+
+
+class Column(NamedTuple):
+    """Type, unit and description of a column; dtype ``text`` is a string."""
+
+    dtype: str
+    unit: str
+    description: str
+
+
+FRAME_COLUMNS = {
+    "frame_id": Column("text", "", "name of the frame, unique in the series"),
+    "path": Column("text", "", "file of the image"),
+    "sha256": Column("text", "", "checksum of the file's bytes"),
+    "status": Column("text", "", "ok, or the reason why the frame was not measured"),
+    "camera": Column("text", "", "camera"),
+    "filter": Column("text", "", "filter"),
+    "unit": Column("text", "", "unit of the frame's counts: electron, or adu where no gain is known"),
+    "nx": Column("i4", "pixel", "columns of the image"),
+    "ny": Column("i4", "pixel", "rows of the image"),
+    "mjd_utc": Column("f8", "d", "mid-exposure at the observatory, Modified Julian Date, UTC"),
+    "mjd_tdb": Column("f8", "d", "mid-exposure at the observatory, Modified Julian Date, TDB"),
+    "observer_au": Column(
+        "f8",
+        "au",
+        "position of the observer from the barycentre of the solar system, ICRS axes; "
+        "BJD_TDB of a star = mjd_tdb + 2400000.5 + (observer_au . unit vector to the star) * 499.004784 s",
+    ),
+    "time_rule": Column("text", "", "how mid-exposure was found in the header"),
+    "exptime_s": Column("f8", "s", "exposure time"),
+    "airmass": Column("f8", "", "airmass"),
+    "fwhm_pix": Column("f8", "pixel", "full width at half maximum of the stars"),
+    "ellipticity": Column("f8", "", "1 - minor / major axis of the stars"),
+    "sky": Column("f8", "count/pixel", "level of the sky in the frame's unit"),
+    "sky_rms": Column("f8", "count/pixel", "noise of one pixel of sky in the frame's unit"),
+    "zero_point": Column(
+        "f8", "mag", "instrumental to Gaia G: G = zero_point - 2.5 log10(flux as measured); NaN where not known"
+    ),
+    "wcs_header": Column("text", "", "refined plate solution, FITS cards, one a line"),
+    "wcs_rms_mas": Column("f8", "mas", "rms of the stars about the plate solution"),
+    "wcs_n_stars": Column("i4", "", "stars of the plate solution"),
+    "wcs_method": Column("text", "", "how the stars were matched"),
+    "sip_order": Column("i4", "", "order of the distortion of the plate solution"),
+    "corner_coverage": Column("f8", "", "part of the image's corner regions with stars of the plate solution, 0 to 1"),
+    "n_measured": Column("i4", "", "stars with a flux"),
+    "gain": Column("f8", "electron/adu", "gain that the counts were multiplied by; NaN where unknown"),
+    "read_noise": Column("f8", "electron", "read noise"),
+    "saturation": Column("f8", "count", "saturation level in the frame's unit"),
+    "site_lat_deg": Column("f8", "deg", "latitude of the observatory"),
+    "site_lon_deg": Column("f8", "deg", "longitude of the observatory, positive to the east"),
+    "site_height_m": Column("f8", "m", "height of the observatory"),
+    "aperture_m": Column("f8", "m", "diameter of the telescope"),
+}
+"""Columns of ``/frames``."""
+
+STAR_COLUMNS = {
+    "star_id": Column("i8", "", "number of the star, fixed for the series"),
+    "source_id": Column("i8", "", "Gaia source identifier; -1 = not in Gaia"),
+    "ra_deg": Column("f8", "deg", "right ascension at ref_epoch, ICRS"),
+    "dec_deg": Column("f8", "deg", "declination at ref_epoch, ICRS"),
+    "ref_epoch": Column("f8", "yr", "Julian year of the position"),
+    "pmra": Column("f8", "mas/yr", "proper motion in right ascension, times cos(dec)"),
+    "pmdec": Column("f8", "mas/yr", "proper motion in declination"),
+    "parallax": Column("f8", "mas", "parallax"),
+    "phot_g_mean_mag": Column("f8", "mag", "Gaia G; NaN where unknown"),
+    "bp_rp": Column("f8", "mag", "Gaia BP - RP; NaN where unknown"),
+    "x_ref": Column("f8", "pixel", "column on the reference image, 0-based, integer = pixel centre"),
+    "y_ref": Column("f8", "pixel", "row on the reference image, 0-based, integer = pixel centre"),
+}
+"""Columns of ``/stars``."""
+
+
+def empty_frames(n_frames: int) -> dict[str, np.ndarray]:
+    """Columns of ``/frames`` with nothing known: NaN, 0 and empty texts; `observer_au` has shape (n_frames, 3)."""
+    columns = {}
+    for name, column in FRAME_COLUMNS.items():
+        shape = (n_frames, 3) if name == "observer_au" else (n_frames,)
+        if column.dtype == "text":
+            columns[name] = np.full(shape, "", dtype=object)
+        else:
+            columns[name] = np.full(shape, np.nan if column.dtype[0] == "f" else 0, dtype=column.dtype)
+    return columns
+
+
+class DatasetWriter:
+    """Write a dataset piece by piece; the file appears under its name only when all of it is there.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; its folder is made.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = h5py.File(self._temporary, "w", libver=("v110", "v110"))
+
+    def attributes(self, values: Mapping[str, str | int | float], group: str = "/") -> None:
+        """Set attributes of the file or of a group."""
+        self._file.require_group(group).attrs.update(values)
+
+    def table(self, group: str, columns: Mapping[str, np.ndarray], schema: Mapping[str, Column]) -> None:
+        """Write the columns of a schema as the datasets of a group.
+
+        Parameters
+        ----------
+        group : str
+            ``frames`` or ``stars``.
+        columns : mapping of str to ndarray
+            Arrays of one length, by name; all columns of the schema.
+        schema : mapping of str to Column
+            `FRAME_COLUMNS` or `STAR_COLUMNS`.
+        """
+        for name, column in schema.items():
+            values = np.asarray(columns[name])
+            values = values.astype(object if column.dtype == "text" else column.dtype)
+            self.array(f"{group}/{name}", values, column.unit, column.description)
+
+    def array(self, name: str, values: np.ndarray, unit: str, description: str) -> None:
+        """Write a whole dataset; an array of objects holds texts."""
+        dtype = _TEXT if values.dtype == object else values.dtype
+        self._describe(self._file.create_dataset(name, data=values, dtype=dtype), unit, description)
+
+    def grid(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        unit: str,
+        description: str,
+        chunks: tuple[int, ...] = _CHUNK,
+    ) -> h5py.Dataset:
+        """Make a chunked dataset to be filled in blocks; what is never written is NaN or 0."""
+        fill = np.nan if dtype[0] == "f" else 0
+        chunks = tuple(max(1, min(c, s)) for c, s in zip(chunks, shape, strict=True))
+        # An array without elements cannot be chunked.
+        options = {"chunks": chunks, "fillvalue": fill} if all(shape) else {}
+        dataset = self._file.create_dataset(name, shape, dtype, **options)
+        self._describe(dataset, unit, description)
+        return dataset
+
+    @staticmethod
+    def _describe(dataset: h5py.Dataset, unit: str, description: str) -> None:
+        dataset.attrs["unit"] = unit
+        dataset.attrs["description"] = description
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink()
+
+
+class DatasetReader:
+    """Read a dataset.
+
+    Parameters
+    ----------
+    path : str or Path
+        File that `DatasetWriter` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file is not a dataset of this project, or of a later schema.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = h5py.File(path, "r")
+        found = (self._file.attrs.get("format"), self._file.attrs.get("schema_version"))
+        if found[0] != FORMAT or not 1 <= int(found[1]) <= SCHEMA_VERSION:
+            self._file.close()
+            raise ValueError(f"{path} is not a {FORMAT} dataset of schema {SCHEMA_VERSION}: format, version = {found}")
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods of photometry that the file has, sorted."""
+        return sorted(set(self._file) - {"frames", "stars"})
+
+    def attributes(self, group: str = "/") -> dict[str, str | int | float]:
+        """Attributes of the file or of a group."""
+        return {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in self._file[group].attrs.items()
+        }
+
+    def table(self, group: str) -> dict[str, np.ndarray]:
+        """All columns of ``frames`` or ``stars``; texts as arrays of str objects."""
+        return {name: self.array(f"{group}/{name}") for name in self._file[group]}
+
+    def array(self, name: str) -> np.ndarray:
+        """A whole dataset; texts as an array of str objects."""
+        dataset = self._file[name]
+        return dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
+
+    def grid(self, name: str) -> h5py.Dataset:
+        """A dataset to be read in pieces; it lives as long as the reader."""
+        return self._file[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the file has a dataset or group of this name."""
+        return name in self._file
+
+    def __enter__(self) -> "DatasetReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
