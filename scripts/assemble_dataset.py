@@ -1,7 +1,5 @@
 """Put the measurements of all frames of a series into one file."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.dataset import assemble_dataset
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(smk: snakemake) -> None:
+def main(smk: "snakemake") -> None:
     """Write ``output.measured`` from the batches of ``input.stars``, ``.wcs``, ``.aperture``, and ``input.catalog``."""
     catalog, attrs = read_star_catalog(smk.input.catalog)
     photometry = {"aperture": list(smk.input.aperture)} if smk.input.aperture else {}

@@ -1,7 +1,5 @@
 """List the stars that are measured in every frame: Gaia, and those that only the reference image shows."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(smk: snakemake) -> None:
+def main(smk: "snakemake") -> None:
     """Write ``output.catalog`` from ``input.reference``, ``input.gaia`` and the reference image."""
     settings = smk.params.settings
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))

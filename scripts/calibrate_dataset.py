@@ -1,7 +1,5 @@
 """Choose each star's aperture, and bring all frames of a series to one photometric scale."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.calibrate import calibrate_dataset, write_frames_csv
@@ -11,7 +9,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(smk: snakemake) -> None:
+def main(smk: "snakemake") -> None:
     """Write ``output.dataset`` and its table of frames, ``output.frames``, from ``input.measured``."""
     calibrate_dataset(smk.input.measured, smk.output.dataset, smk.params.settings, smk.params.config)
     write_frames_csv(smk.output.dataset, smk.output.frames)

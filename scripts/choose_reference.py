@@ -1,7 +1,5 @@
 """Choose the reference image of a series: the best frame of the first run that Gaia solves, or the configured one."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def main(smk: snakemake) -> None:
+def main(smk: "snakemake") -> None:
     """Write ``output.reference``: the frame, how it ranks, and its plate solution."""
     batches = [BatchReader(path) for path in smk.input.stars]
     where = {frame_id: batch for batch in batches for frame_id in batch.frame_ids}

@@ -1,7 +1,5 @@
 """Write the light curves of the targets of a series."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.targets import export_targets
@@ -11,7 +9,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(smk: snakemake) -> None:
+def main(smk: "snakemake") -> None:
     """Write a light curve of each of ``params.targets`` into the folder ``output.lightcurves``."""
     export_targets(smk.input.dataset, smk.params.targets, smk.output.lightcurves)
 

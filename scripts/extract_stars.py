@@ -1,7 +1,5 @@
 """Find the stars of each image of a batch, and measure its seeing and sky."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def main(smk: snakemake) -> None:
+def main(smk: "snakemake") -> None:
     """Write ``output.stars``: a frame's facts and stars, or the reason why it cannot be used."""
     reading, settings = frame_settings(smk.params.reading), smk.params.settings
     with BatchWriter(smk.output.stars, kind="stars") as out:
@@ -32,9 +30,8 @@ def main(smk: snakemake) -> None:
                 facts = asdict(frame.info)
                 facts["ny"], facts["nx"] = facts.pop("shape")
                 seeds = None if settings["source"] == "detect" else read_banzai_positions(path)
-                measured, stars = extract_stars(frame, seeds, settings)
+                measured, arrays = extract_stars(frame, seeds, settings)
                 facts |= {"status": "ok", **measured}
-                arrays["stars"] = stars
             except BadFrameError as reason:
                 LOG.warning("%s: %s", frame_id, reason)
                 facts["status"] = str(reason)

@@ -1,7 +1,5 @@
 """Make the embedded demo: images of a simulated night, a Gaia-like catalogue, and the truth about both."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(smk: snakemake) -> None:
+def main(smk: "snakemake") -> None:
     """Write ``output.images`` (one frame each, in their order), ``output.gaia`` and ``output.truth``."""
     paths = [Path(path) for path in smk.output.images]
     series = Series(demo(n_frames=len(paths)))

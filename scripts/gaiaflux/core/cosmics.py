@@ -22,7 +22,7 @@ COSMIC = np.uint8(PixelFlag.COSMIC_RAY)
 
 def flag_cosmic_rays(
     image: np.ndarray, pixel_flags: np.ndarray, background: Background, *, fwhm_pix: float, flux_variance: float
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Add `PixelFlag.COSMIC_RAY` to the flags of a frame.
 
     Parameters
@@ -40,18 +40,20 @@ def flag_cosmic_rays(
 
     Returns
     -------
-    ndarray of uint8, shape (ny, nx)
+    flags : ndarray of uint8, shape (ny, nx)
         New flags.
+    hits : ndarray of int64, shape (n_hits,)
+        Flat indices of the pixels that were added, sorted.
     """
     flags = pixel_flags.copy()
     if not fwhm_pix >= SHARPEST_FWHM:
-        return flags
+        return flags, np.empty(0, np.int64)
     a2 = (0.5 * fwhm_pix) ** 2 / (2 ** (1 / 3) - 1)
     star = 1.0 - (1.0 + 1.0 / a2) ** -3
     contrast = star + CONTRAST_MARGIN * (1.0 - star)
     queue = np.empty(image.size // 8 + 64, np.int64)
-    _flag(image, flags, background.rms, background.box_pix, contrast, flux_variance, queue)
-    return flags
+    n_hits = _flag(image, flags, background.rms, background.box_pix, contrast, flux_variance, queue)
+    return flags, np.sort(queue[:n_hits])
 
 
 @device

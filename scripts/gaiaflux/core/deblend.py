@@ -63,7 +63,7 @@ def detect_deep(
         There is no star.
     """
     fwhm = estimate_fwhm(image, pixel_flags, background)
-    pixel_flags = flag_cosmic_rays(image, pixel_flags, background, fwhm_pix=fwhm, flux_variance=flux_variance)
+    pixel_flags, _ = flag_cosmic_rays(image, pixel_flags, background, fwhm_pix=fwhm, flux_variance=flux_variance)
     first = detect_stars(
         image,
         pixel_flags,

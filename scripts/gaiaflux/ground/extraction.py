@@ -21,7 +21,7 @@ CONFIRM_STARS = 60
 
 def extract_stars(
     frame: Frame, seeds: tuple[np.ndarray, np.ndarray] | None, settings: Mapping[str, object]
-) -> tuple[dict[str, object], np.ndarray]:
+) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Measure the stars of a frame that match and seeing need.
 
     Parameters
@@ -36,9 +36,9 @@ def extract_stars(
     Returns
     -------
     attrs : dict
-        fwhm_pix, ellipticity, sky and sky_rms (per pixel, in the frame's unit), n_stars, stars_source.
-    stars : ndarray of STAR_DTYPE, shape (n_stars,)
-        Brightest first.
+        fwhm_pix, ellipticity, sky and sky_rms (per pixel, in the frame's unit), n_stars, stars_source, n_cosmic_pixels.
+    arrays : dict of ndarray
+        ``stars`` of STAR_DTYPE, brightest first; ``cosmic_pixels``, flat indices of pixels hit by cosmic rays.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def extract_stars(
     fwhm = estimate_fwhm(image, frame.pixel_flags, background)
     if not np.isfinite(fwhm):
         raise BadFrameError("no stars found")
-    flags = flag_cosmic_rays(image, frame.pixel_flags, background, fwhm_pix=fwhm, flux_variance=variance)
+    flags, hits = flag_cosmic_rays(image, frame.pixel_flags, background, fwhm_pix=fwhm, flux_variance=variance)
     found = None
     if source != "detect":
         found = _from_seeds(image, flags, background, seeds, fwhm, variance, settings)
@@ -78,8 +78,9 @@ def extract_stars(
         "sky_rms": noise,
         "n_stars": len(found.stars),
         "stars_source": used,
+        "n_cosmic_pixels": len(hits),
     }
-    return attrs, found.stars
+    return attrs, {"stars": found.stars, "cosmic_pixels": hits}
 
 
 def _from_seeds(
