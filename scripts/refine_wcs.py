@@ -1,0 +1,37 @@
+"""Match the stars of each image of a batch to Gaia at its epoch, and fit its plate solution."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from gaiaflux.ground.wcs import refine_frame_wcs
+from gaiaflux.io.batchfile import BatchReader, BatchWriter
+from gaiaflux.io.gaia_catalog import read_catalog
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+LOG = logging.getLogger(__name__)
+
+
+def main(smk: "snakemake") -> None:
+    """Write ``output.wcs``: a frame's plate solution and its matched stars, or the reason why it has none."""
+    catalog = read_catalog(smk.input.gaia)
+    with BatchReader(smk.input.stars) as batch, BatchWriter(smk.output.wcs, kind="wcs") as out:
+        for frame_id in batch.frame_ids:
+            attrs = batch.attrs(frame_id)
+            if attrs["status"] != "ok":
+                out.add(frame_id, {"status": attrs["status"]})
+                continue
+            try:
+                facts, matches = refine_frame_wcs(attrs, batch.array(frame_id, "stars"), catalog, smk.params.settings)
+            except BadFrameError as reason:
+                LOG.warning("%s: %s", frame_id, reason)
+                out.add(frame_id, {"status": str(reason)})
+            else:
+                out.add(frame_id, {"status": "ok", **facts}, {"matches": matches})
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)
