@@ -43,6 +43,7 @@ FINAL_RADIUS_PIX = 1.5
 PAIRS_BY_CHANCE = 0.15  # per star: how deep the lists are taken for a given radius
 NEIGHBOUR_FACTOR = 2.0  # chosen on simulated images: crowded frames come out best between 1.5 and 4
 MAX_SCALE_CHANGE = 0.03
+BLEND_FWHM = 2.0  # stars nearer than that disturb each other's centroid
 REST_RADII = 8.0
 MAX_LOG_CHANCE_REST = float(np.log(1e-3))
 MAX_MAGNITUDE_SCATTER = 1.2
@@ -261,7 +262,8 @@ def _check(lists: MatchLists, start: TanSip, solution: PlateFit, radius: float, 
 def _check_rest(lists: MatchLists, solution: PlateFit, radius: float) -> None:
     """Refuse a solution that fits a part of the image only: elsewhere stars lie near the catalogue's, not at them.
 
-    Compared are the brighter half of the stars, all of them where they are few.
+    Compared are the brighter half of the stars, all of them where they are few; without blends, where a star of the
+    catalogue lies beside a found one whatever the solution.
     """
     stars, catalog = solution.pairs
     share = 0.5 if len(stars) > 40 else 1.0
@@ -270,8 +272,12 @@ def _check_rest(lists: MatchLists, solution: PlateFit, radius: float) -> None:
     free_stars = np.setdiff1d(np.arange(n_stars), stars)
     free_catalog = np.setdiff1d(np.arange(n_catalog), catalog)
     ny, nx = solution.wcs.shape
-    x, y = sky_to_pixel(solution.wcs, lists.ra[free_catalog], lists.dec[free_catalog])
-    inside = (x > 0) & (x < nx) & (y > 0) & (y < ny)
+    all_x, all_y = sky_to_pixel(solution.wcs, lists.ra, lists.dec)
+    x, y = all_x[free_catalog], all_y[free_catalog]
+    apart = BLEND_FWHM * lists.fwhm
+    inside = (x > 0) & (x < nx) & (y > 0) & (y < ny) & ~_has_neighbour(x, y, all_x, all_y, apart)
+    matched_x, matched_y = lists.x[stars], lists.y[stars]
+    free_stars = free_stars[~_has_neighbour(lists.x[free_stars], lists.y[free_stars], matched_x, matched_y, apart)]
     wide = REST_RADII * radius
     found = match_mutual(x[inside], y[inside], lists.x[free_stars], lists.y[free_stars], wide)[0]
     expected = int(inside.sum()) * (1.0 - np.exp(-len(free_stars) * np.pi * wide**2 / (nx * ny)))
@@ -281,6 +287,18 @@ def _check_rest(lists: MatchLists, solution: PlateFit, radius: float) -> None:
             f"the best plate solution fits a part of the image only: {len(found)} bright stars lie "
             f"{radius:.1f} to {wide:.0f} pixels off, beside {compared:.0f} that match"
         )
+
+
+def _has_neighbour(x: np.ndarray, y: np.ndarray, all_x: np.ndarray, all_y: np.ndarray, radius: float) -> np.ndarray:
+    """Whether another point, not at the very same place, lies within the radius."""
+    order = np.argsort(all_y, kind="stable")
+    sorted_x, sorted_y = all_x[order], all_y[order]
+    low, high = np.searchsorted(sorted_y, y - radius), np.searchsorted(sorted_y, y + radius)
+    near = np.zeros(len(x), bool)
+    for k, (first, last) in enumerate(zip(low, high, strict=True)):
+        distance = np.hypot(sorted_x[first:last] - x[k], sorted_y[first:last] - y[k])
+        near[k] = bool(((distance > 0) & (distance < radius)).any())
+    return near
 
 
 def _check_geometry(start: TanSip, wcs: TanSip, settings: SolveSettings) -> None:
