@@ -1,6 +1,7 @@
 """Stars, seeing and sky of one frame."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from gaiaflux.core.detection import Detections, detect_stars, estimate_fwhm, sum
 from gaiaflux.core.starfit import measure_stars
 from gaiaflux.core.variance import noise_model
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
 
-__all__ = ["extract_stars"]
+__all__ = ["extract_stars", "mark_cosmic_rays"]
 
 # A catalogue is taken only if so many of its bright entries are stars of the pixels that it came with.
 MIN_CONFIRMED = 0.6
@@ -81,6 +83,25 @@ def extract_stars(
         "n_cosmic_pixels": len(hits),
     }
     return attrs, {"stars": found.stars, "cosmic_pixels": hits}
+
+
+def mark_cosmic_rays(frame: Frame, hits: np.ndarray) -> Frame:
+    """Frame with the pixels flagged that `extract_stars` found to be hit by cosmic rays.
+
+    Parameters
+    ----------
+    frame : Frame
+    hits : ndarray of int64, shape (n_hits,)
+        Flat indices of the pixels.
+
+    Returns
+    -------
+    Frame
+        A new one; the pixels are shared, the flags are not.
+    """
+    flags = frame.pixel_flags.copy()
+    flags.ravel()[hits] |= PixelFlag.COSMIC_RAY
+    return replace(frame, pixel_flags=flags)
 
 
 def _from_seeds(
