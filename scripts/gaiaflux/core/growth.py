@@ -144,15 +144,16 @@ def fit_profile(
     ratio_err: np.ndarray,
     start: MoffatProfile,
     annulus: tuple[float, float] | None = None,
+    reference: int = -1,
 ) -> MoffatProfile:
     """Fit a Moffat profile to a mean growth curve.
 
     Parameters
     ----------
     radii : ndarray, shape (n,)
-        Increasing [pixel]; the last one is the reference.
+        Increasing [pixel].
     ratio, ratio_err : ndarray, shape (n,)
-        Light within each radius over light within the last one.
+        Light within each radius over light within the reference radius.
     start : MoffatProfile
         First guess.
     annulus : tuple of float, optional
@@ -165,13 +166,14 @@ def fit_profile(
         With beta from 2 to 8 and alpha within a factor 2 of the first guess. With fewer than three radii the first
         guess' beta is kept.
     """
-    weight = 1.0 / np.hypot(ratio_err, _PROFILE_ERROR)[:-1]
+    others = np.arange(len(radii)) != np.arange(len(radii))[reference]
+    weight = 1.0 / np.hypot(ratio_err, _PROFILE_ERROR)[others]
 
     def residual(parameters: np.ndarray) -> np.ndarray:
         profile = MoffatProfile(float(np.exp(parameters[0])), float(parameters[1]))
         sky = profile.annulus_brightness(*annulus) if annulus else 0.0
         light = profile.growth(radii) - np.pi * radii**2 * sky
-        return (light[:-1] / light[-1] - ratio[:-1]) * weight
+        return (light / light[reference] - ratio)[others] * weight
 
     parameters = np.array([np.log(start.alpha), start.beta])
     free = 2 if len(radii) >= 3 else 1
@@ -214,6 +216,7 @@ def fit_correction(
     sky_err: np.ndarray,
     radii: np.ndarray,
     wanted: np.ndarray,
+    reference: int,
     shape: tuple[int, int],
     start: MoffatProfile,
     *,
@@ -231,9 +234,12 @@ def fit_correction(
     sky_err : ndarray, shape (n_stars,)
         Error of the sky level [image unit per pixel].
     radii : ndarray, shape (n_all,)
-        Increasing [pixel]; the last one is the reference.
+        Increasing [pixel].
     wanted : ndarray of int, shape (n_radii,)
         Columns of `radii` that a correction is wanted for.
+    reference : int
+        Column of the radius that the ratios refer to; beyond it the profile follows from the mean growth curve and
+        the widening, because single stars' wings say more of the sky than of the star.
     shape : tuple of int
         (ny, nx) of the frame.
     start : MoffatProfile
@@ -256,40 +262,49 @@ def fit_correction(
 
     Notes
     -----
-    With F the light in the reference and D = F - f the light between, the error of f / F counts the noise of f and D
-    as independent and the error of the sky as common to both. How much wider the profile is at a place than in the
-    mean is read off the ratios of all radii together, weighted with their response to it.
+    With F the light in the reference and D the light between, the error of f / F counts the noise of the smaller one
+    and of D as independent and the error of the sky as common to both. How much wider the profile is at a place than
+    in the mean is read off the ratios of all radii together, weighted with their response to it.
     """
-    whole = flux[:, -1]
+    whole = flux[:, reference]
     ratio = flux / whole[:, None]
-    rest = np.maximum(variance[:, -1:] - variance, 0.0)
+    rest = np.abs(variance[:, reference, None] - variance)
+    smaller = np.minimum(variance, variance[:, reference, None])
     area = np.pi * radii**2
-    ratio_var = (1.0 - ratio) ** 2 * variance + ratio**2 * rest + ((area - ratio * area[-1]) * sky_err[:, None]) ** 2
+    ratio_var = (1.0 - ratio) ** 2 * smaller + np.minimum(ratio, 1.0) ** 2 * rest
+    ratio_var += ((area - ratio * area[reference]) * sky_err[:, None]) ** 2
     ratio_err = np.sqrt(ratio_var) / np.abs(whole[:, None])
-    order = _supported_order(x, y, *_widths(ratio, ratio_err, np.median(ratio, axis=0), radii, start), shape, max_order)
-    surfaces = [fit_surface(x, y, ratio[:, k], ratio_err[:, k], shape, order) for k in range(len(radii) - 1)]
+    middle = np.median(ratio, axis=0)
+    widths = _widths(ratio, ratio_err, middle, radii, reference, start)
+    order = _supported_order(x, y, *widths, shape, max_order)
+    surfaces = [fit_surface(x, y, ratio[:, k], ratio_err[:, k], shape, order) for k in range(len(radii))]
     # The mean curve: every surface averaged over the stars.
-    mean = np.array([*(float(np.mean(surface.value(x, y))) for surface in surfaces), 1.0])
-    mean_err = np.array([*(np.sqrt(surface.covariance[0, 0]) for surface in surfaces), 0.0])
-    profile = fit_profile(radii, mean, mean_err, start, annulus)
-    widening = fit_surface(x, y, *_widths(ratio, ratio_err, mean, radii, profile), shape, order)
-    one = fit_surface(x, y, np.ones(len(x)), np.zeros(len(x)), shape, 0)
-    ratios = tuple([*surfaces, one][k] for k in wanted)
-    return GrowthCorrection(radii[wanted], profile, float(radii[-1]), ratios, widening, len(x))
+    mean = np.array([float(np.mean(surface.value(x, y))) for surface in surfaces])
+    mean_err = np.array([np.sqrt(surface.covariance[0, 0]) for surface in surfaces])
+    profile = fit_profile(radii, mean, mean_err, start, annulus, reference)
+    widening = fit_surface(x, y, *_widths(ratio, ratio_err, mean, radii, reference, profile), shape, order)
+    ratios = tuple(surfaces[k] for k in wanted)
+    return GrowthCorrection(radii[wanted], profile, float(radii[reference]), ratios, widening, len(x))
 
 
 def _widths(
-    ratio: np.ndarray, ratio_err: np.ndarray, mean: np.ndarray, radii: np.ndarray, profile: MoffatProfile
+    ratio: np.ndarray,
+    ratio_err: np.ndarray,
+    mean: np.ndarray,
+    radii: np.ndarray,
+    reference: int,
+    profile: MoffatProfile,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How much wider than the mean each star is, as a difference of ln(alpha), with its error; from all its radii."""
+    others = np.arange(len(radii)) != np.arange(len(radii))[reference]
     growth, slope = profile.growth(radii), profile.growth_slope(radii)
-    response = ((slope - growth / growth[-1] * slope[-1]) / growth[-1])[:-1]
-    weight = response / np.maximum(np.median(ratio_err[:, :-1], axis=0), 1e-6) ** 2
+    response = ((slope - growth / growth[reference] * slope[reference]) / growth[reference])[others]
+    weight = response / np.maximum(np.median(ratio_err[:, others], axis=0), 1e-6) ** 2
     norm = float(weight @ response)
     if norm <= 0.0:
         return np.zeros(len(ratio)), np.ones(len(ratio))
     # Errors of one star's radii are not independent: added up, not squared.
-    return (ratio[:, :-1] - mean[:-1]) @ weight / norm, ratio_err[:, :-1] @ np.abs(weight) / norm
+    return (ratio - mean)[:, others] @ weight / norm, ratio_err[:, others] @ np.abs(weight) / norm
 
 
 def _supported_order(

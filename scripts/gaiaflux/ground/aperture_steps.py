@@ -29,6 +29,8 @@ __all__ = [
 
 # Radii that the growth curve is measured at, beside the wanted ones [FWHM].
 _GROWTH_RADII = (0.7, 1.0, 1.5, 2.2, 3.0)
+# Radius that the field-dependent correction refers to [FWHM]; one of the above.
+_REFERENCE_FWHM = 2.2
 # Around a known star, the sky begins where the star's light is below this part of the sky's noise.
 _MASK_LEVEL = 0.05
 # A saturated or half-seen star may be so many times brighter than what was measured of it.
@@ -36,7 +38,7 @@ _MOST_MISSING = 30.0
 # Stars for the aperture correction: the first pair of signal-to-noise ratio and neighbours' part of the light that
 # enough stars meet.
 _CORRECTION_LADDER = ((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05))
-_WANTED_CORRECTION_STARS = 60
+_WANTED_CORRECTION_STARS = 20
 _MAX_CORRECTION_STARS = 500
 _SPOILED = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.EDGE
 _UNFIT = _SPOILED | StarFlag.SATURATED | StarFlag.NOT_MEASURED
@@ -52,6 +54,7 @@ class Field:
     n_on: int
     radii: np.ndarray
     all_radii: np.ndarray
+    reference_radius: float
     annulus: tuple[float, float]
     noise: NoiseModel
     sigma: float
@@ -97,7 +100,7 @@ def prepare(
     # `info.gain` is already in pixels in electrons; pixels in adu have none.
     noise = noise_model(middle, sigma, unit=info.unit, read_noise=info.read_noise)
     grid = np.unique(np.concatenate([radii, np.array(_GROWTH_RADII) * fwhm]))
-    return Field(frame, x, y, n_on, radii, grid, annulus, noise, sigma, trend)
+    return Field(frame, x, y, n_on, radii, grid, _REFERENCE_FWHM * fwhm, annulus, noise, sigma, trend)
 
 
 def sums_of(
@@ -273,6 +276,7 @@ def find_correction(
         level_err[rows],
         field.all_radii,
         np.searchsorted(field.all_radii, field.radii),
+        int(np.searchsorted(field.all_radii, max(field.radii[-1], field.reference_radius))),
         field.frame.image.shape,
         profile,
         annulus=annulus,
