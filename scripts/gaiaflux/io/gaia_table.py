@@ -84,7 +84,7 @@ def load_gaia_table(path: str | Path) -> GaiaTable:
 def select_cone(
     table: GaiaTable, centre_deg: tuple[float, float], radius_deg: float, magnitude_limit: float, where: str
 ) -> SkyCatalog:
-    """Stars of a table in a cone, bright enough; those without G are left out, as an archive's query would.
+    """Stars of a table in a cone that are not known to be too faint.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def select_cone(
     radius_deg : float
         Half opening angle [deg].
     magnitude_limit : float
-        Faintest G [mag].
+        Faintest G [mag]; a star without G is kept: somebody put it into the table.
     where : str
         File, for the message.
 
@@ -112,15 +112,15 @@ def select_cone(
     catalog = table.catalog
     vectors = directions(catalog.ra_deg, catalog.dec_deg)
     inside = separation_deg(vectors, directions(*centre_deg)) <= radius_deg
-    chosen = inside & (catalog.phot_g_mean_mag <= magnitude_limit)
+    chosen = inside & ~(catalog.phot_g_mean_mag > magnitude_limit)
     if chosen.any():
         return catalog[chosen]
     field = f"the field at ra {centre_deg[0]:.4f}, dec {centre_deg[1]:.4f} deg (radius {radius_deg:.3f} deg)"
     if inside.any():
-        brightest = catalog.phot_g_mean_mag[inside]
-        found = f"the brightest has G = {np.nanmin(brightest):.2f}" if np.isfinite(brightest).any() else "none has a G"
+        brightest = np.nanmin(catalog.phot_g_mean_mag[inside])
         raise InputError(
-            f"{where} has no star in {field} brighter than gaia.magnitude_limit = {magnitude_limit:g}: {found}"
+            f"{where} has no star in {field} brighter than gaia.magnitude_limit = {magnitude_limit:g}: the brightest "
+            f"has G = {brightest:.2f}"
         )
     ra, dec = sky_of_direction(vectors.sum(axis=0))
     reach = separation_deg(vectors, directions(ra, dec)).max()
