@@ -21,7 +21,8 @@ def main(smk: "snakemake") -> None:
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
     frame_id = reference["frame_id"]
     reading = frame_settings(smk.params.reading)
-    frame = read_frame(reference["path"], frame_id, reading, smk.params.overrides.get(frame_id), want_error=False)
+    path = smk.params.paths.get(frame_id, reference["path"])
+    frame = read_frame(path, frame_id, reading, smk.params.overrides.get(frame_id), want_error=False)
     stars, fwhm_pix = find_reference_stars(frame, settings["detection_snr"], settings["background_box_pix"])
     catalog = combine_catalogs(
         read_catalog(smk.input.gaia),

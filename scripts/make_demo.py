@@ -9,6 +9,7 @@ from gaiaflux.sim.field import GAIA_UNITS
 from gaiaflux.sim.presets import demo
 from gaiaflux.sim.series import Series
 from gaiaflux.sim.truth import TRUTH_UNITS, truth_tables
+from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -28,4 +29,4 @@ def main(smk: "snakemake") -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    run_job(main, snakemake)

@@ -1,0 +1,58 @@
+# Stars of each image, and the image that serves as the reference.
+
+
+localrules:
+    choose_reference,
+
+
+rule extract_stars:
+    input:
+        images=images_of,
+    output:
+        stars="results/{series}/stars/{batch}.h5",
+    log:
+        "logs/{series}/extract_stars/{batch}.log",
+    conda:
+        "../envs/stars.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        frames=frames_of,
+        reading=reading_of,
+        settings=config["extract_stars"],
+        code=code("extract_stars"),
+    message:
+        "{wildcards.series}: find the stars of batch {wildcards.batch}"
+    script:
+        "../scripts/extract_stars.py"
+
+
+# Chosen once: nothing that happens to its inputs later chooses again.
+rule choose_reference:
+    input:
+        stars=first_batches,
+        gaia="results/{series}/gaia.fits",
+    output:
+        reference=REFERENCE,
+        request=REFERENCE_MET,
+    log:
+        "logs/{series}/choose_reference.log",
+    wildcard_constraints:
+        series=unsettled(reference_request, REFERENCE_MET, REFERENCE),
+    conda:
+        "../envs/stars.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        reference_image=reference_frame_id,
+        refine_wcs=config["refine_wcs"],
+        request=requested(reference_request),
+        code=code("choose_reference"),
+    message:
+        "{wildcards.series}: choose the reference image"
+    script:
+        "../scripts/choose_reference.py"

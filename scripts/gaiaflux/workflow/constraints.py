@@ -1,0 +1,77 @@
+"""What must hold between several settings, which a schema cannot say."""
+
+import math
+from collections.abc import Mapping
+
+__all__ = ["further_problems"]
+
+
+def further_problems(config: Mapping) -> list[str]:
+    """Problems of a configuration that its schema accepts.
+
+    Parameters
+    ----------
+    config : mapping
+        Complete configuration.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+    """
+    problems = _photometry(config["photometry"])
+    lowered: dict[str, str] = {}
+    for name, series in config["series"].items():
+        path = f"series.{name}"
+        other = lowered.setdefault(name.lower(), name)
+        if other != name:
+            problems.append(
+                f"{path}: differs from series.{other} only in case; files of both would have the same names"
+            )
+        if "radius_arcmin" in series and "centre_deg" not in series:
+            problems.append(f"{path}.radius_arcmin: goes only together with centre_deg")
+        if config["gaia"]["source"] == "file" and "gaia_file" not in series:
+            problems.append(f"{path}.gaia_file: missing; gaia.source is 'file', so every series needs one")
+        problems += _targets(path, series)
+    return problems
+
+
+def _photometry(photometry: Mapping) -> list[str]:
+    path, settings = "photometry.aperture", photometry["aperture"]
+    problems = []
+    for unit in ("fwhm", "arcsec"):
+        radii, annulus = settings.get(f"radii_{unit}"), settings.get(f"annulus_{unit}")
+        if annulus and annulus[0] >= annulus[1]:
+            problems.append(
+                f"{path}.annulus_{unit}: the inner radius {annulus[0]} must be smaller than the outer {annulus[1]}"
+            )
+        elif radii and annulus and max(radii) > annulus[0]:
+            problems.append(
+                f"{path}.radii_{unit}: the largest radius {max(radii)} reaches into the annulus, which begins at "
+                f"{annulus[0]} (annulus_{unit})"
+            )
+    return problems
+
+
+def _targets(path: str, series: Mapping) -> list[str]:
+    problems = []
+    names: set[str] = set()
+    for target in series["targets"]:
+        name = target["name"]
+        if name.lower() in names:
+            problems.append(f"{path}.targets: two targets are named '{name}' (upper and lower case count as the same)")
+        names.add(name.lower())
+        if "ra_deg" in target and "radius_arcmin" in series and "centre_deg" in series:
+            distance = _separation_arcmin(series["centre_deg"], (target["ra_deg"], target["dec_deg"]))
+            if distance > series["radius_arcmin"]:
+                problems.append(
+                    f"{path}.targets, {name}: {distance:.1f} arcmin from centre_deg, outside of radius_arcmin "
+                    f"{series['radius_arcmin']}; correct its position or leave it out"
+                )
+    return problems
+
+
+def _separation_arcmin(first: tuple[float, float], second: tuple[float, float]) -> float:
+    ra1, dec1, ra2, dec2 = (math.radians(value) for value in (*first, *second))
+    haversine = math.sin((dec2 - dec1) / 2) ** 2 + math.cos(dec1) * math.cos(dec2) * math.sin((ra2 - ra1) / 2) ** 2
+    return math.degrees(2 * math.asin(min(1.0, math.sqrt(haversine)))) * 60

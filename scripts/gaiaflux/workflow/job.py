@@ -1,0 +1,63 @@
+"""How the script of a rule is run: its log file, and what a person sees when it fails."""
+
+import json
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gaiaflux.model.errors import InputError
+
+__all__ = ["run_job"]
+
+
+def run_job(main: Callable[[Any], None], smk: Any) -> None:
+    """Run the `main` of a rule's script with its log file.
+
+    Everything that is logged or warned goes to the file that the rule names under `log`. An `InputError` ends the job
+    with its sentence alone, in the log and on stderr; any other exception also leaves its traceback in the log. Where
+    the rule has an output `request`, what was asked for (its param `request`) is written there once it has been met.
+
+    Parameters
+    ----------
+    main : callable
+        Takes the job's object.
+    smk : snakemake.script.Snakemake
+        The job: input, output, params, wildcards, log, rule.
+
+    Raises
+    ------
+    SystemExit
+        With the sentence of an `InputError`; Python then prints it and ends with exit code 1.
+    """
+    path = Path(smk.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as stream:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger = logging.getLogger()
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        try:
+            main(smk)
+            _note_request(smk)
+        except InputError as error:
+            sentence = f"{smk.rule}: {error}"
+            stream.write(f"{sentence}\n")
+            raise SystemExit(sentence) from None
+        except BaseException:
+            stream.write(traceback.format_exc())
+            raise
+        finally:
+            logging.captureWarnings(False)
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+
+
+def _note_request(smk: Any) -> None:
+    path = smk.output.get("request")
+    if path:
+        Path(path).write_text(json.dumps(smk.params.request, indent=1) + "\n", encoding="utf-8")

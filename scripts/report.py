@@ -1,0 +1,26 @@
+"""Write the page that a person looks at first: what was measured, how well, and what was left out.
+
+Input: dataset, pin (gaia.json), reference (reference.json); wcs (batches of refine_wcs) where the rule gives them.
+Output: report (one HTML file without external resources).
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaiaflux.report.page import write_report
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(smk: "snakemake") -> None:
+    """Write ``output.report``."""
+    pin = json.loads(Path(smk.input.pin).read_text(encoding="utf-8"))
+    reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
+    write_report(smk.output.report, smk.input.dataset, pin, reference, getattr(smk.input, "wcs", ()))
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)

@@ -1,0 +1,147 @@
+"""Setting -> rules that run again: the exact job list of a dry run on a series whose results are all there."""
+
+import os
+import re
+
+import pytest
+
+CONFIG = """\
+series:
+  field:
+    images: images/*.fits
+    gaia_file: gaia.csv
+    targets:
+      - {name: one, ra_deg: 10.0, dec_deg: 20.0}
+frames_per_batch: 2
+"""
+AGGREGATES = {"assemble_dataset": 1, "calibrate_dataset": 1, "export_lightcurves": 1, "report": 1}
+PHOTOMETRY = {"aperture_photometry": 2, **AGGREGATES}
+WCS = {"refine_wcs": 2, "build_star_catalog": 1, **PHOTOMETRY}
+GAIA = {"download_gaia": 1, **WCS}
+REFERENCE = {"choose_reference": 1, "build_star_catalog": 1, **PHOTOMETRY}
+STARS = {"extract_stars": 2, "refine_wcs": 2, **PHOTOMETRY}
+READING = {"extract_stars": 2, **WCS}
+
+
+@pytest.fixture(scope="module")
+def finished(make_workspace, tmp_path_factory):
+    workspace = make_workspace(tmp_path_factory.mktemp("finished") / "here")
+    workspace.images("a.fits", "b.fits", "c.fits")
+    workspace.images("gaia.csv", folder=".")
+    workspace.config.write_text(CONFIG)
+    workspace.finish(batches=["0001", "0002"])
+    return workspace
+
+
+@pytest.fixture
+def series(finished, tmp_path):
+    return finished.copy(tmp_path / "copy")
+
+
+def add(text):
+    """Append a section to the configuration."""
+    return lambda config: config + text + "\n"
+
+
+def of_series(text):
+    """Append a key to the series."""
+    return lambda config: config.replace("    targets:", f"    {text}\n    targets:")
+
+
+SETTINGS = {
+    "targets": (lambda config: config.replace("ra_deg: 10.0", "ra_deg: 10.1"), {"export_lightcurves": 1}),
+    "aperture radii": (add("photometry: {aperture: {radii_fwhm: [1.0]}}"), PHOTOMETRY),
+    "calibrate": (add("calibrate: {clip_sigma: 5}"), AGGREGATES),
+    "refine_wcs": (add("refine_wcs: {max_sip_order: 2}"), {"choose_reference": 1, **WCS}),
+    "star_catalog": (add("star_catalog: {detection_snr: 6}"), {"build_star_catalog": 1, **PHOTOMETRY}),
+    "extract_stars": (add("extract_stars: {min_snr: 15}"), STARS),
+    "gain": (of_series("header: {gain: 1.9}"), READING),
+    "magnitude limit": (add("gaia: {magnitude_limit: 19}"), GAIA),
+    "reference image": (of_series("reference_image: b"), REFERENCE),
+    "gain, magnitude limit and reference image": (
+        lambda config: add("gaia: {magnitude_limit: 19}")(
+            of_series("reference_image: b\n    header: {gain: 2}")(config)
+        ),
+        {**READING, **GAIA, **REFERENCE},
+    ),
+}
+
+
+def test_settings_that_change_no_result_rerun_nothing(series):
+    config = series.config.read_text()
+    config = config.replace("frames_per_batch: 2", "frames_per_batch: 10").replace("images/*.fits", "images/?.fits")
+    config += "gaia: {magnitude_limit: 21, source: tap, servers: [vizier], timeout_s: 5, deadline_s: 50}\n"
+    config += "track_code: false\n"
+    series.config.write_text(config)
+    assert series.jobs() == {}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_setting_reruns_what_uses_it(series, case):
+    edit, expected = SETTINGS[case]
+    series.config.write_text(edit(series.config.read_text()))
+    assert series.jobs() == expected
+
+
+def test_a_new_image_reruns_its_batch_and_the_aggregates(series):
+    series.images("0-comes-first-by-name.fits")
+    one_batch = {"extract_stars": 1, "refine_wcs": 1, "aperture_photometry": 1, **AGGREGATES}
+    assert series.jobs() == one_batch
+    series.images("d.fits")
+    new_batch = {"extract_stars": 2, "refine_wcs": 2, "aperture_photometry": 2, **AGGREGATES}
+    assert series.jobs() == new_batch
+
+
+def test_an_absent_image_reruns_its_batch_and_the_aggregates(series):
+    (series.work / "images" / "a.fits").unlink()
+    assert series.jobs() == {"extract_stars": 1, "refine_wcs": 1, "aperture_photometry": 1, **AGGREGATES}
+
+
+def test_a_batch_without_images_leaves_the_aggregates_only(series):
+    (series.work / "images" / "c.fits").unlink()
+    assert series.jobs() == AGGREGATES
+
+
+def test_what_is_settled_is_asked_anew_where_it_was_removed(series):
+    (series.work / "results/field/reference.json").unlink()
+    series.images("d.fits")
+    assert series.jobs() == {"extract_stars": 1, "refine_wcs": 1, **REFERENCE}
+
+
+def test_a_changed_gaia_file_reruns_what_uses_it(series):
+    os.utime(series.work / "gaia.csv")
+    assert series.jobs() == GAIA
+
+
+def test_a_fresh_checkout_with_other_comments_reruns_nothing(series):
+    for path in series.repo.rglob("*"):
+        if path.suffix == ".py":
+            text = re.sub(r'\A"""', '"""Said otherwise. ', path.read_text())
+            path.write_text(text + "\n# a comment\n")
+        elif path.is_file():
+            os.utime(path)
+    assert series.jobs() == {}
+
+
+CODE = {
+    "gaiaflux/core/ensemble.py": AGGREGATES,
+    "gaiaflux/core/aperture.py": PHOTOMETRY,
+    "export_lightcurves.py": {"export_lightcurves": 1},
+    "assemble_dataset.py": AGGREGATES,
+}
+
+
+@pytest.mark.parametrize("file", CODE)
+def test_code_reruns_the_rules_that_run_it(series, file):
+    path = series.repo / "scripts" / file
+    path.write_text(path.read_text() + "\nANOTHER_NUMBER = 1\n")
+    assert series.jobs() == CODE[file]
+    if file == "gaiaflux/core/aperture.py":
+        assert series.jobs("--config", "track_code=false") == {}
+
+
+def test_code_that_computes_nothing_of_the_series_reruns_nothing(series):
+    for file in ("gaiaflux/__init__.py", "gaiaflux/workflow/job.py", "download_gaia.py", "make_demo.py"):
+        with (series.repo / "scripts" / file).open("a") as code:
+            code.write("\nANOTHER_NUMBER = 1\n")
+    assert series.jobs() == {}

@@ -1,0 +1,203 @@
+"""The house: who may import whom, what a rule and its script look like, and what no file may contain."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "scripts"
+PACKAGE = SCRIPTS / "gaiaflux"
+LIBRARY = sorted(PACKAGE.rglob("*.py"))
+RULE_SCRIPTS = sorted(SCRIPTS.glob("*.py"))
+RULE_FILES = sorted((ROOT / "rules").glob("*.smk"))
+
+# Layer -> layers that it may import besides itself.
+MAY_IMPORT = {
+    "model": set(),
+    "core": {"model"},
+    "io": {"model", "core"},
+    "sim": {"model", "core", "io"},
+    "ground": {"model", "core", "io"},
+    "tess": {"model", "core", "io"},
+    "report": {"model", "core", "io"},
+    "workflow": {"model"},
+    "": {"ground", "tess", "report"},
+}
+FILES = {"astropy.io.fits", "h5py", "pyarrow", "astroquery", "pyvo", "urllib", "requests", "pathlib", "logging"}
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def names_imported(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer(path):
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def rules_of(path):
+    """Name and body of each rule in a file."""
+    parts = re.split(r"^rule (\w+):\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def all_rules():
+    return [(name, body) for path in RULE_FILES for name, body in rules_of(path)]
+
+
+def ids(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=ids)
+def test_imports_go_in_one_direction(path):
+    own = layer(path)
+    for name in names_imported(path):
+        parts = name.split(".")
+        if parts[0] == "gaiaflux":
+            assert len(parts) > 2, f"{name}: import from the module itself"
+            assert parts[1] == own or parts[1] in MAY_IMPORT[own], f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=ids)
+def test_layers_keep_to_their_kind(path):
+    own, names = layer(path), list(names_imported(path))
+    if own in ("core", "model"):
+        # The compiler of kernels is no part of any computation.
+        assert path.name == "compiled.py" or not [
+            name for name in names if any(f"{name}.".startswith(f"{file}.") for file in FILES)
+        ]
+    if own != "io":
+        assert not [name for name in names if name.startswith(("h5py", "pyarrow"))]
+        assert not re.search(r"\bfits\.open\(|\bread_parquet\(|\bto_parquet\(", path.read_text(encoding="utf-8"))
+    if own == "workflow":
+        free = {*sys.stdlib_module_names, "gaiaflux"}
+        inside = {name for node in tree(path).body if isinstance(node, ast.Import) for name in (node.names[0].name,)}
+        inside |= {node.module for node in tree(path).body if isinstance(node, ast.ImportFrom)}
+        assert {name.split(".")[0] for name in inside} <= free
+        assert {name.split(".")[0] for name in names} <= {*free, "yaml"}
+
+
+def test_scripts_use_the_layers_and_stay_small():
+    for path in RULE_SCRIPTS:
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) < 60, path
+        functions = {node.name: node for node in tree(path).body if isinstance(node, ast.FunctionDef)}
+        assert [argument.arg for argument in functions["main"].args.args] == ["smk"], path
+        assert text.endswith('\n\nif __name__ == "__main__":\n    run_job(main, snakemake)\n'), path
+        assert not re.search(r"smk\.config\b|snakemake\.config\b", text), f"{path}: settings come through params"
+
+
+def test_every_rule_has_its_script_and_every_script_its_rule():
+    names = [name for name, _ in all_rules()]
+    assert sorted(names) == sorted(set(names))
+    assert sorted(names) == [path.stem for path in RULE_SCRIPTS]
+    for name, body in all_rules():
+        assert re.findall(r'script:\n\s+"(.+)"', body) == [f"../scripts/{name}.py"]
+
+
+def test_every_rule_is_fully_dressed():
+    for name, body in all_rules():
+        for directive in ("output", "log", "conda", "threads", "resources", "params", "message", "script"):
+            assert re.search(rf"^    {directive}:", body, re.MULTILINE), f"{name} has no {directive}"
+        assert "mem_mb=" in body, name
+        assert "runtime=" in body, name
+        assert "threads: 1\n" in body, name
+        assert "lambda" not in body, name
+        assert "ancient(" not in body, f"{name}: see settled.smk"
+        environment = re.search(r'conda:\n\s+"\.\./(envs/\w+\.yaml)"', body)[1]
+        assert (ROOT / environment).is_file(), environment
+        assert ('code=code("' + name + '")' in body) == (name != "download_gaia"), name
+
+
+def test_only_one_file_of_rules_uses_the_network():
+    for path in RULE_FILES:
+        for name, _ in rules_of(path):
+            closure = _closure(SCRIPTS / f"{name}.py")
+            network = [name for name in closure if name.split(".")[0] in ("astroquery", "pyvo", "requests", "urllib")]
+            assert not network or path.name == "download.smk", (name, network)
+
+
+def _closure(script):
+    from gaiaflux.workflow.digest import import_closure
+
+    return {name for path in [script, *import_closure(script).values()] for name in names_imported(path)}
+
+
+def test_the_families_never_import_each_other():
+    for script in RULE_SCRIPTS:
+        families = {
+            name.split(".")[1] for name in _closure(script) if name.startswith(("gaiaflux.ground", "gaiaflux.tess"))
+        }
+        assert len(families) <= 1, script
+
+
+def test_the_snakefile_is_short():
+    assert len((ROOT / "Snakefile").read_text(encoding="utf-8").splitlines()) < 50
+    for name in ("common.smk", "settled.smk"):
+        assert not rules_of(ROOT / "rules" / name)
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *RULE_SCRIPTS], ids=ids)
+def test_nothing_is_printed_swallowed_or_left(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+    assert path.stem not in ("utils", "helpers", "misc", "_helpers", "_utils")
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("print", "sys.exit", "exit", "quit", "os._exit"), f"{path}:{node.lineno}"
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else ""
+            raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+            assert caught not in ("", "Exception", "BaseException") or raises, f"{path}:{node.lineno} swallows"
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=ids)
+def test_every_module_says_what_it_offers(path):
+    assert ast.get_docstring(tree(path)), path
+    offered = [
+        node for node in tree(path).body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert offered or path.name == "__init__.py", path
+
+
+def test_parsing_needs_neither_numpy_nor_astropy():
+    modules = [f"gaiaflux.workflow.{path.stem}" for path in sorted((PACKAGE / "workflow").glob("[a-z]*.py"))]
+    code = f"import sys, {', '.join(modules)}; print({{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "astropy", "pandas", "h5py", "numba", "snakemake"} & ast.literal_eval(done.stdout)
+
+
+def test_no_text_names_a_machine():
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    suspicious = re.compile(r"(?<![\w.])/(home|root|work|tmp|Users|mnt|opt)/\w")
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if (
+            path.is_file()
+            and path != Path(__file__)
+            and path.suffix in (".py", ".smk", ".yaml", ".toml", ".md", ".lock", "")
+        ):
+            found = suspicious.search(path.read_text(encoding="utf-8"))
+            assert not found, f"{name}: {found[0]}"
