@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from gaiaflux.ground.aperture import measure_frame
 from gaiaflux.ground.extraction import mark_cosmic_rays
+from gaiaflux.ground.reference import check_fits_series
 from gaiaflux.io.batchfile import BatchReader, BatchWriter
 from gaiaflux.io.frames import frame_settings, read_frame
 from gaiaflux.io.star_catalog import read_star_catalog
@@ -34,11 +35,12 @@ def main(smk: "snakemake") -> None:
                 out.add(frame_id, {"status": plate["status"]})
                 continue
             try:
+                found = stars.attrs(frame_id)
+                check_fits_series(found, facts)
                 frame = read_frame(entry["path"], frame_id, reading, entry["overrides"])
                 frame = mark_cosmic_rays(frame, stars.array(frame_id, "cosmic_pixels"))
                 wcs = tan_sip_from_cards(plate["wcs_header"], frame.info.shape)
-                fwhm_pix = stars.attrs(frame_id)["fwhm_pix"]
-                attrs, arrays = measure_frame(frame, wcs, catalog, fwhm_pix, smk.params.settings)
+                attrs, arrays = measure_frame(frame, wcs, catalog, found["fwhm_pix"], smk.params.settings)
             except BadFrameError as reason:
                 LOG.warning("%s: %s", frame_id, reason)
                 out.add(frame_id, {"status": str(reason)})

@@ -33,7 +33,7 @@ def main(smk: "snakemake") -> None:
         add_reference_stars=settings["add_reference_stars"],
         margin_pix=reference["margin_pix"],
     )
-    write_star_catalog(smk.output.catalog, catalog, frame_id)
+    write_star_catalog(smk.output.catalog, catalog, reference)
 
 
 if __name__ == "__main__":

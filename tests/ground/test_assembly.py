@@ -411,7 +411,7 @@ def test_scripts_read_call_and_write(tmp_path):
     from gaiaflux.io.star_catalog import read_star_catalog, write_star_catalog
 
     series = Series(n=15, m=3)
-    write_star_catalog(tmp_path / "stars.h5", series.catalog, "f00")
+    write_star_catalog(tmp_path / "stars.h5", series.catalog, {"frame_id": "f00", "filter": "V", "ny": 9, "nx": 9})
     attrs = read_star_catalog(tmp_path / "stars.h5")[1]
     paths = series.write(tmp_path, [range(3)], shuffle_stars=True)
     out = {name: str(tmp_path / name) for name in ("measured.h5", "dataset.h5", "frames.csv", "lightcurves")}

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
 from gaiaflux.core.projection import linear_tan
-from gaiaflux.ground.reference import frame_offsets_pix, rank_references
+from gaiaflux.ground.reference import check_fits_series, frame_offsets_pix, rank_references
 from gaiaflux.io.wcscards import cards_from_tan_sip
+from gaiaflux.model.errors import BadFrameError
 
 BASE = {
     "status": "ok", "n_stars": 500, "fwhm_pix": 4.0, "ellipticity": 0.05, "ny": 100, "nx": 200, "filter": "V",
@@ -52,3 +54,13 @@ def test_how_far_the_frames_reach():
         e={"status": "bad"},
     )
     assert abs(frame_offsets_pix(reference, facts) - (30 + 10)) < 0.1
+
+
+def test_frames_of_another_kind_are_refused():
+    reference = {"reference_filter": "V", "reference_ny": 100, "reference_nx": 200}
+    check_fits_series(BASE, reference)
+    check_fits_series(BASE | {"filter": ""}, reference)
+    with pytest.raises(BadFrameError, match="filter R, but the reference image has V"):
+        check_fits_series(BASE | {"filter": "R"}, reference)
+    with pytest.raises(BadFrameError, match="200 x 90 pixels, but the reference image has 200 x 100"):
+        check_fits_series(BASE | {"ny": 90}, reference)

@@ -71,9 +71,12 @@ def test_file_keeps_everything(tmp_path):
     catalog = combine_catalogs(
         gaia, stars_at([99.0], [99.0], [1.0]), WCS, MJD, fwhm_pix=4.0, add_reference_stars=True, margin_pix=0.0
     )
-    write_star_catalog(tmp_path / "a" / "stars.h5", catalog, "frame-7")
+    reference = {"frame_id": "frame-7", "filter": "V", "ny": 512, "nx": 600, "path": "x"}
+    write_star_catalog(tmp_path / "a" / "stars.h5", catalog, reference)
     back, attrs = read_star_catalog(tmp_path / "a" / "stars.h5")
-    assert attrs["reference_frame_id"] == "frame-7"
+    assert {name: attrs[f"reference_{name}"] for name in ("frame_id", "filter", "ny", "nx")} == {
+        name: value for name, value in reference.items() if name != "path"
+    }
     assert len(attrs["catalog_sha256"]) == 64
     assert set(COLUMNS) == {column.name for column in fields(StarCatalog)}
     for column in fields(StarCatalog):

@@ -10,7 +10,7 @@ from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["frame_offsets_pix", "rank_references"]
+__all__ = ["check_fits_series", "frame_offsets_pix", "rank_references"]
 
 DEEP_ENOUGH = 0.7  # of the largest number of stars
 ROUND_ENOUGH = 0.1  # in ellipticity above the median
@@ -51,6 +51,32 @@ def rank_references(frames: Mapping[str, Mapping[str, object]]) -> list[str]:
         )
 
     return sorted(usable, key=rank)
+
+
+def check_fits_series(facts: Mapping[str, object], reference: Mapping[str, object]) -> None:
+    """Refuse a frame that is not of the same kind as the reference image.
+
+    Parameters
+    ----------
+    facts : mapping
+        What `extract_stars` wrote of the frame: filter, ny, nx.
+    reference : mapping
+        reference_filter, reference_ny and reference_nx of the star catalogue.
+
+    Raises
+    ------
+    BadFrameError
+        The frame has another filter or another shape.
+    """
+    wanted, found = reference["reference_filter"], facts["filter"]
+    if wanted and found and wanted != found:
+        raise BadFrameError(f"filter {found}, but the reference image has {wanted}")
+    shape = facts["nx"], facts["ny"]
+    expected = reference["reference_nx"], reference["reference_ny"]
+    if shape != expected:
+        raise BadFrameError(
+            f"{shape[0]} x {shape[1]} pixels, but the reference image has {expected[0]} x {expected[1]}"
+        )
 
 
 def frame_offsets_pix(wcs: TanSip, frames: Mapping[str, Mapping[str, object]]) -> float:

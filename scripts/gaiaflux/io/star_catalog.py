@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gaiaflux.model.catalog import StarCatalog
 
 __all__ = ["COLUMNS", "read_star_catalog", "write_star_catalog"]
 
+REFERENCE_FACTS = ("frame_id", "filter", "ny", "nx")
 COLUMNS = {
     "star_id": ("", "fixed for the series"),
     "source_id": ("", "Gaia source identifier; -1 = not in Gaia"),
@@ -31,7 +33,7 @@ COLUMNS = {
 """Unit and description of each column, by attribute of `StarCatalog`."""
 
 
-def write_star_catalog(path: str | Path, catalog: StarCatalog, reference_frame_id: str) -> None:
+def write_star_catalog(path: str | Path, catalog: StarCatalog, reference: Mapping[str, str | int]) -> None:
     """Write a star catalogue with its checksum.
 
     Parameters
@@ -40,15 +42,16 @@ def write_star_catalog(path: str | Path, catalog: StarCatalog, reference_frame_i
         File; it appears under its name only when all of it is there.
     catalog : StarCatalog
         Stars.
-    reference_frame_id : str
-        Frame that `x_ref` and `y_ref` belong to.
+    reference : mapping
+        Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with h5py.File(temporary, "w") as file:
-            file.attrs["reference_frame_id"] = reference_frame_id
+            for name in REFERENCE_FACTS:
+                file.attrs[f"reference_{name}"] = reference[name]
             file.attrs["catalog_sha256"] = _checksum(catalog)
             for name, (unit, description) in COLUMNS.items():
                 dataset = file.create_dataset(name, data=getattr(catalog, name))
@@ -59,7 +62,7 @@ def write_star_catalog(path: str | Path, catalog: StarCatalog, reference_frame_i
         temporary.unlink(missing_ok=True)
 
 
-def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str]]:
+def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str | int]]:
     """Read what `write_star_catalog` wrote.
 
     Parameters
@@ -71,11 +74,15 @@ def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str]]:
     -------
     catalog : StarCatalog
     attrs : dict
-        reference_frame_id, catalog_sha256.
+        catalog_sha256, and of the reference image reference_frame_id, reference_filter, reference_ny, reference_nx.
     """
     with h5py.File(path, "r") as file:
         columns = {field.name: file[field.name][()] for field in fields(StarCatalog)}
-        return StarCatalog(**columns), {key: str(file.attrs[key]) for key in ("reference_frame_id", "catalog_sha256")}
+        names = ("catalog_sha256", *(f"reference_{name}" for name in REFERENCE_FACTS))
+        attrs = {name: file.attrs[name] for name in names}
+        return StarCatalog(**columns), {
+            name: value if isinstance(value, str) else int(value) for name, value in attrs.items()
+        }
 
 
 def _checksum(catalog: StarCatalog) -> str:

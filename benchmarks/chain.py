@@ -1,0 +1,155 @@
+"""The per-frame chain of the rules in one process, with the CPU time of each stage."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scene import Scene
+
+from gaiaflux.ground.aperture import measure_frame
+from gaiaflux.ground.extraction import extract_stars, mark_cosmic_rays
+from gaiaflux.ground.reference import frame_offsets_pix, rank_references
+from gaiaflux.ground.star_catalog import combine_catalogs, find_reference_stars
+from gaiaflux.ground.wcs import refine_frame_wcs
+from gaiaflux.io.banzai_catalog import read_banzai_positions
+from gaiaflux.io.frames import FrameSettings, read_frame
+from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.model.catalog import StarCatalog
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.wcs import TanSip
+
+__all__ = ["Clock", "Measured", "make_star_catalog", "measure"]
+
+
+@dataclass
+class Clock:
+    """CPU seconds (user and system) of this process by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add what is spent inside to a stage."""
+        start = time.process_time()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - start
+
+    @property
+    def total(self) -> float:
+        """All stages."""
+        return sum(self.seconds.values())
+
+
+@dataclass
+class Measured:
+    """What the chain made of a frame.
+
+    Attributes
+    ----------
+    clock : Clock
+        CPU seconds of read, extract, wcs and aperture.
+    facts : dict
+        What `extract_stars` writes about the frame.
+    stars : ndarray of STAR_DTYPE
+        Its stars.
+    wcs : TanSip or None
+        Refined plate solution; None where there is none.
+    aperture : dict
+        Arrays of `measure_frame`; empty without a plate solution.
+    reason : str
+        Why there is none.
+    """
+
+    clock: Clock
+    facts: dict[str, object]
+    stars: np.ndarray
+    wcs: TanSip | None = None
+    aperture: dict[str, np.ndarray] = field(default_factory=dict)
+    reason: str = ""
+
+
+def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None, settings: dict) -> Measured:
+    """Do what the rules extract_stars, refine_wcs and aperture_photometry do for one frame.
+
+    The image is read twice, as by two rules, and its checksum computed. Writing the batch files is left out.
+
+    Parameters
+    ----------
+    path : Path
+        Image.
+    frame_id : str
+        Its name.
+    scene : Scene
+        For the Gaia catalogue.
+    catalog : StarCatalog or None
+        Stars to measure; None stops after the plate solution.
+    settings : dict
+        Complete configuration.
+
+    Returns
+    -------
+    Measured
+    """
+    clock, reading = Clock(), FrameSettings()
+    with clock.stage("read"):
+        frame = read_frame(path, frame_id, reading, {}, want_error=False, want_checksum=True)
+        seeds = read_banzai_positions(path)
+    with clock.stage("extract"):
+        attrs, arrays = extract_stars(frame, seeds, settings["extract_stars"])
+        facts = {**asdict(frame.info), "ny": frame.info.shape[0], "nx": frame.info.shape[1], "status": "ok", **attrs}
+    result = Measured(clock, facts, arrays["stars"])
+    try:
+        with clock.stage("wcs"):
+            plate, _ = refine_frame_wcs(facts, arrays["stars"], scene.gaia, settings["refine_wcs"])
+    except BadFrameError as reason:
+        result.reason = str(reason)
+        return result
+    with clock.stage("wcs"):
+        result.wcs = tan_sip_from_cards(plate["wcs_header"], frame.info.shape)
+    if catalog is not None:
+        with clock.stage("read"):
+            frame = read_frame(path, frame_id, reading, {})
+        with clock.stage("aperture"):
+            frame = mark_cosmic_rays(frame, arrays["cosmic_pixels"])
+            fwhm = attrs["fwhm_pix"]
+            _, result.aperture = measure_frame(frame, result.wcs, catalog, fwhm, settings["photometry"]["aperture"])
+    return result
+
+
+def make_star_catalog(scene: Scene, settings: dict) -> StarCatalog:
+    """Do what the rules choose_reference and build_star_catalog do for a series.
+
+    Parameters
+    ----------
+    scene : Scene
+        Series.
+    settings : dict
+        Complete configuration.
+
+    Returns
+    -------
+    StarCatalog
+    """
+    names = zip(scene.paths, scene.frame_ids, strict=True)
+    measured = {frame_id: measure(path, frame_id, scene, None, settings) for path, frame_id in names}
+    facts = {frame_id: one.facts for frame_id, one in measured.items()}
+    frame_id = next(name for name in rank_references(facts) if measured[name].wcs is not None)
+    reference = measured[frame_id]
+    path = scene.paths[scene.frame_ids.index(frame_id)]
+    frame = read_frame(path, frame_id, FrameSettings(), {}, want_error=False)
+    box = settings["extract_stars"]["background_box_pix"]
+    stars, fwhm = find_reference_stars(frame, settings["star_catalog"]["detection_snr"], box)
+    return combine_catalogs(
+        scene.gaia,
+        stars,
+        reference.wcs,
+        frame.info.mjd_utc,
+        fwhm_pix=fwhm,
+        add_reference_stars=settings["star_catalog"]["add_reference_stars"],
+        margin_pix=frame_offsets_pix(reference.wcs, facts),
+    )

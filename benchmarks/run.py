@@ -1,0 +1,77 @@
+"""Benchmarks: `make bench`, or ``.venv/bin/python benchmarks/run.py [--quick] [--only NAME] [--json FILE]``.
+
+Everything is simulated from fixed seeds. Times are CPU seconds (user and system) of one thread; other work on the
+machine raises them, so a peer is always measured in the same run, on the same frames in turn.
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+# Before numpy is loaded: the jobs of the workflow compute in one thread too.
+os.environ.update(
+    dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
+)
+
+BENCHMARKS = ("frame", "accuracy", "workflow")
+
+
+def main() -> None:
+    """Run the benchmarks that are asked for and print their figures."""
+    parser = argparse.ArgumentParser(description="Measure speed, memory and accuracy; nothing here is a test.")
+    parser.add_argument("--quick", action="store_true", help="few frames: a look, not the figures of the README")
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="this benchmark alone; may be repeated")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--work", metavar="DIR", help="keep the images and runs here instead of a temporary folder")
+    options = parser.parse_args()
+    if options.work:
+        measure_all(options, Path(options.work).resolve())
+    else:
+        with tempfile.TemporaryDirectory(prefix="gaiaflux-bench-") as folder:
+            measure_all(options, Path(folder))
+
+
+def measure_all(options: argparse.Namespace, work: Path) -> None:
+    """Simulate the frames, measure, print.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Command line.
+    work : Path
+        Folder for images and runs; about 1 GB.
+    """
+    import accuracy
+    import frame
+    import workflow
+    from scene import Scene, default_settings
+    from table import print_table, write_json
+
+    from gaiaflux.sim import presets
+
+    wanted = options.only or BENCHMARKS
+    settings = default_settings()
+    n_sparse, n_crowded = (3, 1) if options.quick else (20, 5)
+    print(f"{n_sparse} sparse and {n_crowded} crowded frames of 2048 x 2048 pixels")
+    sparse = frame.run_pairs(Scene(work / "sparse", presets.sparse(n_sparse)), settings)
+    sections = []
+    if {"frame", "accuracy"} & set(wanted):
+        crowded = frame.run_pairs(Scene(work / "crowded", presets.crowded(n_crowded)), settings)
+    if "frame" in wanted:
+        sections.append(("CPU time of a frame; peer: a script with sep", frame.figures(sparse, crowded)))
+    if "accuracy" in wanted:
+        sections.append(("accuracy; peer: a script with sep", accuracy.figures(sparse, crowded, settings)))
+    if "workflow" in wanted:
+        n_frames, n_dry = (20, 1000) if options.quick else (200, 10_000)
+        run = workflow.figures(sparse, settings, work / "workflow", n_frames=n_frames, n_dry=n_dry)
+        sections.append(("workflow", run))
+    print_table(sections)
+    if options.json:
+        facts = {"quick": options.quick, "machine": platform.machine(), "python": platform.python_version()}
+        write_json(options.json, sections, facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The report of a series as one HTML file without external resources."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.report import words
+from gaiaflux.report.conditions import conditions_figure
+from gaiaflux.report.figures import light_curve_figure, map_figure, precision_figure, reference_shape
+from gaiaflux.report.plate import plate_figure, stack_residuals
+from gaiaflux.report.series import MethodSummary, SeriesSummary, read_light_curve, read_series
+from gaiaflux.report.statistics import CONSTANT, LEAST_POINTS
+from gaiaflux.report.style import BLUE, VERMILION, drawing, svg_uri
+from gaiaflux.report.template import PAGE
+
+__all__ = ["write_report"]
+
+_LISTED, _LISTED_BLENDED = 20, 8
+_DRAWN, _DRAWN_CONSTANT = 6, 3
+
+
+def write_report(
+    path: str | Path,
+    dataset: str | Path,
+    pin: Mapping[str, object],
+    reference: Mapping[str, object],
+    wcs: Sequence[str | Path] = (),
+) -> None:
+    """Write the page; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        HTML file to write.
+    dataset : str or Path
+        Dataset of the series.
+    pin : mapping
+        What ``gaia.json`` says of the catalogue.
+    reference : mapping
+        What ``reference.json`` says of the reference image.
+    wcs : sequence of path
+        Batches of plate solutions, for the map of their residuals; without them that map is left out.
+    """
+    with DatasetReader(dataset) as source, drawing():
+        series = read_series(source)
+        shape = reference_shape(series, reference)
+        residuals = stack_residuals(wcs, shape) if wcs and shape else None
+        known = np.isfinite(series.scale_arcsec)
+        content = {
+            "name": series.attributes["series"],
+            "created": series.attributes["created_utc"],
+            "versions": series.versions,
+            "config": json.dumps(series.config, indent=1, sort_keys=True),
+            "key_numbers": words.key_numbers(series),
+            "headline": words.headline_facts(series),
+            "omissions": words.omissions(series),
+            "bad_frames": _bad_frames(series),
+            "lost": bool((~series.ok).any()),
+            "one_night": series.one_night,
+            "conditions": svg_uri(conditions_figure(series)),
+            "plate": svg_uri(plate_figure(series, reference, residuals)),
+            "residuals": f"{residuals.n_matches:,}" if residuals else "",
+            "methods": [_method_content(source, series, method, shape) for method in series.methods],
+            "least_points": LEAST_POINTS,
+            "catalog": words.catalog_facts(pin, series),
+            "reference": words.reference_facts(
+                reference, float(np.median(series.scale_arcsec[known])) if known.any() else np.nan
+            ),
+        }
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    Path(path).write_text(environment.from_string(PAGE).render(content), encoding="utf-8")
+
+
+def _bad_frames(series: SeriesSummary) -> list[dict[str, str]]:
+    """Frames that were not measured or not calibrated, with the reason."""
+    rows = []
+    for j, status in enumerate(series.frames["status"]):
+        reasons = [status] if status != "ok" else []
+        if status == "ok":
+            # A series that is not calibrated at all is said once, not with every frame.
+            reasons = [
+                f"measured, not calibrated ({method.name}): {method.frame_notes[j]}"
+                for method in series.methods
+                if method.frame_notes[j] not in ("ok", method.attributes["calibration"])
+            ]
+        mjd = series.frames["mjd_utc"][j]
+        when = f"{mjd:.5f}" if np.isfinite(mjd) else "–"
+        rows += [{"frame_id": series.frames["frame_id"][j], "mjd": when, "reason": reason} for reason in reasons]
+    return rows
+
+
+def _method_content(
+    source: DatasetReader, series: SeriesSummary, method: MethodSummary, shape: tuple[int, int] | None
+) -> dict[str, object]:
+    found, axis = method.statistics, series.time_axis()
+    variable, blended = found.most_variable(_LISTED, blended=False), found.most_variable(_LISTED_BLENDED, blended=True)
+    variable, blended = (rows[found.excess[rows] > CONSTANT] for rows in (variable, blended))
+    drawn = {int(row): VERMILION for row in variable[:_DRAWN]}
+    drawn |= {int(row): BLUE for row in found.brightest_constant(_DRAWN_CONSTANT)}
+    if not drawn:  # few stars or few points: show what there is
+        rows = np.flatnonzero(found.n_points > 1)
+        drawn = {int(row): BLUE for row in rows[np.argsort(found.mag[rows], kind="stable")][:_DRAWN_CONSTANT]}
+    curves = [
+        {
+            "anchor": _anchor(series, method, row),
+            "star_id": int(series.stars["star_id"][row]),
+            "title": _title(series, method, row),
+            "image": svg_uri(light_curve_figure(axis, read_light_curve(source, method, row), color)),
+        }
+        for row, color in drawn.items()
+    ]
+    return {
+        "name": method.name,
+        "precision": svg_uri(precision_figure(method)),
+        "map": svg_uri(map_figure(series, method, shape), dpi=110),
+        "variable": _star_rows(series, method, variable, drawn),
+        "blended": _star_rows(series, method, blended, drawn),
+        "curves": curves,
+        "flags": words.flag_rows(method),
+    }
+
+
+def _anchor(series: SeriesSummary, method: MethodSummary, row: int) -> str:
+    return f"{method.name}-star-{series.stars['star_id'][row]}"
+
+
+def _title(series: SeriesSummary, method: MethodSummary, row: int) -> str:
+    found = method.statistics
+    return (
+        f"Star {series.stars['star_id'][row]}, G = {words.number(found.mag[row], 4)}, "
+        f"excess {words.number(found.excess[row])}"
+    )
+
+
+def _star_rows(
+    series: SeriesSummary, method: MethodSummary, rows: np.ndarray, drawn: Mapping[int, str]
+) -> list[dict[str, object]]:
+    found, stars = method.statistics, series.stars
+    return [
+        {
+            "rank": rank,
+            "anchor": _anchor(series, method, row) if row in drawn else "",
+            "star_id": int(stars["star_id"][row]),
+            "source_id": int(stars["source_id"][row]) if stars["source_id"][row] > 0 else "not in Gaia",
+            "mag": f"{found.mag[row]:.2f}",
+            "scatter": words.number(1e3 * found.scatter[row]),
+            "expected": words.number(1e3 * found.expected[row]),
+            "chi2": words.number(found.chi2[row]),
+            "excess": words.number(found.excess[row]),
+            "points": f"{int(found.n_good[row])} of {int(found.n_points[row])}",
+            "position": f"{stars['ra_deg'][row]:.5f} {stars['dec_deg'][row]:+.5f}",
+        }
+        for rank, row in enumerate((int(row) for row in rows), start=1)
+    ]

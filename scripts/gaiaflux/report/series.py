@@ -1,0 +1,211 @@
+"""What the report needs of a dataset, read once; light curves are read where they are drawn."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaiaflux.core.projection import pixel_scale_arcsec, pixel_to_sky
+from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.report.statistics import SPOILED, MethodStatistics, measure_method
+
+__all__ = ["LightCurve", "MethodSummary", "SeriesSummary", "TimeAxis", "read_light_curve", "read_series"]
+
+_ONE_NIGHT_D = 1.5
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Abscissa of the frames: `values` of shape (m,), NaN where not known, and what they are."""
+
+    values: np.ndarray
+    label: str
+
+
+@dataclass(frozen=True)
+class MethodSummary:
+    """One method of photometry.
+
+    Attributes
+    ----------
+    name : str
+        Group of the dataset.
+    unit : str
+        Of the fluxes.
+    attributes : dict
+        Of the group: calibration, zero_point_mag ...
+    statistics : MethodStatistics
+        Numbers per star and frame.
+    pscale, epscale : ndarray, shape (m,)
+        Scale of the frames and its error.
+    frame_notes : ndarray of str, shape (m,)
+        ``ok``, or why the frame is not calibrated.
+    star_notes : ndarray of str, shape (n,)
+        ``used`` in the ensemble, why left out, or empty for no candidate.
+    """
+
+    name: str
+    unit: str
+    attributes: dict[str, str | int | float]
+    statistics: MethodStatistics
+    pscale: np.ndarray
+    epscale: np.ndarray
+    frame_notes: np.ndarray
+    star_notes: np.ndarray
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """A series: attributes of the file, columns of frames and stars, methods.
+
+    Attributes
+    ----------
+    attributes : dict
+        Of the file.
+    config, versions : dict
+        From its JSON attributes.
+    frames, stars : dict of str to ndarray
+        Columns.
+    ok : ndarray of bool, shape (m,)
+        Status is ``ok``.
+    scale_arcsec : ndarray, shape (m,)
+        Pixel scale of the plate solution; NaN where there is none.
+    centre_deg : ndarray, shape (m, 2)
+        Right ascension and declination of the image's centre; NaN where there is no plate solution.
+    methods : tuple of MethodSummary
+        In the order of their names.
+    """
+
+    attributes: dict[str, str | int | float]
+    config: dict[str, object]
+    versions: dict[str, str]
+    frames: dict[str, np.ndarray]
+    stars: dict[str, np.ndarray]
+    ok: np.ndarray
+    scale_arcsec: np.ndarray
+    centre_deg: np.ndarray
+    methods: tuple[MethodSummary, ...]
+
+    @property
+    def one_night(self) -> bool:
+        """All times lie within a day and a half."""
+        time = self._times()
+        return time.size > 0 and time.max() - time.min() < _ONE_NIGHT_D
+
+    def _times(self) -> np.ndarray:
+        return self.frames["mjd_utc"][np.isfinite(self.frames["mjd_utc"])]
+
+    def time_axis(self) -> TimeAxis:
+        """Time of the frames [h or d]; their numbers where no time is known."""
+        mjd, known = self.frames["mjd_utc"], self._times()
+        if known.size == 0:
+            return self.frame_axis()
+        if self.one_night:
+            return TimeAxis((mjd - known.min()) * 24.0, f"hours after MJD {known.min():.4f} (UTC)")
+        start = np.floor(known.min())
+        return TimeAxis(mjd - start, f"MJD - {start:.0f} (d, UTC)")
+
+    def frame_axis(self) -> TimeAxis:
+        """Number of the frame in the order of time, for series with gaps."""
+        return TimeAxis(np.arange(len(self.ok), dtype=float), "frame, in the order of time")
+
+
+@dataclass(frozen=True)
+class LightCurve:
+    """Calibrated points of one star, shape (m,): magnitude (NaN where there is none), its error, spoiled by a flag."""
+
+    mag: np.ndarray
+    mag_err: np.ndarray
+    spoiled: np.ndarray
+    label: str
+
+
+def read_series(source: DatasetReader) -> SeriesSummary:
+    """Read and sum up a dataset.
+
+    Parameters
+    ----------
+    source : DatasetReader
+        Open dataset.
+
+    Returns
+    -------
+    SeriesSummary
+        What the report needs.
+    """
+    attributes, frames = source.attributes(), source.table("frames")
+    scale, centre = _plate_solutions(frames)
+    return SeriesSummary(
+        attributes=attributes,
+        config=json.loads(str(attributes["config"])),
+        versions=json.loads(str(attributes["versions"])),
+        frames=frames,
+        stars=source.table("stars"),
+        ok=frames["status"] == "ok",
+        scale_arcsec=scale,
+        centre_deg=centre,
+        methods=tuple(_read_method(source, name) for name in source.methods),
+    )
+
+
+def _read_method(source: DatasetReader, name: str) -> MethodSummary:
+    return MethodSummary(
+        name=name,
+        unit=str(source.grid(f"{name}/flux_cal").attrs["unit"]),
+        attributes=source.attributes(name),
+        statistics=measure_method(source, name),
+        pscale=source.array(f"{name}/pscale"),
+        epscale=source.array(f"{name}/epscale"),
+        frame_notes=source.array(f"{name}/calibration_status"),
+        star_notes=source.array(f"{name}/ensemble_status"),
+    )
+
+
+def _plate_solutions(frames: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    n_frames = len(frames["status"])
+    scale, centre = np.full(n_frames, np.nan), np.full((n_frames, 2), np.nan)
+    for j, cards in enumerate(frames["wcs_header"]):
+        nx, ny = int(frames["nx"][j]), int(frames["ny"][j])
+        if not cards:
+            continue
+        try:
+            wcs = tan_sip_from_cards(cards, (ny, nx))
+        except BadFrameError:  # the page can do without
+            continue
+        scale[j] = pixel_scale_arcsec(wcs)
+        centre[j] = np.ravel(pixel_to_sky(wcs, (nx - 1) / 2, (ny - 1) / 2))
+    return scale, centre
+
+
+def read_light_curve(source: DatasetReader, method: MethodSummary, row: int) -> LightCurve:
+    """Read the calibrated points of one star.
+
+    Parameters
+    ----------
+    source : DatasetReader
+        Open dataset.
+    method : MethodSummary
+        Method of photometry.
+    row : int
+        Row of the star.
+
+    Returns
+    -------
+    LightCurve
+        In the series' magnitude system; where no zero point is known relative to the star's median.
+    """
+    flux, error, flags = (source.grid(f"{method.name}/{name}")[row] for name in ("flux_cal", "flux_cal_err", "flags"))
+    zero_point, label = float(method.attributes["zero_point_mag"]), f"{method.attributes['magnitude_system']} (mag)"
+    if not np.isfinite(zero_point):
+        level = float(method.statistics.level[row])
+        zero_point, label = 2.5 * np.log10(level) if level > 0 else 0.0, "relative magnitude"
+    flux = np.where(np.isfinite(flux) & (flux > 0), flux, np.nan).astype(float)
+    return LightCurve(
+        mag=zero_point - 2.5 * np.log10(flux),
+        mag_err=2.5 / np.log(10.0) * error / flux,
+        spoiled=(flags & SPOILED) != 0,
+        label=label,
+    )

@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+
+from gaiaflux.io.banzai_writer import write_banzai
+from gaiaflux.io.fitstable import write_fits_tables
+from gaiaflux.sim.conditions import Night
+from gaiaflux.sim.detector import Camera
+from gaiaflux.sim.field import GAIA_UNITS, FieldConfig
+from gaiaflux.sim.series import Series, SeriesConfig
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("GAIAFLUX_DATA", ROOT.parent / "shared" / "data"))
+
+
+class Chain:
+    """Runs the whole workflow in a folder."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def configure(self, **config):
+        (self.work / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def run(self, *arguments):
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1"),
+                *("--directory", self.work, "--configfile", self.work / "config.yaml", *arguments),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def results(self, series):
+        return self.work / "results" / series
+
+
+@pytest.fixture(scope="session")
+def make_chain():
+    return Chain
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    if not (DATA / "ground").is_dir():
+        pytest.skip("the shared real data are not here (GAIAFLUX_DATA)")
+    return DATA / "ground"
+
+
+@pytest.fixture(scope="session")
+def small_series():
+    """Eight frames of 512 x 512 pixels."""
+    return Series(
+        SeriesConfig(
+            seed=4,
+            n_frames=8,
+            camera=Camera(shape=(512, 512), distortion_arcsec=1.5, bad_columns=1),
+            field=FieldConfig(stars_in_frame=450),
+            night=Night(fwhm_pix=(4.0, 5.5), clouds_mag=0.7, cloud_gradient=0.01),
+            name="small",
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def spoiled_folder(small_series, tmp_path_factory):
+    """The frames, the Gaia-like table, and nine files that cannot be measured, each for another reason."""
+    folder = tmp_path_factory.mktemp("images")
+    for made in small_series.frames():
+        write_banzai(folder / f"good-{made.index}.fits", made.frame, header=made.header)
+    write_fits_tables(folder / "gaia.fits", {"GAIA": small_series.gaia}, GAIA_UNITS)
+    whole = (folder / "good-0.fits").read_bytes()
+    (folder / "cut.fits").write_bytes(whole[: len(whole) // 5])
+    (folder / "text.fits").write_text("this is no image\n")
+    rng = np.random.default_rng(1)
+
+    def spoil(name, **changes):
+        with fits.open(folder / "good-0.fits") as hdus:
+            data = changes.pop("data", None)
+            if data is not None:
+                hdus[0].data = data
+            for key in ("ERR", "BPM"):
+                if data is not None and data.shape != (512, 512) and key in hdus:
+                    del hdus[key]
+            for key, value in changes.items():
+                if value is None:
+                    del hdus[0].header[key]
+                else:
+                    hdus[0].header[key] = value
+            hdus.writeto(folder / f"{name}.fits")
+
+    spoil("nan", data=np.full((512, 512), np.nan, np.float32))
+    spoil("zero", EXPTIME=0.0)
+    spoil("blank", data=rng.normal(200, 15, (512, 512)).astype(np.float32))
+    spoil("red", FILTER="ip")
+    with fits.open(folder / "good-0.fits") as hdus:
+        cropped = hdus[0].data[:400, :480].copy()
+    spoil("cropped", data=cropped)
+    spoil("unmapped", CTYPE1=None, CTYPE2=None)
+    spoil("elsewhere", CRVAL1=100.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spoiled_run(spoiled_folder, tmp_path_factory):
+    """A run over good and bad files in batches of five."""
+    chain = Chain(tmp_path_factory.mktemp("work"))
+    chain.configure(
+        series={"field": {"images": f"{spoiled_folder}/*.fits", "gaia_file": f"{spoiled_folder}/gaia.fits"}},
+        frames_per_batch=5,
+    )
+    sums = {path.name: path.read_bytes() for path in spoiled_folder.iterdir()}
+    done = chain.run("--quiet", "all")
+    return chain, done, sums

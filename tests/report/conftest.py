@@ -1,0 +1,116 @@
+"""Small datasets with known truth."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, DatasetWriter, empty_frames
+from gaiaflux.model.flags import StarFlag
+
+ZERO_POINT = 25.0
+CARDS = "\n".join(
+    [
+        "CTYPE1  = 'RA---TAN-SIP'",
+        "CTYPE2  = 'DEC--TAN-SIP'",
+        "CRVAL1  = {ra:.9f}",
+        "CRVAL2  = -20.0",
+        "CRPIX1  = 500.0",
+        "CRPIX2  = 400.0",
+        "CD1_1   = -0.0001",
+        "CD1_2   = 0.0",
+        "CD2_1   = 0.0",
+        "CD2_2   = 0.0001",
+        "A_ORDER = 2",
+        "A_2_0   = 1.0E-6",
+        "B_ORDER = 2",
+        "B_0_2   = 2.0E-6",
+    ]
+)
+
+
+class Truth:
+    """A series of n stars in m frames; `variable` rows vary by a fifth."""
+
+    def __init__(self, n=120, m=40, seed=5, variable=(17, 40)):
+        rng = np.random.default_rng(seed)
+        self.n, self.m = n, m
+        self.mag = np.sort(rng.uniform(13, 19, n))
+        self.level = 10 ** (-0.4 * (self.mag - ZERO_POINT))
+        self.error = np.repeat(np.hypot(np.sqrt(self.level / 50), 3.0)[:, None], m, axis=1)
+        shape = np.ones((n, m))
+        for row in variable:
+            shape[row] += 0.2 * np.sin(np.arange(m) * 0.6)
+        self.flux = self.level[:, None] * shape + self.error * rng.normal(size=(n, m))
+        self.flags = np.zeros((n, m), dtype="u2")
+        self.frames = empty_frames(m)
+        self.frames["frame_id"][:] = [f"f{j:03d}" for j in range(m)]
+        self.frames["status"][:] = "ok"
+        self.frames["wcs_header"][:] = [CARDS.format(ra=150 + 0.001 * j) for j in range(m)]
+        self.frames["mjd_utc"] = 60000.0 + np.arange(m) * 0.01
+        for name, value in (("fwhm_pix", 4.0), ("sky", 200.0), ("exptime_s", 60.0), ("wcs_rms_mas", 5.0)):
+            self.frames[name] = value + 0.1 * rng.random(m)
+        for name, value in (("nx", 1000), ("ny", 800), ("n_measured", n), ("wcs_n_stars", 50)):
+            self.frames[name] = np.full(m, value)
+        self.frames["unit"][:] = "electron"
+        self.stars = {name: np.zeros(n) for name in STAR_COLUMNS}
+        self.stars |= {"star_id": 1000 + np.arange(n), "source_id": 4087000865421648000 + np.arange(n)}
+        self.stars |= {"phot_g_mean_mag": self.mag, "ra_deg": np.full(n, 150.0), "dec_deg": np.full(n, -20.0)}
+        self.stars["x_ref"], self.stars["y_ref"] = rng.uniform(0, 1000, n), rng.uniform(0, 800, n)
+        self.notes = ["ok"] * m
+        self.group = {
+            "calibration": "ok",
+            "magnitude_system": "Gaia G",
+            "zero_point_mag": ZERO_POINT,
+            "zero_point_scatter_mag": 0.01,
+            "zero_point_n_stars": n,
+            "zero_point_note": "ok",
+        }
+
+    def lose(self, j, reason):
+        """Frame `j` was not measured."""
+        self.frames["status"][j] = reason
+        self.flux[:, j] = self.error[:, j] = np.nan
+        self.flags[:, j] = StarFlag.NOT_MEASURED
+
+    def write(self, path):
+        with DatasetWriter(path) as out:
+            out.attributes({"format": "gaiaflux", "schema_version": 1, "series": "S <1>", "catalog_sha256": "c" * 64})
+            out.attributes({"reference_frame_id": "f001", "created_utc": "2026-01-02T03:04:05Z"})
+            out.attributes({"config": json.dumps({"calibrate": {"spatial_order": 2}})})
+            out.attributes({"versions": json.dumps({"gaiaflux": "0.1.0", "numpy": "2.4"})})
+            out.table("frames", self.frames, FRAME_COLUMNS)
+            out.table("stars", self.stars, STAR_COLUMNS)
+            for name, values in (("flux_cal", self.flux), ("flux_cal_err", self.error), ("flags", self.flags)):
+                kind = "u2" if name == "flags" else "f4"
+                grid = out.grid(f"aperture/{name}", (self.n, self.m), kind, "" if kind == "u2" else "electron/s", "")
+                if values.size:
+                    grid[...] = values
+            scale = np.where(np.isfinite(self.flux).any(axis=0), 1.0, np.nan)
+            for name, values in (("pscale", scale), ("epscale", 0.001 * scale)):
+                out.array(f"aperture/{name}", values, "", "")
+            for name, texts in (("calibration_status", self.notes), ("ensemble_status", ["used"] * self.n)):
+                out.array(f"aperture/{name}", np.array(texts, dtype=object), "", "")
+            out.attributes(self.group, "aperture")
+        return path
+
+
+@pytest.fixture(scope="session")
+def make_truth():
+    return Truth
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """Function that loads the script of a rule as a module."""
+
+    def load(name):
+        path = Path(__file__).parents[2] / "scripts" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"script_{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
