@@ -27,7 +27,8 @@ def main() -> None:
     parser.add_argument("--work", metavar="DIR", help="keep the images and runs here instead of a temporary folder")
     options = parser.parse_args()
     if options.work:
-        measure_all(options, Path(options.work).resolve())
+        # A folder of our own inside: what a former run left there is deleted.
+        measure_all(options, Path(options.work).resolve() / "gaiaflux-bench")
     else:
         with tempfile.TemporaryDirectory(prefix="gaiaflux-bench-") as folder:
             measure_all(options, Path(folder))

@@ -142,9 +142,10 @@ def _best_exponent(
     fwhm = _basis(sample["x"], sample["y"], image.shape) @ surface
     costs = []
     for exponent in EXPONENTS:
-        chi2 = np.empty(len(sample))
+        chi2, errors = np.empty(len(sample)), np.empty(3)
         fitted = np.stack([sample["flux"], sample["x"], sample["y"]], axis=1).astype(np.float64)
-        _profile_chi2(image, unusable, _radius2(fwhm, exponent), exponent, noise, flux_variance, fitted, chi2)
+        a2 = _radius2(fwhm, exponent)
+        _profile_chi2(image, unusable, a2, exponent, noise, flux_variance, fitted, errors, chi2)
         costs.append(np.median(chi2))
     return EXPONENTS[int(np.argmin(costs))]
 
@@ -381,7 +382,7 @@ def _fit_sweeps(
         for k in range(n):
             reach = _reach(parameters[k, 0], a2[k], exponent, noise[k], fwhm)
             _add_star(residual, 1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, reach)
-            before = parameters[k].copy()
+            flux, x, y = parameters[k]
             _newton_step(
                 residual,
                 unusable,
@@ -402,12 +403,13 @@ def _fit_sweeps(
             parameters[k, 0] = max(parameters[k, 0], 0.0)
             after = _reach(parameters[k, 0], a2[k], exponent, noise[k], fwhm)
             _add_star(residual, -1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, after)
-            _add_star(model, -1.0, before[0], before[1], before[2], a2[k], exponent, reach)
+            _add_star(model, -1.0, flux, x, y, a2[k], exponent, reach)
             _add_star(model, 1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, after)
 
 
 @kernel(
-    "void(float32[:, ::1], uint8[:, ::1], float64[::1], float64, float64[::1], float64, float64[:, ::1], float64[::1])"
+    "void(float32[:, ::1], uint8[:, ::1], float64[::1], float64, float64[::1], float64, float64[:, ::1], float64[::1],"
+    " float64[::1])"
 )
 def _profile_chi2(
     image: np.ndarray,
@@ -417,10 +419,10 @@ def _profile_chi2(
     noise: np.ndarray,
     flux_variance: float,
     parameters: np.ndarray,
+    errors: np.ndarray,
     chi2: np.ndarray,
 ) -> None:
     ny, nx = image.shape
-    errors = np.zeros(3)
     for k in range(len(parameters)):
         half = int(np.ceil(4.0 * np.sqrt(a2[k])))
         sigma2 = noise[k] * noise[k]

@@ -7,7 +7,6 @@ intermediate world coordinates, xi to the east and eta to the north [deg]. Formu
 
 from dataclasses import replace
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -37,7 +36,7 @@ _VECTORS = "float64[::1], float64[::1]"
 
 
 @device
-def _polynomial(c: numba.float64, u: numba.float64, v: numba.float64) -> tuple[float, float, float]:
+def _polynomial(c: np.ndarray, u: float, v: float) -> tuple[float, float, float]:
     """Value and both derivatives of sum over p + q <= order of c[p, q] u^p v^q, by Horner's rule."""
     order = c.shape[0] - 1
     value = 0.0

@@ -1,5 +1,6 @@
 """How the script of a rule is run: its log file, and what a person sees when it fails."""
 
+import gc
 import json
 import logging
 import traceback
@@ -55,6 +56,8 @@ def run_job(main: Callable[[Any], None], smk: Any) -> None:
             logging.captureWarnings(False)
             logger.setLevel(level)
             logger.removeHandler(handler)
+            # Else Python's last act is to walk through all that was imported, in search of garbage.
+            gc.freeze()
 
 
 def _note_request(smk: Any) -> None:
