@@ -1,17 +1,18 @@
 """Deep star list of one image: detect, subtract the stars' models, detect on what is left.
 
-Used where completeness counts more than time (the reference image). The model is a Moffat function whose exponent is
-measured on the frame and whose width follows a quadratic surface over the field. All stars are refitted in sweeps from
-bright to faint, each on the image without the others (as in DAOPHOT's NSTAR, Stetson 1987, PASP 99, 191).
+Used where completeness counts more than time (the reference image). The model is a Moffat function whose exponent and
+elongation are measured on the frame and whose width follows a quadratic surface over the field. All stars are refitted
+in sweeps from bright to faint, each on the image without the others (as in DAOPHOT's NSTAR, Stetson 1987, PASP 99,
+191).
 """
 
 import numpy as np
 
 from gaiaflux.core.background import Background
-from gaiaflux.core.compiled import device, kernel
 from gaiaflux.core.cosmics import flag_cosmic_rays
 from gaiaflux.core.detection import detect_stars, estimate_fwhm, find_peaks, matched_filter
 from gaiaflux.core.starfit import fill_unusable
+from gaiaflux.core.sweeps import fit_sweeps, near_known, profile_chi2
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
 
@@ -23,7 +24,8 @@ SWEEPS = 3
 MODEL_ERROR = 0.03  # of a model's light in a pixel: what is left of a star and must not be taken for another
 MIN_SEPARATION = 0.35  # [FWHM] of two stars that can be told apart
 MAX_SHIFT = 0.6  # [FWHM] that a fit may walk away from its peak
-EXPONENTS = (2.0, 2.5, 3.0, 3.5, 4.5, 6.0)
+EXPONENTS = (2.0, 2.5, 3.0, 3.5, 4.5, 6.0)  # whole or half, so that no general power is needed
+ROUND = np.array([1.0, 0.0, 1.0])
 
 
 def detect_deep(
@@ -76,13 +78,13 @@ def detect_deep(
     fwhm = first.fwhm_pix
     stars = first.stars
     surface = _width_surface(stars, image.shape, fwhm)
-    exponent = _best_exponent(image, pixel_flags, background, stars, surface, flux_variance)
+    profile = _best_profile(image, pixel_flags, background, stars, surface, flux_variance, fwhm)
     filled = fill_unusable(image, pixel_flags)
     unusable = (pixel_flags != 0).astype(np.uint8)
     noise_mesh = background.rms
     for round_number in range(ROUNDS):
         residual, model, stars = _solve(
-            filled, unusable, background, stars, surface, exponent, flux_variance, min_snr, fwhm
+            filled, unusable, background, stars, surface, profile, flux_variance, min_snr, fwhm
         )
         if round_number == ROUNDS - 1:
             break
@@ -124,30 +126,75 @@ def _radius2(fwhm: np.ndarray, exponent: float) -> np.ndarray:
     return (0.5 * fwhm) ** 2 / (2 ** (1 / exponent) - 1)
 
 
-def _best_exponent(
+def _best_profile(
     image: np.ndarray,
     pixel_flags: np.ndarray,
     background: Background,
     stars: np.ndarray,
     surface: np.ndarray,
     flux_variance: float,
-) -> float:
-    """Moffat exponent with the smallest residuals on the bright clean stars."""
+    fwhm: float,
+) -> np.ndarray:
+    """Moffat exponent and shape with the smallest residuals on the bright clean stars: (exponent, q_xx, q_xy, q_yy).
+
+    The squared distance from the centre is q_xx dx^2 + 2 q_xy dx dy + q_yy dy^2, with determinant 1.
+    """
     good = np.flatnonzero((stars["flags"] == 0) & (stars["snr"] > 40))[:100]
     if len(good) < 5:
-        return 3.0
+        return np.array([3.0, *ROUND])
     sample = stars[good]
     unusable = (pixel_flags != 0).astype(np.uint8)
     noise = background.rms_at(sample["x"], sample["y"])
-    fwhm = _basis(sample["x"], sample["y"], image.shape) @ surface
-    costs = []
-    for exponent in EXPONENTS:
-        chi2, errors = np.empty(len(sample)), np.empty(3)
-        fitted = np.stack([sample["flux"], sample["x"], sample["y"]], axis=1).astype(np.float64)
-        a2 = _radius2(fwhm, exponent)
-        _profile_chi2(image, unusable, a2, exponent, noise, flux_variance, fitted, errors, chi2)
-        costs.append(np.median(chi2))
-    return EXPONENTS[int(np.argmin(costs))]
+    widths = _basis(sample["x"], sample["y"], image.shape) @ surface
+    measured = _mean_shape(image, unusable, sample["x"], sample["y"], fwhm)
+    best, lowest = np.array([3.0, *ROUND]), np.inf
+    # Moments in a round window tell the direction of the elongation better than its size.
+    for share in (0.0, 0.7, 1.0, 1.3) if not np.array_equal(measured, ROUND) else (0.0,):
+        shape = _normalised(ROUND + share * (measured - ROUND))
+        for exponent in EXPONENTS:
+            chi2 = np.empty(len(sample))
+            fitted = np.stack([sample["flux"], sample["x"], sample["y"]], axis=1).astype(np.float64)
+            profile = np.array([exponent, *shape])
+            a2 = _radius2(widths, exponent)
+            profile_chi2(image, unusable, a2, profile, noise, flux_variance, fitted, np.zeros(3), chi2)
+            if np.median(chi2) < lowest:
+                best, lowest = profile, float(np.median(chi2))
+    return best
+
+
+def _mean_shape(image: np.ndarray, unusable: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> np.ndarray:
+    """Median inverse of the second moments of stars, in a round Gaussian window and freed from it."""
+    sigma2 = (fwhm / 2.355) ** 2
+    half = int(np.ceil(1.3 * fwhm))
+    ny, nx = image.shape
+    shapes = []
+    for column, row in zip(x, y, strict=True):
+        i, j = round(column), round(row)
+        if i < half or j < half or i >= nx - half or j >= ny - half:
+            continue
+        cut = slice(j - half, j + half + 1), slice(i - half, i + half + 1)
+        if unusable[cut].any():
+            continue
+        dy, dx = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
+        dx += i - column
+        dy += j - row
+        weighted = image[cut] * np.exp(-0.5 * (dx * dx + dy * dy) / sigma2)
+        total = weighted.sum()
+        xx, xy, yy = ((weighted * term).sum() / total for term in (dx * dx, dx * dy, dy * dy))
+        inverse = np.array([yy, -xy, xx]) / (xx * yy - xy * xy) - ROUND / sigma2
+        if _determinant(inverse) > 0 and inverse[0] > 0:
+            shapes.append(_normalised(inverse))
+    return _normalised(np.median(shapes, axis=0)) if len(shapes) >= 5 else ROUND
+
+
+def _determinant(shape: np.ndarray) -> float:
+    return float(shape[0] * shape[2] - shape[1] ** 2)
+
+
+def _normalised(shape: np.ndarray) -> np.ndarray:
+    """The same shape with determinant 1, so that a star's flux does not depend on it; round where there is none."""
+    determinant = _determinant(shape)
+    return shape / np.sqrt(determinant) if determinant > 0 and shape[0] > 0 else ROUND
 
 
 def _solve(
@@ -156,7 +203,7 @@ def _solve(
     background: Background,
     stars: np.ndarray,
     surface: np.ndarray,
-    exponent: float,
+    profile: np.ndarray,
     flux_variance: float,
     min_snr: float,
     fwhm: float,
@@ -169,11 +216,12 @@ def _solve(
         start = parameters[:, 1:].copy()
         errors = np.zeros((len(stars), 3))
         noise = background.rms_at(stars["x"], stars["y"])
-        a2 = _radius2(np.clip(_basis(stars["x"], stars["y"], filled.shape) @ surface, 0.5 * fwhm, 2 * fwhm), exponent)
+        widths = np.clip(_basis(stars["x"], stars["y"], filled.shape) @ surface, 0.5 * fwhm, 2 * fwhm)
+        a2 = _radius2(widths, profile[0])
         residual = filled.copy()
         model = np.zeros_like(filled)
-        _fit_sweeps(
-            residual, unusable, model, parameters, start, errors, a2, exponent, noise, flux_variance, fwhm, SWEEPS
+        fit_sweeps(
+            residual, unusable, model, parameters, start, errors, a2, profile, noise, flux_variance, fwhm, SWEEPS
         )
         snr = parameters[:, 0] / np.where(errors[:, 0] > 0, errors[:, 0], np.inf)
         saturated = (stars["flags"] & StarFlag.SATURATED) > 0
@@ -232,7 +280,7 @@ def _join(stars: np.ndarray, found: np.ndarray, radius: float) -> np.ndarray:
     """Found stars that are not closer than the radius to a known one."""
     keep = np.ones(len(found), np.bool_)
     order = np.argsort(stars["y"], kind="stable")
-    _near_known(
+    near_known(
         np.ascontiguousarray(stars["x"][order]),
         np.ascontiguousarray(stars["y"][order]),
         found["x"].copy(),
@@ -241,209 +289,3 @@ def _join(stars: np.ndarray, found: np.ndarray, radius: float) -> np.ndarray:
         keep,
     )
     return found[keep]
-
-
-@kernel("void(float64[::1], float64[::1], float64[::1], float64[::1], float64, boolean[::1])")
-def _near_known(
-    x: np.ndarray, y: np.ndarray, found_x: np.ndarray, found_y: np.ndarray, radius: float, keep: np.ndarray
-) -> None:
-    for k in range(len(found_x)):
-        low = np.searchsorted(y, found_y[k] - radius)
-        i = low
-        while i < len(y) and y[i] <= found_y[k] + radius:
-            if (x[i] - found_x[k]) ** 2 + (y[i] - found_y[k]) ** 2 < radius * radius:
-                keep[k] = False
-                break
-            i += 1
-
-
-@device
-def _newton_step(
-    image: np.ndarray,
-    unusable: np.ndarray,
-    a2: float,
-    exponent: float,
-    sigma2: float,
-    flux_variance: float,
-    total: np.ndarray,
-    parameters: np.ndarray,
-    errors: np.ndarray,
-    half: int,
-    with_position: bool,
-) -> None:
-    """One scoring step for (flux, x, y) on an image that still holds this star."""
-    ny, nx = image.shape
-    flux, x, y = parameters[0], parameters[1], parameters[2]
-    norm = (exponent - 1) / (np.pi * a2)
-    ix = int(np.round(x))
-    iy = int(np.round(y))
-    h00 = 0.0
-    h01 = 0.0
-    h02 = 0.0
-    h11 = 0.0
-    h12 = 0.0
-    h22 = 0.0
-    g0 = 0.0
-    g1 = 0.0
-    g2 = 0.0
-    for j in range(max(0, iy - half), min(ny, iy + half + 1)):
-        for i in range(max(0, ix - half), min(nx, ix + half + 1)):
-            if unusable[j, i] != 0:
-                continue
-            dx = i - x
-            dy = j - y
-            u = 1.0 + (dx * dx + dy * dy) / a2
-            p = norm * u ** (-exponent)
-            light = flux * p
-            slope = 2.0 * exponent * light / (u * a2)
-            sx = slope * dx
-            sy = slope * dy
-            w = 1.0 / (sigma2 + flux_variance * max(total[j, i], 0.0))
-            r = image[j, i] - light
-            h00 += w * p * p
-            h01 += w * p * sx
-            h02 += w * p * sy
-            h11 += w * sx * sx
-            h12 += w * sx * sy
-            h22 += w * sy * sy
-            g0 += w * p * r
-            g1 += w * sx * r
-            g2 += w * sy * r
-    if h00 <= 0:
-        return
-    errors[0] = 1.0 / np.sqrt(h00)
-    det = h00 * (h11 * h22 - h12 * h12) - h01 * (h01 * h22 - h12 * h02) + h02 * (h01 * h12 - h11 * h02)
-    if not with_position or flux <= 0 or not det > 1e-10 * h00 * h11 * h22:
-        parameters[0] = flux + g0 / h00
-        return
-    c00 = (h11 * h22 - h12 * h12) / det
-    c01 = (h02 * h12 - h01 * h22) / det
-    c02 = (h01 * h12 - h02 * h11) / det
-    c11 = (h00 * h22 - h02 * h02) / det
-    c12 = (h02 * h01 - h00 * h12) / det
-    c22 = (h00 * h11 - h01 * h01) / det
-    parameters[0] = flux + c00 * g0 + c01 * g1 + c02 * g2
-    shift_x = c01 * g0 + c11 * g1 + c12 * g2
-    shift_y = c02 * g0 + c12 * g1 + c22 * g2
-    limit = 0.2 * np.sqrt(a2)
-    parameters[1] = x + min(max(shift_x, -limit), limit)
-    parameters[2] = y + min(max(shift_y, -limit), limit)
-    errors[0] = np.sqrt(c00)
-    errors[1] = np.sqrt(c11)
-    errors[2] = np.sqrt(c22)
-
-
-@device
-def _add_star(
-    image: np.ndarray, sign: float, flux: float, x: float, y: float, a2: float, exponent: float, half: int
-) -> None:
-    ny, nx = image.shape
-    norm = sign * flux * (exponent - 1) / (np.pi * a2)
-    ix = int(np.round(x))
-    iy = int(np.round(y))
-    for j in range(max(0, iy - half), min(ny, iy + half + 1)):
-        for i in range(max(0, ix - half), min(nx, ix + half + 1)):
-            u = 1.0 + ((i - x) ** 2 + (j - y) ** 2) / a2
-            image[j, i] += norm * u ** (-exponent)
-
-
-@device
-def _reach(flux: float, a2: float, exponent: float, noise: float, fwhm: float) -> int:
-    """Half side of the stamp at whose rim the star is a fifth of the noise."""
-    u = (max(flux, 1.0) * (exponent - 1) / (np.pi * a2) / (0.2 * noise)) ** (1.0 / exponent)
-    return int(min(max(np.sqrt(max(u - 1.0, 0.0) * a2), 1.5 * fwhm), 100.0)) + 1
-
-
-@kernel(
-    "void(float32[:, ::1], uint8[:, ::1], float32[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],"
-    " float64[::1], float64, float64[::1], float64, float64, int64)"
-)
-def _fit_sweeps(
-    residual: np.ndarray,
-    unusable: np.ndarray,
-    model: np.ndarray,
-    parameters: np.ndarray,
-    start: np.ndarray,
-    errors: np.ndarray,
-    a2: np.ndarray,
-    exponent: float,
-    noise: np.ndarray,
-    flux_variance: float,
-    fwhm: float,
-    sweeps: int,
-) -> None:
-    n = len(parameters)
-    half = int(np.ceil(1.2 * fwhm))
-    for k in range(n):
-        reach = _reach(parameters[k, 0], a2[k], exponent, noise[k], fwhm)
-        _add_star(residual, -1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, reach)
-        _add_star(model, 1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, reach)
-    for _sweep in range(sweeps):
-        for k in range(n):
-            reach = _reach(parameters[k, 0], a2[k], exponent, noise[k], fwhm)
-            _add_star(residual, 1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, reach)
-            flux, x, y = parameters[k]
-            _newton_step(
-                residual,
-                unusable,
-                a2[k],
-                exponent,
-                noise[k] * noise[k],
-                flux_variance,
-                model,
-                parameters[k],
-                errors[k],
-                half,
-                True,
-            )
-            drift = max(abs(parameters[k, 1] - start[k, 0]), abs(parameters[k, 2] - start[k, 1]))
-            if drift > 0.6 * fwhm:
-                parameters[k, 1] = start[k, 0]
-                parameters[k, 2] = start[k, 1]
-            parameters[k, 0] = max(parameters[k, 0], 0.0)
-            after = _reach(parameters[k, 0], a2[k], exponent, noise[k], fwhm)
-            _add_star(residual, -1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, after)
-            _add_star(model, -1.0, flux, x, y, a2[k], exponent, reach)
-            _add_star(model, 1.0, parameters[k, 0], parameters[k, 1], parameters[k, 2], a2[k], exponent, after)
-
-
-@kernel(
-    "void(float32[:, ::1], uint8[:, ::1], float64[::1], float64, float64[::1], float64, float64[:, ::1], float64[::1],"
-    " float64[::1])"
-)
-def _profile_chi2(
-    image: np.ndarray,
-    unusable: np.ndarray,
-    a2: np.ndarray,
-    exponent: float,
-    noise: np.ndarray,
-    flux_variance: float,
-    parameters: np.ndarray,
-    errors: np.ndarray,
-    chi2: np.ndarray,
-) -> None:
-    ny, nx = image.shape
-    for k in range(len(parameters)):
-        half = int(np.ceil(4.0 * np.sqrt(a2[k])))
-        sigma2 = noise[k] * noise[k]
-        for _ in range(3):
-            _newton_step(
-                image, unusable, a2[k], exponent, sigma2, flux_variance, image, parameters[k], errors, half, True
-            )
-        flux, x, y = parameters[k]
-        norm = flux * (exponent - 1) / (np.pi * a2[k])
-        ix = int(np.round(x))
-        iy = int(np.round(y))
-        total = 0.0
-        count = 0
-        for j in range(max(0, iy - half), min(ny, iy + half + 1)):
-            for i in range(max(0, ix - half), min(nx, ix + half + 1)):
-                if unusable[j, i] != 0:
-                    continue
-                u = 1.0 + ((i - x) ** 2 + (j - y) ** 2) / a2[k]
-                light = norm * u ** (-exponent)
-                # Neighbours must not decide: a residual counts for no more than five sigma.
-                variance = sigma2 + flux_variance * max(light, 0.0)
-                total += min((image[j, i] - light) ** 2 / variance, 25.0)
-                count += 1
-        chi2[k] = total / max(count, 1)
