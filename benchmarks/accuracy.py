@@ -1,10 +1,11 @@
 """How well both programs find stars, solve the plate and measure fluxes, against the truth of the simulated frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import sep_script
 from frame import Pairs
+from scene import Scene
 from scipy.spatial import cKDTree
 from table import Figure
 
@@ -28,12 +29,14 @@ ISOLATED = {"sparse": (0.0, 3.0), "crowded": (5.0, 2.0)}
 ZERO_POINT_SNR = 20.0
 
 
-def figures(sparse: Pairs, crowded: Pairs, settings: dict) -> list[Figure]:
+def figures(sparse: Pairs, crowded: Pairs, fields: Sequence[Scene], settings: dict) -> list[Figure]:
     """Detection, plate solution and aperture photometry.
 
     Parameters
     ----------
     sparse, crowded : Pairs
+    fields : sequence of Scene
+        Other sparse fields: in one field the same few close pairs would be counted in every frame.
     settings : dict
         Complete configuration.
 
@@ -42,8 +45,8 @@ def figures(sparse: Pairs, crowded: Pairs, settings: dict) -> list[Figure]:
     list of Figure
     """
     rows = []
-    for name, pairs in (("sparse", sparse), ("crowded", crowded)):
-        rows += _detection(name, pairs, settings, budget=name == "sparse")
+    rows += _detection("sparse", fields, settings, budget=True)
+    rows += _detection("crowded", [crowded.scene], settings, budget=False)
     rows += _plate(crowded=False, pairs=sparse) + _plate(crowded=True, pairs=crowded)
     for name, pairs in (("sparse", sparse), ("crowded", crowded)):
         rows += _photometry(name, pairs)
@@ -53,11 +56,12 @@ def figures(sparse: Pairs, crowded: Pairs, settings: dict) -> list[Figure]:
 # Detection
 
 
-def _detection(name: str, pairs: Pairs, settings: dict, *, budget: bool, n_frames: int = 5) -> list[Figure]:
-    """Means over the first frames."""
+def _detection(name: str, scenes: Sequence[Scene], settings: dict, *, budget: bool) -> list[Figure]:
+    """Means over all frames of the scenes."""
     scores = []
     star_settings = settings["star_catalog"]["detection_snr"], settings["extract_stars"]["background_box_pix"]
-    for path, truth in list(zip(pairs.scene.paths, pairs.scene.truth, strict=True))[:n_frames]:
+    frames = [pair for scene in scenes for pair in zip(scene.paths, scene.truth, strict=True)]
+    for path, truth in frames:
         stars, _ = find_reference_stars(
             read_frame(path, path.stem, FrameSettings(), {}, want_error=False), *star_settings
         )

@@ -63,7 +63,10 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
     if "frame" in wanted:
         sections.append(("CPU time of a frame; peer: a script with sep", frame.figures(sparse, crowded)))
     if "accuracy" in wanted:
-        sections.append(("accuracy; peer: a script with sep", accuracy.figures(sparse, crowded, settings)))
+        seeds = range(1, 3 if options.quick else 7)
+        fields = [Scene(work / f"field{seed}", presets.sparse(1, seed=seed)) for seed in seeds]
+        figures = accuracy.figures(sparse, crowded, fields, settings)
+        sections.append(("accuracy; peer: a script with sep", figures))
     if "workflow" in wanted:
         n_frames, n_dry = (20, 1000) if options.quick else (200, 10_000)
         run = workflow.figures(sparse, settings, work / "workflow", n_frames=n_frames, n_dry=n_dry)
