@@ -64,8 +64,8 @@ class Kernel:
         Its source.
     signature : str
         Types of result and arguments in numba's notation, for example ``void(float32[:, ::1], float64[::1], int64)``.
-    fastmath : bool
-        Allow reordered sums; only where no NaN can occur.
+    fastmath : bool or set of str
+        Allow reordered sums, all of it only where no NaN can occur; or LLVM's names of what is allowed.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class Kernel:
         The signature has another form.
     """
 
-    def __init__(self, function: FunctionType, signature: str, fastmath: bool) -> None:
+    def __init__(self, function: FunctionType, signature: str, fastmath: bool | set[str]) -> None:
         self.function = function
         self.signature = signature
         self.fastmath = fastmath
@@ -130,7 +130,13 @@ class Kernel:
         """What the machine code depends on."""
         from llvmlite import binding
 
-        parts = [self.signature, str(self.fastmath), version("numba"), version("llvmlite"), binding.get_host_cpu_name()]
+        parts = [
+            self.signature,
+            str(sorted(self.fastmath) if isinstance(self.fastmath, set) else self.fastmath),
+            version("numba"),
+            version("llvmlite"),
+            binding.get_host_cpu_name(),
+        ]
         parts.append(binding.get_host_cpu_features().flatten())
         for function in _closure(self.function):
             parts.append(inspect.getsource(function))
@@ -161,15 +167,15 @@ class Kernel:
         return overload.fndesc.llvm_func_name.encode() + b"\0" + code
 
 
-def kernel(signature: str, *, fastmath: bool = False) -> Callable[[FunctionType], Kernel]:
+def kernel(signature: str, *, fastmath: bool | set[str] = False) -> Callable[[FunctionType], Kernel]:
     """Decorator for a kernel; see `Kernel`.
 
     Parameters
     ----------
     signature : str
         Types of result and arguments in numba's notation; every array C-contiguous.
-    fastmath : bool
-        Allow reordered sums; only where no NaN can occur.
+    fastmath : bool or set of str
+        Allow reordered sums, all of it only where no NaN can occur; or LLVM's names of what is allowed.
 
     Returns
     -------
