@@ -5,8 +5,7 @@ from snakemake.utils import min_version
 
 min_version("9.14")
 
-# Every job computes in one thread: jobs run side by side, and no sum depends on the number of threads. Jobs find the
-# package of this checkout, whatever else is installed.
+# One thread a job: no sum depends on their number. Jobs find the package of this checkout, whatever is installed.
 os.environ.update(dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1"))
 os.environ.update(dict.fromkeys(["MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1"))
 SEARCH = [os.path.join(workflow.basedir, "scripts"), os.environ.get("PYTHONPATH")]
@@ -30,6 +29,7 @@ include: "rules/download.smk"
 include: "rules/stars.smk"
 include: "rules/astrometry.smk"
 include: "rules/photometry.smk"
+include: "rules/annotate.smk"
 include: "rules/dataset.smk"
 include: "rules/report.smk"
 

@@ -5,6 +5,7 @@ rule refine_wcs:
     input:
         stars="results/{series}/stars/{batch}.h5",
         gaia="results/{series}/gaia.fits",
+        reference=reference_of_start,
     output:
         wcs="results/{series}/wcs/{batch}.h5",
     log:

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 REPOSITORY = Path(workflow.basedir)
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
+from gaiaflux.model.companions import companion_paths
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.config import check, load_schema
 from gaiaflux.workflow.digest import code_digest
@@ -16,11 +17,11 @@ from gaiaflux.workflow.ledger import read_ledger, update_ledger, write_ledger
 from gaiaflux.workflow.nearest import nearest
 
 # Settings that decide how the catalogue is fetched, not what is in it.
-ACCESS = ("servers", "timeout_s", "deadline_s")
+ACCESS = ("servers", "timeout_s", "deadline_s", "cache_folder", "rows_per_query")
 # Settings of a series that name files or what is exported; all others are written into its dataset.
 NOT_IN_DATASET = ("images", "frames", "gaia_file", "targets")
-# Rules that use a dataset, or make the images of the demonstration.
-DOWNSTREAM = ("export_lightcurves", "report", "make_demo")
+# Rules that no dataset depends on, and the one that makes the images of the demonstration.
+DOWNSTREAM = ("export_lightcurves", "report", "annotate_images", "make_demo")
 CODE = {}
 
 
@@ -38,6 +39,9 @@ def checked_config():
 
 
 config = checked_config()
+
+# Whether the reference image's own stars are the catalogue.
+OWN_STARS = config["gaia"]["source"] == "reference_image"
 
 
 def ledger_path(series):
@@ -131,10 +135,14 @@ def configured_reference(wildcards):
 
 
 def images_of(wildcards):
-    return [
+    """Images of a batch, and the masks and weights beside them; one that is missing is the frame's trouble only."""
+    companions = config["series"][wildcards.series].get("companions", {})
+    images = [
         frame.path
         for frame in LEDGERS[wildcards.series].by_batch.get(wildcards.batch, ())
     ]
+    beside = [path for image in images for path in companion_paths(image, companions)]
+    return images + [path for path in dict.fromkeys(beside) if Path(path).is_file()]
 
 
 def gaia_file_of(wildcards):
@@ -175,6 +183,16 @@ def footprint_of(wildcards):
     return [] if configured else first_batches(wildcards)
 
 
+def gaia_of_reference(wildcards):
+    """The catalogue that the reference image has to fit; nothing where it makes the catalogue itself."""
+    return [] if OWN_STARS else f"results/{wildcards.series}/gaia.fits"
+
+
+def reference_of_start(wildcards):
+    """Where frames without a plate solution begin, if the catalogue is the reference image's."""
+    return f"results/{wildcards.series}/reference.json" if OWN_STARS else []
+
+
 def reference_image_of(wildcards):
     """The reference image where it is configured; else reference.json names it when the job runs."""
     return [frame.path for frame in configured_reference(wildcards)]
@@ -204,12 +222,21 @@ def reading_of(wildcards):
     series = config["series"][wildcards.series]
     return {
         key: series.get(key)
-        for key in ("header", "site", "pixel_scale_arcsec", "centre_deg")
+        for key in (
+            "header",
+            "site",
+            "pixel_scale_arcsec",
+            "centre_deg",
+            "extension",
+            "companions",
+        )
     }
 
 
 def gaia_of(series):
     """What decides which stars are in the catalogue; of the archive's settings none for a file."""
+    if OWN_STARS:
+        return {"source": "reference_image"}
     from_file = "gaia_file" in config["series"][series]
     left_out = {*ACCESS, "source", *(["release"] if from_file else [])}
     return {key: value for key, value in config["gaia"].items() if key not in left_out}
@@ -292,4 +319,8 @@ def wanted_results():
             for file in ("dataset.h5", "frames.csv", "report.html")
         ]
         files += [f"results/{name}/lightcurves"] if series["targets"] else []
+        if config["annotate_images"]:
+            files += [
+                f"results/{name}/annotated/{batch}" for batch in LEDGERS[name].batches
+            ]
     return files

@@ -17,7 +17,7 @@ rule download_gaia:
     log:
         "logs/{series}/download_gaia.log",
     wildcard_constraints:
-        series=unsettled(gaia_request, GAIA_MET, *GAIA),
+        series=fetched(),
     retries: 0
     conda:
         "../envs/download.yaml"

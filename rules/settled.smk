@@ -10,6 +10,7 @@ GAIA_MET = "results/{series}/gaia.request.json"
 GAIA = ("results/{series}/gaia.fits", "results/{series}/gaia.json")
 REFERENCE_MET = "results/{series}/reference.request.json"
 REFERENCE = "results/{series}/reference.json"
+NO_SERIES = "(?!)"
 
 
 def unsettled(request, *files):
@@ -26,7 +27,17 @@ def unsettled(request, *files):
             request(name), *(Path(file.format(series=name)) for file in files)
         )
     ]
-    return "|".join(names) or "(?!)"
+    return "|".join(names) or NO_SERIES
+
+
+def fetched():
+    """Constraint for `series`: those whose catalogue is to be got from an archive or a file."""
+    return NO_SERIES if OWN_STARS else unsettled(gaia_request, GAIA_MET, *GAIA)
+
+
+def listed():
+    """Constraint for `series`: those whose catalogue is made from the reference image. It follows its inputs."""
+    return "|".join(LEDGERS) if OWN_STARS else NO_SERIES
 
 
 def is_met(request, note, *files):
@@ -53,7 +64,19 @@ def reference_request(series):
         "refine_wcs": config["refine_wcs"],
         "code": digest_for("choose_reference", series),
         "made_by": made_by(series),
+        **({"own_stars": reading_of_plane(series)} if OWN_STARS else {}),
     }
+
+
+def reading_of_plane(series):
+    """What says where the images are if their headers do not."""
+    settings = config["series"][series]
+    return {key: settings.get(key) for key in ("centre_deg", "pixel_scale_arcsec")}
+
+
+def own_request(series):
+    """Written in the place of a request that was met, so that a return to Gaia asks anew."""
+    return {"source": "reference_image"}
 
 
 def gaia_request(series):

@@ -33,7 +33,7 @@ rule extract_stars:
 rule choose_reference:
     input:
         stars=first_batches,
-        gaia="results/{series}/gaia.fits",
+        gaia=gaia_of_reference,
     output:
         reference=REFERENCE,
         request=REFERENCE_MET,
@@ -56,3 +56,35 @@ rule choose_reference:
         "{wildcards.series}: choose the reference image"
     script:
         "../scripts/choose_reference.py"
+
+
+# Fields without Gaia: the same files as download_gaia makes, from the reference image.
+rule list_reference_stars:
+    input:
+        reference="results/{series}/reference.json",
+        image=reference_image_of,
+    output:
+        catalog=GAIA[0],
+        pin=GAIA[1],
+        request=GAIA_MET,
+    log:
+        "logs/{series}/list_reference_stars.log",
+    wildcard_constraints:
+        series=listed(),
+    conda:
+        "../envs/astrometry.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        reading=reading_of,
+        overrides=candidates_of,
+        paths=paths_of,
+        settings=star_catalog_settings(),
+        request=requested(own_request),
+        code=code("list_reference_stars"),
+    message:
+        "{wildcards.series}: list the stars of the reference image in the place of Gaia's"
+    script:
+        "../scripts/list_reference_stars.py"

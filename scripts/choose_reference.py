@@ -1,16 +1,19 @@
-"""Choose the reference image of a series: the best frame of the first run that Gaia solves, or the configured one."""
+"""Choose the reference image of a series: the best frame of the first run that Gaia solves, or the configured one.
+
+Where the reference image is the catalogue itself (no ``input.gaia``), the best frame by its own stars.
+"""
 
 import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.reference import frame_offsets_pix, rank_references
+from gaiaflux.ground.reference import choose_reference
+from gaiaflux.ground.reference_catalog import MAGNITUDE_SYSTEM, plane_of_reference
 from gaiaflux.ground.wcs import solve_frame
 from gaiaflux.io.batchfile import BatchReader
 from gaiaflux.io.gaia_catalog import read_catalog
-from gaiaflux.io.wcscards import cards_from_tan_sip
-from gaiaflux.model.errors import BadFrameError, InputError
+from gaiaflux.model.wcs import TanSip
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -24,34 +27,19 @@ def main(smk: "snakemake") -> None:
     batches = [BatchReader(path) for path in smk.input.stars]
     where = {frame_id: batch for batch in batches for frame_id in batch.frame_ids}
     facts = {frame_id: batch.attrs(frame_id) for frame_id, batch in where.items()}
-    configured = smk.params.reference_image
-    ranking = [configured] if configured else rank_references(facts)
-    gaia = read_catalog(smk.input.gaia)
-    reasons = []
-    for frame_id in ranking:
-        try:
-            if facts[frame_id]["status"] != "ok":
-                raise BadFrameError(facts[frame_id]["status"])
-            fit = solve_frame(facts[frame_id], where[frame_id].array(frame_id, "stars"), gaia, smk.params.refine_wcs)
-        except BadFrameError as reason:
-            LOG.warning("%s cannot be the reference: %s", frame_id, reason)
-            reasons.append(f"{frame_id}: {reason}")
-            continue
-        break
-    else:
-        reasons = reasons or [f"{key}: {value['status']}" for key, value in facts.items()]
-        why = "; ".join(reasons[:3]) + (" ..." if len(reasons) > 3 else "")
-        raise InputError(
-            f"no frame can serve as the reference image ({why}); "
-            "correct the images, the header settings or the catalogue, or set reference_image"
-        )
-    keys = ("path", "filter", "camera", "ny", "nx", "mjd_utc", "fwhm_pix", "ellipticity", "n_stars")
-    record = {"frame_id": frame_id, **{key: facts[frame_id][key] for key in keys}}
-    record["chosen_by"] = "configuration" if configured else "seeing, depth and roundness of the first run"
-    record["ranking"] = ranking[:10]
-    record["wcs_rms_mas"], record["wcs_n_stars"] = fit.rms_mas, fit.n_stars
-    record["wcs_header"] = cards_from_tan_sip(fit.wcs)
-    record["margin_pix"] = frame_offsets_pix(fit.wcs, facts)
+    gaia = read_catalog(smk.input.gaia) if smk.input.gaia else None
+
+    def by_itself(frame_id: str) -> tuple[TanSip, dict[str, str]]:
+        wcs, origin = plane_of_reference({**facts[frame_id], "frame_id": frame_id})
+        return wcs, {"sky_coordinates": origin, "magnitude_system": MAGNITUDE_SYSTEM}
+
+    def by_gaia(frame_id: str) -> tuple[TanSip, dict[str, float]]:
+        fit = solve_frame(facts[frame_id], where[frame_id].array(frame_id, "stars"), gaia, smk.params.refine_wcs)
+        return fit.wcs, {"wcs_rms_mas": fit.rms_mas, "wcs_n_stars": fit.n_stars}
+
+    record, refused = choose_reference(facts, smk.params.reference_image, by_gaia if gaia else by_itself)
+    for frame_id, reason in refused.items():
+        LOG.warning("%s cannot be the reference: %s", frame_id, reason)
     Path(smk.output.reference).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

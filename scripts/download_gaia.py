@@ -42,11 +42,14 @@ def main(smk: "snakemake") -> None:
             "gaia.source is file, but the series has no gaia_file: name the table, or set gaia.source: tap"
         )
     else:
-        wanted = {key: settings[key] for key in ("release", "servers", "timeout_s", "deadline_s")}
-        answer = fetch_cone(centre, radius_deg, limit, **wanted)
+        wanted = {key: settings[key] for key in ("release", "servers", "timeout_s", "deadline_s", "rows_per_query")}
+        folders = {"cache_folder": settings.get("cache_folder"), "parts_folder": f"{smk.output.catalog}.parts"}
+        answer = fetch_cone(centre, radius_deg, limit, **wanted, **folders)
         catalog = answer.catalog
         facts |= {"source": "tap", "query": answer.query, "server": answer.server, "release": settings["release"]}
-        facts |= {"failures": answer.failures}
+        facts |= {"failures": answer.failures, "queries": answer.parts}
+        if answer.cached_utc:
+            facts |= {"cache_folder": str(settings["cache_folder"]), "cached_utc": answer.cached_utc}
     facts["date_utc"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_catalog(smk.output.catalog, catalog, {"SOURCE": facts["source"], "MAGLIM": limit, "RADIUS": radius_deg})
     write_pin(smk.output.pin, smk.output.catalog, facts)

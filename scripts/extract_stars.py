@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.extraction import extract_stars
-from gaiaflux.io.banzai_catalog import read_banzai_positions
 from gaiaflux.io.batchfile import BatchWriter
 from gaiaflux.io.frames import frame_settings, read_frame
 from gaiaflux.model.errors import BadFrameError
@@ -26,11 +25,12 @@ def main(smk: "snakemake") -> None:
             facts = {"path": path}
             arrays = {}
             try:
-                frame = read_frame(path, frame_id, reading, entry["overrides"], want_error=False, want_checksum=True)
+                seeds = settings["source"] != "detect"
+                wanted = {"want_error": False, "want_checksum": True, "want_seeds": seeds}
+                frame = read_frame(path, frame_id, reading, entry["overrides"], **wanted)
                 facts = asdict(frame.info)
                 facts["ny"], facts["nx"] = facts.pop("shape")
-                seeds = None if settings["source"] == "detect" else read_banzai_positions(path)
-                measured, arrays = extract_stars(frame, seeds, settings)
+                measured, arrays = extract_stars(frame, frame.seeds, settings)
                 facts |= {"status": "ok", **measured}
             except BadFrameError as reason:
                 LOG.warning("%s: %s", frame_id, reason)

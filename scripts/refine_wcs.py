@@ -1,8 +1,14 @@
-"""Match the stars of each image of a batch to Gaia at its epoch, and fit its plate solution."""
+"""Match the stars of each image of a batch to Gaia at its epoch, and fit its plate solution.
 
+Where the catalogue is that of the reference image (``input.reference``), frames without a WCS begin at its place.
+"""
+
+import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gaiaflux.ground.reference_catalog import refine_by_reference
 from gaiaflux.ground.wcs import refine_frame_wcs
 from gaiaflux.io.batchfile import BatchReader, BatchWriter
 from gaiaflux.io.gaia_catalog import read_catalog
@@ -17,15 +23,20 @@ LOG = logging.getLogger(__name__)
 
 def main(smk: "snakemake") -> None:
     """Write ``output.wcs``: a frame's plate solution and its matched stars, or the reason why it has none."""
-    catalog = read_catalog(smk.input.gaia)
+    catalog, settings = read_catalog(smk.input.gaia), smk.params.settings
+    reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8")) if smk.input.reference else None
     with BatchReader(smk.input.stars) as batch, BatchWriter(smk.output.wcs, kind="wcs") as out:
         for frame_id in batch.frame_ids:
             attrs = batch.attrs(frame_id)
             if attrs["status"] != "ok":
                 out.add(frame_id, {"status": attrs["status"]})
                 continue
+            stars = batch.array(frame_id, "stars")
             try:
-                facts, matches = refine_frame_wcs(attrs, batch.array(frame_id, "stars"), catalog, smk.params.settings)
+                if reference:
+                    facts, matches = refine_by_reference(attrs, stars, catalog, settings, reference)
+                else:
+                    facts, matches = refine_frame_wcs(attrs, stars, catalog, settings)
             except BadFrameError as reason:
                 LOG.warning("%s: %s", frame_id, reason)
                 out.add(frame_id, {"status": str(reason)})

@@ -3,5 +3,35 @@
 Public names are imported on first use (PEP 562), so that a rule pays only for what it needs.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gaiaflux.ground.analyst import AperturePhotometryAnalyst
+    from gaiaflux.ground.aperture_table import run_aperture_photometry
+    from gaiaflux.ground.lightcurve_dataset import AperturePhotometryDataset
+
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = ["AperturePhotometryAnalyst", "AperturePhotometryDataset", "__version__", "run_aperture_photometry"]
+
+# Public name -> module that has it.
+_HOMES = {
+    "AperturePhotometryAnalyst": "gaiaflux.ground.analyst",
+    "AperturePhotometryDataset": "gaiaflux.ground.lightcurve_dataset",
+    "run_aperture_photometry": "gaiaflux.ground.aperture_table",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Public name from its module, imported now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Names of the module with those not imported yet."""
+    return sorted({*globals(), *_HOMES})

@@ -117,6 +117,7 @@ def spoiled_run(spoiled_folder, tmp_path_factory):
     chain.configure(
         series={"field": {"images": f"{spoiled_folder}/*.fits", "gaia_file": f"{spoiled_folder}/gaia.fits"}},
         frames_per_batch=5,
+        annotate_images=True,
     )
     sums = {path.name: path.read_bytes() for path in spoiled_folder.iterdir()}
     done = chain.run("--quiet", "all")

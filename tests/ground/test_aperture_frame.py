@@ -303,7 +303,13 @@ def test_stars_are_measured_where_they_have_moved_to():
     moved = x - pmra * years / 1000 / scale
     add_stars(light, PSF, moved, y, np.array([1e5, 1e5]), faintest=0.02)
     frame = replace(frame, image=frame.image + light)
-    settings = {"radii_fwhm": [1.0, 2.0], "radii_arcsec": None, "annulus_fwhm": [4.0, 6.0], "min_correction_stars": 10}
+    settings = {
+        "radii_fwhm": [1.0, 2.0],
+        "radii_arcsec": None,
+        "annulus_fwhm": [4.0, 6.0],
+        "min_correction_stars": 10,
+        "subtract_neighbours": True,
+    }
     attrs, arrays = measure_frame(frame, wcs, make_catalog(wcs, x, y, pmra), FWHM, settings)
     np.testing.assert_allclose(arrays["x"], moved, atol=0.01)
     np.testing.assert_allclose(arrays["flux"][:, 1] * EXPTIME, 1e5, rtol=0.03)

@@ -18,6 +18,7 @@ UNITS = {"ra": "deg", "dec": "deg", "parallax": "mas", "pmra": "mas.yr**-1", "pm
 QUERY = re.compile(
     r"SELECT (?P<select>.+) FROM (?P<table>\S+) WHERE 1 = CONTAINS\(POINT\('ICRS', (?P<ra>\w+), (?P<dec>\w+)\), "
     r"CIRCLE\('ICRS', (?P<ra0>[-\d.]+), (?P<dec0>[-\d.]+), (?P<r>[\d.]+)\)\) AND (?P<mag>\w+) <= (?P<limit>[\d.]+)"
+    r"( AND (?P=mag) > (?P<bright>[\d.]+))?"
 )
 
 
@@ -45,6 +46,8 @@ class Behaviour:
     ignore_circle: bool = False
     redirect_result: bool = False
     max_rows: int = 10**9  # hard limit of the service
+    jobs_until_down: int = 10**9  # after so many jobs everything is HTTP 503
+    slice_offset: int = 0  # added to COUNT(*) of the whole cone only
 
 
 @dataclass
@@ -90,9 +93,11 @@ class TapServer:
             chosen = haversine_deg(
                 self.table[own[found["ra"]]], self.table[own[found["dec"]]], float(found["ra0"]), float(found["dec0"])
             ) <= float(found["r"])
-        rows = self.table[chosen & (self.table[own[found["mag"]]] <= float(found["limit"]))]
+        magnitude = self.table[own[found["mag"]]]
+        rows = self.table[chosen & (magnitude <= float(found["limit"])) & (magnitude > float(found["bright"] or -99.0))]
         if found["select"].upper().startswith("COUNT(*)"):
             count = self.behaviour.raw_count or len(rows) + self.behaviour.count_offset
+            count += 0 if found["bright"] or float(found["limit"]) < 19.5 else self.behaviour.slice_offset
             return votable(np.array([(count,)], dtype=[("n_rows", "i8")]))
         names = [own[name.strip()] for name in found["select"].split(",")]
         limit = min(self.behaviour.max_rows, 10**9 if max_rows is None else int(max_rows))
@@ -162,7 +167,9 @@ def _handler(server):
             if behaviour.drop == kind:
                 self.close_connection = True
                 return
-            if behaviour.http_status:
+            if len(server.jobs) >= behaviour.jobs_until_down and kind in ("sync", "async"):
+                self._send(503, error_document("going down for maintenance"))
+            elif behaviour.http_status:
                 self._send(behaviour.http_status, error_document("the service is down"))
             elif behaviour.page:
                 self._send(200, behaviour.page, "text/html")

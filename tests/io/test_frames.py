@@ -5,16 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
+from gaiaflux.core.projection import sky_to_pixel
 from gaiaflux.io.banzai_catalog import read_banzai_positions
 from gaiaflux.io.banzai_writer import write_banzai, write_plain
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.frames import FrameSettings, frame_settings, read_frame
+from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.sim.presets import demo
 from gaiaflux.sim.series import Series
 from gaiaflux.sim.truth import banzai_catalog
+from gaiaflux.workflow.config import load_schema
+from gaiaflux.workflow.frames import find_frames
 
 PLAIN = {"EXPTIME": 30.0, "DATE-OBS": "2026-07-02T03:00:00", "GAIN": 2.0, "RDNOISE": 5.0, "SATURATE": 60000.0}
 
@@ -180,6 +185,19 @@ DATA = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2].parent / "
             "lco_banzai/neox_banzai_test_frame_tfn0m414-kb29-20160625_WCSERR4.fits.fz",
             {"gain": 1.0, "exptime_s": 45.265, "aperture_m": 0.4, "saturation": 153440.0},
         ),
+        (
+            "lco_banzai/neox_hotpants_test_frame_coj2m002-ep07.fits",
+            {"camera": "ep07", "filter": "rp", "aperture_m": 2.0, "mjd_utc": 60471.485599 + 85 / 86400, "gain": 1.0},
+        ),
+        (
+            "lco_banzai/lsc1m005-fl15-20170614-0130-e91_cropped.v1.fits.gz",
+            {"camera": "fl15", "aperture_m": 1.0, "read_noise": 9.2589, "site_height_m": 2201.0},
+        ),
+        (
+            "awkward/ccdproc_a8280271.fits",
+            {"gain": 1.9, "camera": "STE3 CCD", "mjd_utc": 56486.03997 + 75.02 / 86400, "airmass": 1.176},
+        ),
+        ("awkward/galsim_tnx.fits", {"gain": 2.4, "read_noise": 5.3, "saturation": 42000.0 * 2.4}),
     ],
 )
 def test_real_headers(name, expected):
@@ -187,3 +205,63 @@ def test_real_headers(name, expected):
     for key, value in expected.items():
         wanted = pytest.approx(value, abs=3e-6) if isinstance(value, float) else value
         assert getattr(info, key) == wanted, key
+
+
+def test_a_sheet_is_read_through_to_the_frame(tmp_path):
+    """Columns of a sheet override the header, and what it leaves empty comes from there."""
+    row_schema = load_schema(Path(__file__).parents[2] / "schemas" / "frames.schema.yaml")
+    data = np.full((32, 32), 100.0, np.float32)
+    write(tmp_path / "a.fits", data, FILTER="V", INSTRUME="cam")
+    write(tmp_path / "b.fts", data, {"FILTER": "V"})
+    (tmp_path / "sheet.csv").write_text(
+        "path,frame_id,exptime,mjd_utc,filter,camera,airmass,gain,read_noise,saturation\n"
+        "a.fits,first,,,,,,,,\n"
+        "b.fts,,20,60000.25,R,other,1.5,3.0,7.5,50000\n"
+    )
+    frames = find_frames("s", {"frames": "sheet.csv"}, row_schema, folder=tmp_path)
+    assert [frame.frame_id for frame in frames] == ["b", "first"]
+    second, first = (
+        read_frame(tmp_path / frame.path, frame.frame_id, FrameSettings(), frame.overrides).info for frame in frames
+    )
+    assert (first.filter, first.camera, first.exptime_s, first.gain) == ("V", "cam", 30.0, 2.0)
+    assert (second.frame_id, second.filter, second.camera, second.exptime_s) == ("b", "R", "other", 20.0)
+    assert (second.mjd_utc, second.airmass, second.gain, second.read_noise) == (60000.25, 1.5, 3.0, 7.5)
+    assert (second.saturation, second.time_rule) == (150000.0, "mjd_utc of the sheet")
+
+
+SCALE = 0.4 / 3600
+BASE = {"CRVAL1": 150.0, "CRVAL2": 20.0, "CRPIX1": 100.0, "CRPIX2": 90.0, "RADESYS": "ICRS"}
+CD = {"CD1_1": -SCALE, "CD1_2": 2e-6, "CD2_1": 2e-6, "CD2_2": SCALE}
+WCS_KINDS = {
+    "tan": BASE | CD | {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"},
+    "sip": BASE | CD | {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2, "A_2_0": 1e-5, "B_ORDER": 2}
+    | {"B_1_1": -2e-5},
+    "tpv": BASE | CD | {"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "PV1_1": 1.0, "PV1_4": 0.02, "PV2_1": 1.0}
+    | {"PV2_10": 0.5},
+    "tan with pv": BASE | CD | {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "PV1_1": 1.0, "PV1_4": 0.02, "PV2_1": 1.0},
+    "swapped": BASE | CD | {"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 20.0, "CRVAL2": 150.0},
+    "old": BASE | {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -SCALE, "CDELT2": SCALE, "CROTA2": 30.0},
+    "pole": BASE | CD | {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL2": 89.999},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WCS_KINDS)
+@pytest.mark.parametrize("where", ["primary", "extension", "compressed"])
+@pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
+def test_the_wcs_of_a_frame_is_that_of_its_header(tmp_path, kind, where):
+    data = np.full((180, 200), 5.0, np.float32)
+    header = fits.Header(PLAIN | WCS_KINDS[kind])
+    header["CTYPE1A"], header["CRVAL1A"], header["WCSNAMEA"] = "LINEAR", 7.0, "detector"
+    if where == "primary":
+        hdus = [fits.PrimaryHDU(data, header)]
+    else:
+        hdus = [fits.PrimaryHDU(), (fits.ImageHDU if where == "extension" else fits.CompImageHDU)(data, header)]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    info = read_frame(tmp_path / "a.fits", "a", FrameSettings()).info
+    wcs = tan_sip_from_cards(info.wcs_cards, info.shape)
+    x, y = (grid.ravel() for grid in np.meshgrid([0.0, 60.0, 199.0], [0.0, 90.0, 179.0]))
+    other = WCS(fits.Header(WCS_KINDS[kind]))
+    sky = other.all_pix2world(x, y, 0)
+    ra, dec = sky[::-1] if kind == "swapped" else sky
+    found = sky_to_pixel(wcs, ra, dec)
+    assert np.hypot(found[0] - x, found[1] - y).max() < 0.02

@@ -273,7 +273,7 @@ def test_rule_pins_the_answer(tmp_path, serve):
     spec.loader.exec_module(rule)
     server = serve()
     settings = {"source": "tap", "release": "gaiadr3", "servers": [server.url], "magnitude_limit": 19.5}
-    settings |= {"timeout_s": 5.0, "deadline_s": 20.0, "margin_arcmin": 1.5}
+    settings |= {"timeout_s": 5.0, "deadline_s": 20.0, "margin_arcmin": 1.5, "rows_per_query": 100000}
     output = SimpleNamespace(catalog=str(tmp_path / "gaia.fits"), pin=str(tmp_path / "gaia.json"))
     params = SimpleNamespace(settings=settings, centre_deg=list(CENTRE), radius_arcmin=18.0)
     rule.main(SimpleNamespace(input=SimpleNamespace(), output=output, params=params))

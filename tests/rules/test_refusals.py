@@ -6,7 +6,7 @@ CASES = {
     "misspelt key": ("series: {a: {imags: 'images/*'}}", "series.a.imags: unknown key; did you mean 'images'?"),
     "later capability": (
         "series: {a: {images: 'images/*'}}\ntess: {f: {}}",
-        "tess: unknown key; known keys: calibrate, extract_stars,",
+        "tess: unknown key; known keys: annotate_images, calibrate, extract_stars,",
     ),
     "empty glob": ("series: {a: {images: 'pictures/*.fits'}}", "series.a.images: no image matches 'pictures/*.fits'"),
     "duplicate": (

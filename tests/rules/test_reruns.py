@@ -56,6 +56,7 @@ SETTINGS = {
     "star_catalog": (add("star_catalog: {detection_snr: 6}"), {"build_star_catalog": 1, **PHOTOMETRY}),
     "extract_stars": (add("extract_stars: {min_snr: 15}"), STARS),
     "gain": (of_series("header: {gain: 1.9}"), READING),
+    "annotate_images": (add("annotate_images: true"), {"annotate_images": 2}),
     "magnitude limit": (add("gaia: {magnitude_limit: 19}"), GAIA),
     "reference image": (of_series("reference_image: b"), REFERENCE),
     "gain, magnitude limit and reference image": (
@@ -140,8 +141,50 @@ def test_code_reruns_the_rules_that_run_it(series, file):
         assert series.jobs("--config", "track_code=false") == {}
 
 
+OWN = {"choose_reference": 1, "list_reference_stars": 1, **WCS}
+
+
+@pytest.fixture(scope="module")
+def finished_alone(make_workspace, tmp_path_factory):
+    """A series whose catalogue is its reference image."""
+    workspace = make_workspace(tmp_path_factory.mktemp("alone") / "here")
+    workspace.images("a.fits", "b.fits", "c.fits")
+    config = CONFIG.replace("    gaia_file: gaia.csv\n", "") + "gaia: {source: reference_image}\n"
+    workspace.config.write_text(config)
+    workspace.finish(batches=["0001", "0002"])
+    return workspace
+
+
+ALONE = {
+    "nothing": (lambda config: config, {}),
+    "another image": (of_series("reference_image: b"), OWN),
+    "pixel scale": (of_series("pixel_scale_arcsec: 0.3"), {"extract_stars": 2, **OWN}),
+    "depth": (add("star_catalog: {detection_snr: 6}"), {"list_reference_stars": 1, **WCS}),
+    "magnitude limit of Gaia": (lambda config: config.replace("image}", "image, magnitude_limit: 19}"), {}),
+    "back to the archive": (
+        lambda config: config.replace("reference_image}", "tap}"),
+        {"download_gaia": 1, "choose_reference": 1, **WCS},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_a_series_that_is_its_own_catalogue(finished_alone, tmp_path, case):
+    series = finished_alone.copy(tmp_path / "copy")
+    edit, expected = ALONE[case]
+    series.config.write_text(edit(series.config.read_text()))
+    assert series.jobs() == expected
+
+
+def test_from_gaia_to_the_reference_image(series):
+    config = series.config.read_text().replace("    gaia_file: gaia.csv\n", "")
+    series.config.write_text(config + "gaia: {source: reference_image}\n")
+    assert series.jobs() == OWN
+
+
 def test_code_that_computes_nothing_of_the_series_reruns_nothing(series):
-    for file in ("gaiaflux/__init__.py", "gaiaflux/workflow/job.py", "download_gaia.py", "make_demo.py"):
+    files = ["gaiaflux/__init__.py", "gaiaflux/workflow/job.py", "download_gaia.py", "make_demo.py"]
+    for file in [*files, "annotate_images.py", "gaiaflux/io/annotated_image.py", "gaiaflux/ground/analyst.py"]:
         with (series.repo / "scripts" / file).open("a") as code:
             code.write("\nANOTHER_NUMBER = 1\n")
     assert series.jobs() == {}

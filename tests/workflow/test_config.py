@@ -75,8 +75,11 @@ WRONG = {
         "gaia.magnitude_limit: must be a number (mag), not 'faint'"
     ),
     "series: {a: {images: x}}\ngaia: {source: file}": "series.a.gaia_file: missing; gaia.source is 'file'",
-    "series: {a: {images: x}}\ngaia: {source: reference_image}": (
-        "gaia.source: 'reference_image' is not one of: tap, file"
+    "series: {a: {images: x}}\ngaia: {source: reference}": (
+        "gaia.source: 'reference' is not one of: tap, file, reference_image"
+    ),
+    "series: {a: {images: x, gaia_file: g.csv}}\ngaia: {source: reference_image}": (
+        "series.a.gaia_file: not used where gaia.source is 'reference_image'; leave one of them out"
     ),
     "series: {a: {images: x}}\ngaia: {servers: [esq]}": "gaia.servers, entry 1: 'esq' is not allowed here: esa, ari,",
     "series: {a: {images: x}}\nframes_per_batch: 0": (
@@ -98,7 +101,9 @@ WRONG = {
     "series: {a: {images: x}}\nphotometry: {aperture: {radii_fwhm: [1, 1]}}": (
         "photometry.aperture.radii_fwhm: has an entry twice"
     ),
-    "series: {a: {images: x}}\nannotate_images: true": "annotate_images: unknown key; known keys:",
+    "series: {a: {images: x}}\nannotate_images: perhaps": "annotate_images: must be true or false, not 'perhaps'",
+    "series: {a: {images: x}}\nannotate_image: true": "annotate_image: unknown key; did you mean",
+    "series: {a: {images: x}}\ntess: {}": "tess: unknown key; known keys:",
 }
 
 
@@ -131,6 +136,7 @@ def test_defaults_fill_every_level_and_the_input_is_left_alone():
             "radii_fwhm": [0.6, 0.8, 1.0, 1.25, 1.6, 2.2],
             "annulus_fwhm": [4.0, 6.0],
             "min_correction_stars": 10,
+            "subtract_neighbours": True,
         },
     }
     assert check(complete, SCHEMA) == complete
@@ -142,6 +148,7 @@ def test_a_default_steps_back_where_another_unit_is_given():
         "radii_arcsec": [2.0],
         "annulus_fwhm": [4.0, 6.0],
         "min_correction_stars": 10,
+        "subtract_neighbours": True,
     }
 
 

@@ -108,13 +108,16 @@ class GrowthCorrection:
         """False if the fractions are those of a model of the frame's FWHM."""
         return self.n_stars > 0
 
-    def fraction(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def fraction(self, x: np.ndarray, y: np.ndarray, *, star_scatter: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Fraction of the light in each aperture.
 
         Parameters
         ----------
         x, y : ndarray, shape (n,)
             Positions [pixel]; NaN gives NaN.
+        star_scatter : bool
+            Whether the error holds the scatter from star to star. A star deviates alike in all frames of a series
+            (its colour, faint stars beside it), which is no error of its light curve.
 
         Returns
         -------
@@ -133,7 +136,10 @@ class GrowthCorrection:
         slope = float(self.profile.growth_slope(self.reference_radius))
         inside_err = np.hypot(slope * self.widening.error(x, y), 0.1 * slope * u)
         ratio = np.stack([surface.value(x, y) for surface in self.ratios], axis=1)
-        ratio_err = np.stack([np.hypot(surface.error(x, y), surface.scatter) for surface in self.ratios], axis=1)
+        scatter = 1.0 if star_scatter else 0.0
+        ratio_err = np.stack(
+            [np.hypot(surface.error(x, y), scatter * surface.scatter) for surface in self.ratios], axis=1
+        )
         fraction = ratio * inside[:, None]
         return fraction, np.hypot(ratio_err * inside[:, None], ratio * inside_err[:, None])
 

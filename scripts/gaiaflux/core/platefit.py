@@ -14,6 +14,7 @@ from gaiaflux.model.wcs import TanSip
 __all__ = ["PlateFit", "fit_plate", "noise_model"]
 
 STUDENT_DEGREES = 5.0  # of the t distribution that residuals are taken to follow
+STARS_PER_TERM = 2.5  # of the correction of an axis
 CLIP_CHI2 = 36.0  # both axes together, of the noise model
 
 
@@ -96,6 +97,8 @@ def fit_plate(
             for _ in range(2):
                 wcs = _corrected(wcs, _residuals(wcs, x, y, ra, dec) @ weighted.T, normal, 1)[0]
             residuals = _residuals(wcs, x, y, ra, dec)
+            used = weight > 0
+            order = min(order, _highest_order(x[used], y[used], wcs.shape, highest))
             order = _best_order(normal, residuals @ weighted.T, weight, residuals, order)
         wcs, covariance = _corrected(wcs, residuals @ weighted.T, normal, order)
         residuals = _residuals(wcs, x, y, ra, dec)
@@ -122,7 +125,10 @@ def _highest_order(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], highest
     """Order that the number of stars and their spread over the image can carry."""
     coverage = len(np.unique(image_cell(x, y, shape))) / CELLS**2
     order = 1
-    while order < highest and len(x) >= 2 * (order + 2) * (order + 3) and coverage >= 0.5 + 0.1 * order:
+    while order < highest:
+        n_terms = (order + 2) * (order + 3) // 2
+        if len(x) < STARS_PER_TERM * n_terms or coverage < 0.5 + 0.1 * order:
+            break
         order += 1
     return order
 

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.core.asterism import AsterismSearch, find_placements
 from gaiaflux.core.matching import Offset, match_mutual, poisson_log_tail, vote_offset
-from gaiaflux.core.projection import pixel_scale_arcsec, pixel_to_sky, sky_to_pixel
+from gaiaflux.core.projection import (
+    linear_tan,
+    pixel_scale_arcsec,
+    pixel_to_sky,
+    plane_to_sky,
+    sky_to_pixel,
+    sky_to_plane,
+)
 from gaiaflux.core.sipfit import fit_tan_sip
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
@@ -19,6 +27,7 @@ __all__ = [
     "MAX_LOG_CHANCE",
     "MatchLists",
     "SolveSettings",
+    "asterism_matches",
     "first_match",
     "image_cell",
     "matched_pairs",
@@ -36,6 +45,8 @@ MAX_LOG_CHANCE_SEARCH = float(np.log(1e-3))  # the solution that comes of it is 
 MIN_VARIANCE_PIX2 = 1e-6
 MAX_CATALOG_PER_STAR = 100.0
 CATALOG_PER_STAR = 4
+MAX_SCALE_ERROR = 0.055  # of the nominal scale: 5 %, and what the distortion adds in the middle
+MAX_SHIFT = 0.55  # of the pointing, in sides of the image
 CELLS = 4  # of the image along each axis, for coverage
 
 
@@ -53,6 +64,8 @@ class MatchLists:
         -2.5 log10 flux [mag].
     good : ndarray of bool, shape (n_stars,)
         No flag that spoils a centroid.
+    real : ndarray of bool, shape (n_stars,)
+        Not known to be a cosmic ray.
     fwhm : float
         Median width of the stars [pixel].
     catalog_rows : ndarray of int64, shape (n_catalog,)
@@ -67,6 +80,7 @@ class MatchLists:
     variance: np.ndarray
     instrumental: np.ndarray
     good: np.ndarray
+    real: np.ndarray
     fwhm: float
     catalog_rows: np.ndarray
     ra: np.ndarray
@@ -94,10 +108,12 @@ def prepare_lists(
     pos_err_mas: np.ndarray,
     wcs: TanSip,
     settings: SolveSettings,
+    margin_pix: float | None = None,
 ) -> MatchLists:
     """Sort both lists by brightness and keep of the catalogue what the image may show.
 
-    Parameters and errors are those of `gaiaflux.core.astrometry.refine_wcs`.
+    Parameters and errors are those of `gaiaflux.core.astrometry.refine_wcs`; `margin_pix` is how far around the image
+    the catalogue is kept, by default what the largest errors of `wcs` by the settings ask for.
     """
     ny, nx = wcs.shape
     star_rows = np.flatnonzero(np.isfinite(stars["x"] + stars["y"]) & (stars["flux"] > 0))
@@ -112,13 +128,16 @@ def prepare_lists(
     variance = np.where(np.isfinite(variance) & (variance > 0), variance, guess)
 
     scale = pixel_scale_arcsec(wcs)
-    margin = settings.search_radius_arcsec / scale + max_rotation_rad(wcs, settings) * 0.5 * np.hypot(nx, ny)
+    margin = margin_pix
+    if margin is None:
+        margin = settings.search_radius_arcsec / scale + max_rotation_rad(wcs, settings) * 0.5 * float(np.hypot(nx, ny))
     x, y = sky_to_pixel(wcs, ra, dec)
     near = (x > -margin) & (x < nx + margin) & (y > -margin) & (y < ny + margin)
     catalog_rows = np.flatnonzero(near)
     if len(catalog_rows) < settings.min_stars:
-        where = f"around ra {wcs.crval[0]:.4f}, dec {wcs.crval[1]:+.4f}"
-        raise BadFrameError(f"only {len(catalog_rows)} catalogue stars where the header says the image is ({where})")
+        where = "where the header says the image is" if margin_pix is None else "where the image may be"
+        sky = f"around ra {wcs.crval[0]:.4f}, dec {wcs.crval[1]:+.4f}"
+        raise BadFrameError(f"only {len(catalog_rows)} catalogue stars {where} ({sky})")
     brightness = np.where(np.isfinite(mag), mag, 99.0)[catalog_rows]
     # A catalogue much deeper than the image only costs time.
     useful = max(CATALOG_PER_STAR * len(star_rows), 2000)
@@ -131,6 +150,7 @@ def prepare_lists(
         variance=np.maximum(variance, MIN_VARIANCE_PIX2),
         instrumental=-2.5 * np.log10(found["flux"].astype(np.float64)),
         good=(found["flags"] & BAD_CENTROID) == 0,
+        real=(found["flags"] & StarFlag.COSMIC_RAY) == 0,
         fwhm=fwhm,
         catalog_rows=catalog_rows,
         ra=np.asarray(ra, np.float64)[catalog_rows],
@@ -220,6 +240,66 @@ def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> tu
         f"{settings.search_rotation_deg:g} deg brings the stars to the catalogue: at best {best[1]} of the {best[2]} "
         "brightest agree, as by chance"
     )
+
+
+def asterism_matches(
+    stars: np.ndarray,
+    ra: np.ndarray,
+    dec: np.ndarray,
+    mag: np.ndarray,
+    pos_err_mas: np.ndarray,
+    nominal: TanSip,
+    settings: SolveSettings,
+) -> list[tuple[TanSip, float]]:
+    """Find where the image lies around a pointing, whatever its rotation and parity.
+
+    Parameters
+    ----------
+    stars, ra, dec, mag, pos_err_mas
+        As for `gaiaflux.core.astrometry.refine_wcs`.
+    nominal : TanSip
+        Its position of the image's centre and its scale count.
+    settings : SolveSettings
+        Settings; the search radius and rotation do not count.
+
+    Returns
+    -------
+    list of (TanSip, float)
+        Solutions without distortion, the likeliest first, and how good they are [pixel].
+
+    Raises
+    ------
+    BadFrameError
+        Too few stars, or nothing found that is better than chance.
+    """
+    ny, nx = nominal.shape
+    centre = (nx - 1) / 2, (ny - 1) / 2
+    pointing = tuple(float(v) for v in pixel_to_sky(nominal, *centre))
+    scale = pixel_scale_arcsec(nominal) / 3600.0
+    upright = linear_tan(pointing, centre, np.diag([scale, scale]), nominal.shape)
+    search = AsterismSearch((ny, nx), MAX_SHIFT * max(nx, ny), MAX_SCALE_ERROR, min(settings.min_stars, 5))
+    reach = search.max_shift + 1.05 * search.half_diagonal
+    lists = prepare_lists(stars, ra, dec, mag, pos_err_mas, upright, settings, margin_pix=reach - 0.5 * min(nx, ny))
+    xi, eta = sky_to_plane(pointing, lists.ra, lists.dec)
+    near = np.hypot(xi, eta) < reach * scale
+    real = lists.real
+    placements = find_placements(
+        lists.x[real] - centre[0], lists.y[real] - centre[1], xi[near] / scale, eta[near] / scale, search
+    )
+    x, y = (g.ravel() for g in np.meshgrid([0.0, nx / 2, nx], [0.0, ny / 2, ny]))
+    matches = []
+    for placement in placements:
+        plane = scale * (placement.matrix @ np.stack([x - centre[0], y - centre[1]]) + placement.shift[:, None])
+        crval = tuple(float(v) for v in plane_to_sky(pointing, *(scale * placement.shift)))
+        start = linear_tan(crval, centre, scale * placement.matrix, nominal.shape)
+        found = fit_tan_sip(start, x, y, *plane_to_sky(pointing, *plane), order=1, steps=3)
+        matches.append((found, placement.tolerance_pix))
+    if not matches:
+        raise BadFrameError(
+            f"no pattern of the {min(int(real.sum()), 60)} brightest stars lies in the catalogue within half a field "
+            f"of ra {pointing[0]:.4f}, dec {pointing[1]:+.4f} at {3600.0 * scale:.4g} arcsec/pixel"
+        )
+    return matches
 
 
 def _moved(wcs: TanSip, offset: Offset) -> TanSip:

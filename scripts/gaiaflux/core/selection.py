@@ -2,13 +2,20 @@
 
 import numpy as np
 
-from gaiaflux.core.robust import masked_median
+from gaiaflux.core.fieldterms import make_basis
+from gaiaflux.core.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.twoway import column_fit
 
-__all__ = ["choose_stars", "recommend_radius"]
+__all__ = ["choose_stars", "frame_trends", "recommend_radius", "series_scatter"]
 
 _RELATIVE_FLOOR = 1e-3  # below, more photons do not help
 _NEIGHBOUR_FLOOR = 5e-3  # what a flagged neighbour's light adds when the seeing changes
 _AS_GOOD = 1.02
+_LEAST_SERIES = 30  # points from which the scatter of a star says more than what is predicted
+_SCATTER_ERROR = 0.2  # relative, of the square of a scatter
+_LEAST_CALIBRATORS = 30
+_TREND_ORDER = 2
+_CLIP = 3.0
 
 
 def choose_stars(
@@ -71,10 +78,96 @@ def _cell(coordinate: np.ndarray) -> np.ndarray:
     return np.minimum((8 * (coordinate - low) / max(high - low, 1e-9)).astype(int), 7)
 
 
+def frame_trends(flux: np.ndarray, usable: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How the fluxes of a series go up and down from frame to frame, over the field, by each radius.
+
+    Good enough to compare radii: a robust polynomial of second order in x and y for every frame and radius.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n_frames, n_stars, n_radii)
+        Fluxes of bright stars.
+    usable : ndarray of bool, shape (n_frames, n_stars, n_radii)
+        Measured, and not flagged as bad.
+    x, y : ndarray, shape (n_stars,)
+        Place in the field [pixel].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_radii, n_frames, n_terms)
+        Coefficients of the polynomial of ln flux; NaN for a frame with fewer than 30 stars.
+    """
+    terms = _trend_terms(x, y, x, y)
+    result = np.full((flux.shape[2], flux.shape[0], terms.shape[1]), np.nan)
+    everything = np.ones((flux.shape[0], terms.shape[1]), dtype=bool)
+    for k in range(flux.shape[2]):
+        use = (usable[:, :, k] & (flux[:, :, k] > 0)).T
+        log_flux = np.log(np.where(use, flux[:, :, k].T, 1.0))
+        coefficients = np.zeros(result.shape[1:])
+        weight = use.astype(float)
+        for _ in range(8):
+            fitted = log_flux - terms @ coefficients.T
+            residual = fitted - np.nan_to_num(masked_median(fitted, use, 1))[:, None]
+            spread = MAD_TO_SIGMA * np.nan_to_num(masked_median(np.abs(residual), use, 0))
+            weight = (use & (np.abs(residual) <= _CLIP * spread)).astype(float)
+            coefficients += column_fit(residual, weight, terms, everything)[0]
+        enough = weight.sum(axis=0) >= _LEAST_CALIBRATORS
+        result[k, enough] = coefficients[enough]
+    return result
+
+
+def series_scatter(
+    flux: np.ndarray,
+    usable: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    trends: np.ndarray,
+    calibrators: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """Scatter of stars about their median over a series, by each radius.
+
+    Parameters
+    ----------
+    flux, usable, x, y
+        As for `frame_trends`, of any stars.
+    trends : ndarray
+        From `frame_trends`.
+    calibrators : tuple of ndarray
+        Positions x and y of the stars that `trends` was made with [pixel].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_stars, n_radii)
+        In flux; from the median absolute deviation. NaN with fewer than 30 points.
+    """
+    terms = _trend_terms(x, y, *calibrators)
+    result = np.full(flux.shape[1:], np.nan)
+    for k in range(flux.shape[2]):
+        known = np.isfinite(trends[k]).all(axis=1)
+        use = (usable[:, :, k] & known[:, None]).T
+        scaled = np.where(use, flux[:, :, k].T / np.exp(terms @ np.nan_to_num(trends[k]).T), 0.0)
+        level = np.nan_to_num(masked_median(scaled, use, 1))
+        scatter = MAD_TO_SIGMA * masked_median(np.abs(scaled - level[:, None]), use, 1)
+        result[:, k] = np.where(use.sum(axis=1) >= _LEAST_SERIES, scatter, np.nan)
+    return result
+
+
+def _trend_terms(x: np.ndarray, y: np.ndarray, x_all: np.ndarray, y_all: np.ndarray) -> np.ndarray:
+    """Polynomial terms, held at the edge of the field beyond which no calibrator lies."""
+    if not len(x_all):
+        return np.ones((len(x), 1))
+    basis = make_basis(x_all, y_all, np.ones(len(x_all), bool), _TREND_ORDER)
+    return basis.terms(np.clip(x, x_all.min(), x_all.max()), np.clip(y, y_all.min(), y_all.max()))
+
+
 def recommend_radius(
-    flux: np.ndarray, flux_err: np.ndarray, usable: np.ndarray, neighbour: np.ndarray
+    flux: np.ndarray,
+    flux_err: np.ndarray,
+    usable: np.ndarray,
+    neighbour: np.ndarray,
+    scatter: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Aperture of each star with the least predicted error in its typical frame.
+    """Aperture of each star with the least scatter over the series, or the least predicted error in a typical frame.
 
     Parameters
     ----------
@@ -84,14 +177,18 @@ def recommend_radius(
         Measured, and not flagged as bad.
     neighbour : ndarray of bool, shape (n_frames, n_stars, n_radii)
         A neighbour disturbs that aperture.
+    scatter : ndarray, shape (n_stars, n_radii), optional
+        From `series_scatter`. It holds what no error predicts, above all neighbours whose light comes and goes with
+        the seeing. A variable star's own changes are in all of its radii alike and do not decide.
 
     Returns
     -------
     index : ndarray of int, shape (n_stars,)
         Smallest radius within 2 % of the best; the middle one for a star without a usable point.
     score : ndarray of float64, shape (n_stars, n_radii)
-        Median over the frames of the error that is predicted, in flux: the measured one, 0.1 % of the flux, and
-        0.5 % of it where a neighbour disturbs; raised where the radius has fewer usable points. NaN without any.
+        The scatter where it is known for all radii, or the median error if that is larger. Else the median over the
+        frames of the error that is predicted, in flux: the measured one, 0.1 % of the flux, and 0.5 % of it where a
+        neighbour disturbs. Raised where the radius has fewer usable points. NaN without any.
     """
     n_frames, n_stars, n_radii = flux.shape
     use = np.ascontiguousarray(usable.reshape(n_frames, -1).T)
@@ -101,8 +198,20 @@ def recommend_radius(
     predicted = np.sqrt(np.square(flux_err) + np.square(level.astype(np.float32))[:, None] * floor2)
     score = masked_median(predicted.reshape(n_frames, -1).T, use, 1).reshape(n_stars, n_radii)
     count = use.sum(axis=1).reshape(n_stars, n_radii)
+    expected = np.where(np.isfinite(score), score, np.inf)
+    if scatter is not None:
+        known = np.isfinite(scatter).all(axis=1, keepdims=True)
+        # A scatter below the errors is luck.
+        error = masked_median(flux_err.reshape(n_frames, -1).T, use, 1).reshape(n_stars, n_radii)
+        score = np.where(known, np.hypot(np.fmax(scatter, error), _RELATIVE_FLOOR * level[:, None]), score)
     score = score * np.sqrt(count.max(axis=1, keepdims=True) / np.maximum(count, 1))
     known = np.where(np.isfinite(score), score, np.inf)
     best = known.min(axis=1, keepdims=True)
-    index = np.argmax(known <= _AS_GOOD * best, axis=1)
+    # A variable's own changes blur the comparison of its radii: of those as good, the one that the errors are for.
+    noise = np.minimum(best, expected.min(axis=1, keepdims=True))
+    finite = np.isfinite(best)
+    excess = np.where(finite, best, 0.0) ** 2 - np.where(finite, noise, 0.0) ** 2
+    as_good = known**2 <= (_AS_GOOD * noise) ** 2 + (1.0 + _SCATTER_ERROR) * excess
+    expected = np.where(as_good, expected, np.inf)
+    index = np.argmax(as_good & (expected <= _AS_GOOD * expected.min(axis=1, keepdims=True)), axis=1)
     return np.where(np.isfinite(best[:, 0]), index, n_radii // 2), score

@@ -190,8 +190,9 @@ def fit_sweeps(
         One sigma of the parameters, on return.
     a2 : ndarray, shape (n_stars,)
         Square of the Moffat radius of each star [pixel^2].
-    exponent : float
-        Moffat exponent, whole or half.
+    profile : ndarray, shape (4,)
+        Moffat exponent, whole or half; then q_xx, q_xy, q_yy of the squared distance q_xx dx^2 + 2 q_xy dx dy +
+        q_yy dy^2, with determinant 1.
     noise : ndarray, shape (n_stars,)
         One-pixel noise of the sky at each star.
     flux_variance : float

@@ -113,7 +113,9 @@ def joint_step(
     matrix = np.eye(n)
     for first in range(0, weight.shape[1], 200):
         block = slice(first, first + 200)
-        factor = np.linalg.cholesky(inverse[block] + 1e-300 * np.eye(k))
+        # A root of the covariance that exists for a column whose few points leave some terms free, too.
+        value, vector = np.linalg.eigh(inverse[block])
+        factor = vector * np.sqrt(np.maximum(value, 0.0))[:, None, :]
         spread = np.einsum("nk,jkl->njl", terms, factor) * (weight[:, block] / root[:, None])[:, :, None]
         spread = spread.reshape(n, -1)
         matrix -= spread @ spread.T

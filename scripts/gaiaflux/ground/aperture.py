@@ -30,6 +30,8 @@ from gaiaflux.model.wcs import TanSip
 __all__ = ["measure_frame", "measure_stars", "radii_in_pixels"]
 
 _NEIGHBOUR_FRACTION = 0.01
+# Error of the neighbours' light that is taken off: their brightness, the wings of the profile.
+_NEIGHBOUR_ERROR = 0.03
 # Largest value of what is stored as float16.
 _MOST = 6e4
 
@@ -53,7 +55,7 @@ def measure_frame(
         The frame's seeing.
     settings : mapping
         Section ``photometry.aperture``: ``radii_fwhm`` and ``annulus_fwhm``, or ``radii_arcsec`` and
-        ``annulus_arcsec``; ``min_correction_stars``.
+        ``annulus_arcsec``; ``min_correction_stars``; ``subtract_neighbours``.
 
     Returns
     -------
@@ -80,6 +82,7 @@ def measure_frame(
         radii,
         annulus,
         min_correction_stars=int(settings["min_correction_stars"]),
+        subtract_neighbours=bool(settings["subtract_neighbours"]),
     )
 
 
@@ -124,6 +127,7 @@ def measure_stars(
     annulus: tuple[float, float],
     *,
     min_correction_stars: int = 10,
+    subtract_neighbours: bool = True,
 ) -> Result:
     """Measure stars at given places of a frame.
 
@@ -143,6 +147,9 @@ def measure_stars(
         Inner and outer radius of the sky annulus [pixel].
     min_correction_stars : int
         With fewer stars fit for it, the aperture correction is a model's and all stars are flagged.
+    subtract_neighbours : bool
+        Whether to take the light of the other stars of known magnitude off each aperture: as bright as they are in
+        this frame, or, where they are faint or blended, as the catalogue says. Its error is 3 % of it.
 
     Returns
     -------
@@ -192,7 +199,9 @@ def measure_stars(
     sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.trend, field.sigma)
     correction = find_correction(field, chosen, growth, near, sky.level, sky.error, profile, None)
     sums = fill_in(field, sums, correction.profile, sky.level)
-    return _assemble(field, rows, (x, y), sums, sky, correction, light)
+    # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
+    known = light * np.isfinite(mag[rows]) if subtract_neighbours else np.zeros(len(rows))
+    return _assemble(field, rows, (x, y), sums, sky, correction, light, known)
 
 
 def _assemble(
@@ -203,13 +212,17 @@ def _assemble(
     sky: LocalSky,
     correction: GrowthCorrection,
     light: np.ndarray,
+    known_light: np.ndarray,
 ) -> Result:
     n_on, radii, info = field.n_on, field.radii, field.frame.info
     area = np.pi * radii**2
     fraction, fraction_err = correction.fraction(field.x[:n_on], field.y[:n_on])
     near = light_of_neighbours(field, light, radii, correction.profile, np.arange(n_on))
-    flux = (sums.total - area * sky.level[:, None]) / fraction
-    variance = (sums.variance + (area * sky.error[:, None]) ** 2) / fraction**2 + (flux * fraction_err / fraction) ** 2
+    taken = light_of_neighbours(field, known_light, radii, correction.profile, np.arange(n_on))
+    flux = (sums.total - area * sky.level[:, None] - taken) / fraction
+    _, series_err = correction.fraction(field.x[:n_on], field.y[:n_on], star_scatter=False)
+    variance = (sums.variance + (area * sky.error[:, None]) ** 2) / fraction**2 + (flux * series_err / fraction) ** 2
+    variance += (_NEIGHBOUR_ERROR * taken / fraction) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         contamination = near / (light[:n_on, None] * fraction)
         crowded = near > _NEIGHBOUR_FRACTION * light[:n_on, None] * fraction

@@ -36,8 +36,18 @@ _MASK_LEVEL = 0.05
 # A saturated or half-seen star may be so many times brighter than what was measured of it.
 _MOST_MISSING = 30.0
 # Stars for the aperture correction: the first pair of signal-to-noise ratio and neighbours' part of the light that
-# enough stars meet.
-_CORRECTION_LADDER = ((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05))
+# enough stars meet; the last ones in crowded fields, where the neighbours' light is known well enough to be taken off.
+_CORRECTION_LADDER = (
+    *((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05)),
+    *((60.0, 0.1), (30.0, 0.2), (30.0, 0.4)),
+)
+# Error of the neighbours' light in the growth curve of a single star.
+_NEIGHBOUR_ERROR = 0.15
+
+# Up to this part of neighbours' light in the first look, the rest is taken for the star's; above, the catalogue's.
+_MOST_BLENDED = 0.3
+# Brightest stars that say what the catalogue's magnitudes mean in a frame; the faint ones are blends in crowded fields.
+_SCALE_STARS = 50
 _WANTED_CORRECTION_STARS = 20
 _MAX_CORRECTION_STARS = 500
 _SPOILED = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.EDGE
@@ -161,12 +171,28 @@ def estimate_light(
     good = (measured[:n_on] > 30 * error[:n_on]) & (sums.flags[:, k] == 0) & np.isfinite(relative[:n_on])
     if np.count_nonzero(good) < 3:
         return measured
-    expected = relative * np.median(measured[:n_on][good] / relative[:n_on][good])
+    good = np.flatnonzero(good)
+    good = good[np.argsort(-relative[good], kind="stable")][: max(_SCALE_STARS, len(good) // 10)]
+    expected = relative * np.median(measured[good] / relative[good])
     known = np.isfinite(expected)
-    # More than expected is a blend or a cosmic ray; less is what there is, unless pixels are saturated or missing.
-    seen = known & (measured > 10 * error)
+    near = (
+        light_of_neighbours(
+            field,
+            np.where(known, np.minimum(expected, measured + 3 * error), 0.0),
+            field.radii[k : k + 1],
+            profile,
+            np.arange(n_on),
+        )[:, 0]
+        / fraction
+    )
+    own = measured.copy()
+    own[:n_on] -= near
+    expected *= np.median(own[good] / measured[good])
     light = np.where(known, np.minimum(expected, measured + 3 * error), measured)
-    light[seen] = np.minimum(measured, 3.0 * expected)[seen]
+    # More than expected is a blend or a cosmic ray; less is what there is, unless pixels are saturated or missing.
+    seen = known & (own > 10 * error)
+    seen[:n_on] &= near < _MOST_BLENDED * own[:n_on]
+    light[seen] = np.minimum(own, 3.0 * expected)[seen]
     partial = known & (measured > 0)
     partial[:n_on] &= (sums.flags[:, k] & (_SPOILED | StarFlag.SATURATED)) != 0
     partial[n_on:] = False
@@ -272,7 +298,7 @@ def find_correction(
         field.x[rows],
         field.y[rows],
         flux,
-        growth.variance[usable],
+        growth.variance[usable] + (_NEIGHBOUR_ERROR * near[usable]) ** 2,
         level_err[rows],
         field.all_radii,
         np.searchsorted(field.all_radii, field.radii),

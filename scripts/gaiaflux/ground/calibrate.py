@@ -12,8 +12,8 @@ import numpy as np
 
 from gaiaflux.core.ensemble import EnsembleSolution, apply_ensemble, solve_ensemble
 from gaiaflux.core.robust import clipped_mean, masked_median
-from gaiaflux.core.selection import choose_stars, recommend_radius
-from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, DatasetReader, DatasetWriter
+from gaiaflux.core.selection import choose_stars, frame_trends, recommend_radius, series_scatter
+from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
 from gaiaflux.model.flags import StarFlag
 
 __all__ = ["SPOILED", "calibrate_dataset", "frame_zero_points", "write_frames_csv"]
@@ -29,10 +29,12 @@ SPOILED = (
 )
 """Flags that keep a point out of the ensemble and of the choice of the aperture."""
 
-MAGNITUDE_SYSTEM = "Gaia G"
+_GAIA_SYSTEM = "Gaia G"
 _BLOCK_VALUES = 4_000_000  # numbers of one array in memory at once
 _SAMPLED_FRAMES = 200  # enough for a median
 _LEAST_ZERO_POINT_STARS = 3
+_CANDIDATE_SNR = 20.0
+_TREND_STARS = 200  # brightest, that tell the radii's common ups and downs
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,21 @@ def calibrate_dataset(
             zero_point = _calibrate_method(source, out, method, stars, settings)
             # The first method that has one gives the frames' zero points.
             frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
-        out.table("frames", frames, FRAME_COLUMNS)
-        out.table("stars", stars, STAR_COLUMNS)
+        system = _magnitude_system(source)
+        out.table("frames", frames, _in_system(FRAME_COLUMNS, system))
+        out.table("stars", stars, _in_system(STAR_COLUMNS, system))
+
+
+def _magnitude_system(source: DatasetReader) -> str:
+    return str(source.attributes().get("magnitude_system", _GAIA_SYSTEM))
+
+
+def _in_system(columns: Mapping[str, Column], system: str) -> dict[str, Column]:
+    """Columns whose descriptions name the series' magnitude system."""
+    return {
+        name: column._replace(description=column.description.replace(_GAIA_SYSTEM, system))
+        for name, column in columns.items()
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -106,9 +121,8 @@ def _calibrate_method(
     flags = out.grid(
         f"{method}/flags", shape, "u2", "", "bits of the star flags at the radius recommended for the star"
     )
-    summary = _choose_radii(source, method, (flux, error, flags))
-
     x, y = stars["x_ref"], stars["y_ref"]
+    summary = _choose_radii(source, method, (flux, error, flags), x, y)
     rows = choose_stars(summary.snr, summary.n_good, x, y, summary.isolated, min_stars=settings["min_stars"])
     ensemble_flux, ensemble_err, ensemble_flags = _read_rows((flux, error, flags), rows)
     good = (ensemble_flags & SPOILED) == 0
@@ -132,33 +146,53 @@ def _calibrate_method(
     return per_frame
 
 
-def _choose_radii(source: DatasetReader, method: str, grids: tuple) -> _Summary:
+def _choose_radii(source: DatasetReader, method: str, grids: tuple, x: np.ndarray, y: np.ndarray) -> _Summary:
     """Pick each star's radius, write its measurements there, and sum each star up."""
     inputs = [source.grid(f"{method}/{name}") for name in ("flux", "flux_err", "flags")]
     n_frames, n_stars, n_radii = inputs[0].shape
     sample = slice(None, None, max(1, n_frames // _SAMPLED_FRAMES))
     names = ("radius", "flux", "snr", "n_good", "isolated")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    trends = calibrators = None
     for block in _blocks(n_stars, n_frames * n_radii):
         values = [grid[:, block] for grid in inputs]
         some = [array[sample] for array in values]
         usable = ((some[2] & SPOILED) == 0) & np.isfinite(some[0]) & np.isfinite(some[1])
-        radius, _ = recommend_radius(some[0], some[1], usable, (some[2] & StarFlag.NEIGHBOUR) != 0)
+        if trends is None:
+            # Catalogues begin with their brightest stars.
+            bright = _brightest(some[0], some[1], usable)
+            calibrators = x[bright], y[bright]
+            trends = frame_trends(some[0][:, bright], usable[:, bright], *calibrators)
+        scatter = series_scatter(some[0], usable, x[block], y[block], trends, calibrators)
+        radius, _ = recommend_radius(some[0], some[1], usable, (some[2] & StarFlag.NEIGHBOUR) != 0, scatter)
         pick = radius[None, :, None]
         flux, error, flags = (np.take_along_axis(array, pick, axis=2)[:, :, 0].T for array in values)
         for grid, array in zip(grids, (flux, error, flags), strict=True):
             grid[block] = array
         good = ((flags & SPOILED) == 0) & np.isfinite(flux) & (error > 0)
-        part = (
-            radius,
-            masked_median(flux[:, sample], good[:, sample], 1),
-            np.nan_to_num(masked_median(flux[:, sample] / np.where(good, error, 1)[:, sample], good[:, sample], 1)),
-            good.sum(axis=1),
-            (((flags & StarFlag.NEIGHBOUR) != 0) & good).sum(axis=1) <= 0.5 * good.sum(axis=1),
-        )
+        level = masked_median(flux[:, sample], good[:, sample], 1)
+        snr = np.nan_to_num(masked_median(flux[:, sample] / np.where(good, error, 1)[:, sample], good[:, sample], 1))
+        # What the star did over the series says more than the errors and than the neighbours that are known; a
+        # variable star stays a candidate that the ensemble then leaves out.
+        own = np.take_along_axis(scatter, radius[:, None], axis=1)[:, 0]
+        seen = np.isfinite(own) & (level > 0)
+        snr[seen] = np.minimum(snr, np.maximum(level / np.where(own > 0, own, 1.0), _CANDIDATE_SNR))[seen]
+        isolated = (((flags & StarFlag.NEIGHBOUR) != 0) & good).sum(axis=1) <= 0.5 * good.sum(axis=1)
+        part = (radius, level, snr, good.sum(axis=1), isolated | seen)
         for name, values_of_part in zip(names, part, strict=True):
             parts[name].append(values_of_part)
     return _Summary(**{name: np.concatenate(parts[name]) if parts[name] else np.zeros(0) for name in names})
+
+
+def _brightest(flux: np.ndarray, error: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Rows of the stars with the best signal-to-noise ratio among those that are often measured by every radius."""
+    often = usable.all(axis=2).sum(axis=0)
+    possible = np.flatnonzero(often >= 0.7 * often.max(initial=0))
+    middle = flux.shape[2] // 2
+    good = usable[:, possible, middle]
+    snr = np.where(good, flux[:, possible, middle] / np.where(good, error[:, possible, middle], 1.0), 0.0)
+    level = np.nan_to_num(masked_median(snr, good, 0))
+    return np.sort(possible[np.argsort(-level, kind="stable")[:_TREND_STARS]])
 
 
 def _read_rows(grids: tuple, rows: np.ndarray) -> list[np.ndarray]:
@@ -200,7 +234,7 @@ def frame_zero_points(
     all_flux: np.ndarray,
     all_mag: np.ndarray,
 ) -> tuple[tuple[float, float, int], np.ndarray]:
-    """Zero points from instrumental fluxes to Gaia G, without colour terms.
+    """Zero points from fluxes to the catalogue's magnitudes (G in what follows), without colour terms.
 
     Parameters
     ----------
@@ -243,13 +277,14 @@ def _describe(out, method, source, summary, solution, rows, series) -> None:  # 
     """Write what was solved, and what was not."""
     basis = solution.basis
     terms = [f"u^{p - q} v^{q}" for p in range(basis.order + 1) for q in range(p + 1)]
-    note = "ok"
+    note, system = "ok", _magnitude_system(source)
     if series[2] < _LEAST_ZERO_POINT_STARS:
-        note = f"{series[2]} stars with a magnitude in Gaia G: " + ("no zero point" if series[2] == 0 else "uncertain")
+        verdict = "no zero point" if series[2] == 0 else "uncertain"
+        note = f"{series[2]} stars with a magnitude in {system}: {verdict}"
     out.attributes(
         {
             "calibration": solution.note,
-            "magnitude_system": MAGNITUDE_SYSTEM,
+            "magnitude_system": system,
             "zero_point_mag": series[0],
             "zero_point_scatter_mag": series[1],
             "zero_point_n_stars": series[2],

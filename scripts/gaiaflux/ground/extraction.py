@@ -19,6 +19,9 @@ __all__ = ["extract_stars", "mark_cosmic_rays"]
 # A catalogue is taken only if so many of its bright entries are stars of the pixels that it came with.
 MIN_CONFIRMED = 0.6
 CONFIRM_STARS = 60
+# Circular apertures and profiles make no sense of longer trails; the worst tracking that can be used stays below.
+MAX_ELLIPTICITY = 0.6
+MIN_TRAILED_STARS = 5
 
 
 def extract_stars(
@@ -45,7 +48,8 @@ def extract_stars(
     Raises
     ------
     BadFrameError
-        No sky or no stars can be measured, or the catalogue was demanded and is missing or of another image.
+        No sky or no stars can be measured, the stars are trailed, or the catalogue was demanded and is missing or of
+        another image.
     """
     source = settings["source"]
     background = estimate_background(frame.image, frame.pixel_flags, settings["background_box_pix"])
@@ -73,6 +77,8 @@ def extract_stars(
             flux_variance=variance,
             fwhm_pix=fwhm,
         )
+    if found.ellipticity > MAX_ELLIPTICITY and len(found.stars) >= MIN_TRAILED_STARS:
+        raise BadFrameError(f"the stars are trailed: ellipticity {found.ellipticity:.2f}")
     attrs = {
         "fwhm_pix": found.fwhm_pix,
         "ellipticity": found.ellipticity,

@@ -1,19 +1,20 @@
 """Choice of the reference frame of a series."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from gaiaflux.core.projection import pixel_to_sky, sky_to_pixel
-from gaiaflux.io.wcscards import tan_sip_from_cards
-from gaiaflux.model.errors import BadFrameError
+from gaiaflux.io.wcscards import cards_from_tan_sip, tan_sip_from_cards
+from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["check_fits_series", "frame_offsets_pix", "rank_references"]
+__all__ = ["check_fits_series", "choose_reference", "frame_offsets_pix", "rank_references"]
 
 DEEP_ENOUGH = 0.7  # of the largest number of stars
 ROUND_ENOUGH = 0.1  # in ellipticity above the median
+RECORDED = ("path", "filter", "camera", "ny", "nx", "mjd_utc", "fwhm_pix", "ellipticity", "n_stars")
 
 
 def rank_references(frames: Mapping[str, Mapping[str, object]]) -> list[str]:
@@ -51,6 +52,60 @@ def rank_references(frames: Mapping[str, Mapping[str, object]]) -> list[str]:
         )
 
     return sorted(usable, key=rank)
+
+
+def choose_reference(
+    facts: Mapping[str, Mapping[str, object]],
+    configured: str | None,
+    place: Callable[[str], tuple[TanSip, Mapping[str, object]]],
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Take the best frame that has a place on the sky, or the configured one.
+
+    Parameters
+    ----------
+    facts : mapping of str to mapping
+        Per frame identifier what `extract_stars` wrote.
+    configured : str or None
+        Identifier of the frame that the user wants.
+    place : callable
+        Gives the plate solution of the frame of an identifier and what to note of it, or raises BadFrameError.
+
+    Returns
+    -------
+    record : dict
+        What reference.json holds: the frame, how it ranks, its plate solution.
+    refused : dict of str
+        Why better frames were not taken, per identifier.
+
+    Raises
+    ------
+    InputError
+        No frame can be taken.
+    """
+    ranking = [configured] if configured else rank_references(facts)
+    refused: dict[str, str] = {}
+    for frame_id in ranking:
+        found = facts[frame_id]
+        try:
+            if found["status"] != "ok":
+                raise BadFrameError(found["status"])
+            if not math.isfinite(found["mjd_utc"]):
+                raise BadFrameError("the time of the exposure is unknown")
+            wcs, notes = place(frame_id)
+        except BadFrameError as reason:
+            refused[frame_id] = str(reason)
+            continue
+        record = {"frame_id": frame_id, **{key: found[key] for key in RECORDED}}
+        record["chosen_by"] = "configuration" if configured else "seeing, depth and roundness of the first run"
+        record |= {"ranking": ranking[:10], **notes}
+        record["wcs_header"], record["margin_pix"] = cards_from_tan_sip(wcs), frame_offsets_pix(wcs, facts)
+        return record, refused
+    reasons = refused or {key: str(value["status"]) for key, value in facts.items()}
+    some = "; ".join(f"{key}: {reason}" for key, reason in list(reasons.items())[:3])
+    raise InputError(
+        f"no frame can serve as the reference image ({some}{' ...' if len(reasons) > 3 else ''}); "
+        "correct the images, the header settings or the catalogue, or set reference_image"
+    )
 
 
 def check_fits_series(facts: Mapping[str, object], reference: Mapping[str, object]) -> None:

@@ -223,6 +223,7 @@ def _write_target(
         "filters": sorted(set(frames["filter"]) - {""}),
         "versions": json.loads(attributes["versions"]),
         "catalog_sha256": attributes["catalog_sha256"],
+        "sky_coordinates": attributes.get("sky_coordinates", "Gaia"),
         "methods": {},
     }
     magnitudes = {}

@@ -6,17 +6,60 @@ import numpy as np
 
 from gaiaflux.core.astrometry import AstrometricFit, refine_wcs
 from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, position_error_mas, propagate
+from gaiaflux.core.projection import linear_tan, pixel_scale_arcsec
 from gaiaflux.io.wcscards import cards_from_tan_sip, tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.wcs import TanSip
 
-__all__ = ["MATCH_DTYPE", "refine_frame_wcs", "solve_frame"]
+__all__ = ["MATCH_DTYPE", "first_guesses", "refine_frame_wcs", "solve_frame"]
 
 MATCH_DTYPE = np.dtype(
     [("source_row", "i8"), ("x", "f8"), ("y", "f8"), ("dx_mas", "f4"), ("dy_mas", "f4"), ("snr", "f4")]
 )
 """Stars of the fit: row of the catalogue; measured position [0-based pixel]; measured minus predicted position along x
 and y [mas]; signal-to-noise ratio."""
+
+
+def first_guesses(attrs: Mapping[str, object]) -> tuple[TanSip | None, TanSip | None]:
+    """Where a frame may lie on the sky, from its header.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Facts of the frame: wcs_cards, nx, ny; ra_deg, dec_deg, pixel_scale_arcsec where they are known.
+
+    Returns
+    -------
+    header : TanSip or None
+        The header's solution; None where it has none that can be used.
+    nominal : TanSip or None
+        Tangent plane at the pointing, with the nominal scale or else the header's; None where the pointing is unknown.
+
+    Raises
+    ------
+    BadFrameError
+        Neither is known; the text says what to set.
+    """
+    shape = int(attrs["ny"]), int(attrs["nx"])
+    header, reason = None, "no WCS in the header"
+    if attrs["wcs_cards"]:
+        try:
+            header = tan_sip_from_cards(str(attrs["wcs_cards"]), shape)
+        except BadFrameError as error:
+            reason = str(error)
+    ra, dec, scale = (float(attrs.get(key, np.nan)) for key in ("ra_deg", "dec_deg", "pixel_scale_arcsec"))
+    if not scale > 0 and header is not None:
+        scale = pixel_scale_arcsec(header)
+    missing = [] if np.isfinite(ra) and abs(dec) <= 90.0 else ["no pointing (set centre_deg)"]
+    missing += [] if scale > 0 else ["no pixel scale (set pixel_scale_arcsec)"]
+    if not missing:
+        step = scale / 3600.0
+        centre = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+        return header, linear_tan((ra % 360.0, dec), centre, np.diag([-step, step]), shape)
+    if header is None:
+        raise BadFrameError(f"{reason}, and {' and '.join(missing)}")
+    return header, None
 
 
 def solve_frame(
@@ -27,7 +70,7 @@ def solve_frame(
     Parameters
     ----------
     attrs : mapping
-        Facts of the frame; used are wcs_cards, nx, ny and mjd_utc.
+        Facts of the frame; used are those of `first_guesses` and mjd_utc.
     stars : ndarray of STAR_DTYPE, shape (n_stars,)
         Stars of the frame.
     catalog : SkyCatalog
@@ -44,11 +87,9 @@ def solve_frame(
     BadFrameError
         No start, no time, or no solution; the text says why.
     """
-    if not attrs["wcs_cards"]:
-        raise BadFrameError("no WCS in the header")
+    header, nominal = first_guesses(attrs)
     if not np.isfinite(attrs["mjd_utc"]):
         raise BadFrameError("the time of the exposure is unknown: no proper motions")
-    initial = tan_sip_from_cards(str(attrs["wcs_cards"]), (int(attrs["ny"]), int(attrs["nx"])))
     epoch = jyear_of_mjd(float(attrs["mjd_utc"]))
     ra, dec = propagate(catalog, epoch, earth_position_au(epoch))
     return refine_wcs(
@@ -57,7 +98,8 @@ def solve_frame(
         dec,
         catalog.phot_g_mean_mag,
         position_error_mas(catalog, epoch),
-        initial,
+        header,
+        nominal=nominal,
         search_radius_arcsec=settings["search_radius_arcsec"],
         search_rotation_deg=settings["search_rotation_deg"],
         max_sip_order=settings["max_sip_order"],

@@ -65,7 +65,7 @@ FRAME_COLUMNS = {
     "sky": Column("f8", "count/pixel", "level of the sky in the frame's unit"),
     "sky_rms": Column("f8", "count/pixel", "noise of one pixel of sky in the frame's unit"),
     "zero_point": Column(
-        "f8", "mag", "instrumental to Gaia G: G = zero_point - 2.5 log10(flux as measured); NaN where not known"
+        "f8", "mag", "to Gaia G: magnitude = zero_point - 2.5 log10(flux as measured); NaN where not known"
     ),
     "wcs_header": Column("text", "", "refined plate solution, FITS cards, one a line"),
     "wcs_rms_mas": Column("f8", "mas", "rms of the stars about the plate solution"),

@@ -4,31 +4,35 @@ Files are opened read-only. What makes a frame unusable is a `BadFrameError` who
 """
 
 import math
-import warnings
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError, VerifyWarning
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.io.fits.verify import VerifyError
 
 from gaiaflux.core.pixels import flag_pixels
 from gaiaflux.io import header as facts
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.instruments import instrument_settings
+from gaiaflux.io.planes import read_planes
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame, FrameInfo
 
 __all__ = ["FrameSettings", "frame_settings", "read_frame"]
 
-# What astropy raises for a file that is cut short, garbled or not FITS at all.
-UNREADABLE = (OSError, EOFError, AstropyUserWarning, VerifyError, ValueError, TypeError, KeyError, IndexError)
-MASK_NAMES = ("BPM", "MASK", "DQ")
-ERROR_NAMES = ("ERR", "ERROR", "SIGMA")
 ELECTRON_UNITS = ("electron", "electrons", "e-", "e", "photon", "photons")
+PER_SECOND = re.compile(r" *(/ *|per *)s(ec(ond)?)?$| +s-1$|\.s-1$", re.IGNORECASE)
+# fmt: off
+CALIBRATIONS = {
+    "bias", "bias frame", "zero", "dark", "dark frame", "flat", "flat frame", "flat field", "dome flat", "domeflat",
+    "sky flat", "skyflat", "lampflat", "bpm", "arc", "master bias", "master dark", "master flat",
+}
+# fmt: on
+POINTING = (("RA", "DEC"), ("RA_OBS", "DEC_OBS"), ("OBJCTRA", "OBJCTDEC"))
 # fmt: off
 WCS_KEYWORDS = (
     "CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "CROTA", "CD1_", "CD2_", "PC1_", "PC2_", "PC001", "PC002", "PV1_",
@@ -49,12 +53,18 @@ class FrameSettings:
         Nominal scale where the header has none.
     centre_deg : tuple of float or None
         Field centre [deg], the pointing where the header has none.
+    extension : str, int or None
+        Name or number of the image in files of several.
+    companions : mapping
+        Where mask, weight and error are, see `gaiaflux.io.planes.read_planes`.
     """
 
     header: Mapping[str, object] = field(default_factory=dict)
     site: Mapping[str, object] = field(default_factory=dict)
     pixel_scale_arcsec: float | None = None
     centre_deg: tuple[float, float] | None = None
+    extension: str | int | None = None
+    companions: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 def frame_settings(reading: Mapping[str, object]) -> FrameSettings:
@@ -63,7 +73,7 @@ def frame_settings(reading: Mapping[str, object]) -> FrameSettings:
     Parameters
     ----------
     reading : mapping
-        header, site, pixel_scale_arcsec and centre_deg of a series.
+        header, site, pixel_scale_arcsec, centre_deg, extension and companions of a series.
 
     Returns
     -------
@@ -75,6 +85,8 @@ def frame_settings(reading: Mapping[str, object]) -> FrameSettings:
         site=reading.get("site") or {},
         pixel_scale_arcsec=reading.get("pixel_scale_arcsec"),
         centre_deg=tuple(centre) if centre else None,
+        extension=reading.get("extension"),
+        companions=reading.get("companions") or {},
     )
 
 
@@ -86,6 +98,7 @@ def read_frame(
     *,
     want_error: bool = True,
     want_checksum: bool = False,
+    want_seeds: bool = False,
 ) -> Frame:
     """Read an image and what its header says.
 
@@ -99,8 +112,8 @@ def read_frame(
         The series' settings.
     overrides : mapping, optional
         The frame's row of a sheet: exptime, gain, read_noise, saturation, filter, camera, airmass, mjd_utc.
-    want_error, want_checksum : bool
-        Whether to read the error plane and to sum the file's bytes; both take time.
+    want_error, want_checksum, want_seeds : bool
+        Whether to read the error plane, to sum the file's bytes, and to read the star catalogue; each takes time.
 
     Returns
     -------
@@ -112,100 +125,23 @@ def read_frame(
     BadFrameError
         The file cannot be used; the text says why.
     """
-    with warnings.catch_warnings():
-        for category in (VerifyWarning, AstropyUserWarning):
-            warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("error", message="File may have been truncated")
-        try:
-            # The stream is ours, so that it is closed even where astropy gives up half way.
-            with open(path, "rb") as stream, fits.open(stream, memmap=False) as hdus:
-                science = _science_hdu(hdus)
-                header = _full_header(hdus, science)
-                image = _plane(science)
-                mask = _companion(hdus, science, MASK_NAMES, image.shape)
-                error = _companion(hdus, science, ERROR_NAMES, image.shape) if want_error else None
-        except FileNotFoundError:
-            raise
-        except (
-            OSError,
-            EOFError,
-            AstropyUserWarning,
-            VerifyError,
-            ValueError,
-            TypeError,
-            KeyError,
-            IndexError,
-        ) as failure:
-            raise BadFrameError(f"not a readable FITS file: {_first_line(failure)}") from failure
-    info = _frame_info(header, image.shape, Path(path), frame_id, settings, overrides or {})
-    scale = info.gain if math.isfinite(info.gain) else 1.0
+    planes = read_planes(path, settings.extension, settings.companions, want_error=want_error, want_seeds=want_seeds)
+    header, image = planes.header, planes.image
+    info, scale = _frame_info(header, image.shape, Path(path), frame_id, settings, overrides or {})
     saturation = info.saturation if math.isfinite(info.saturation) else np.inf
     pixels, flags, n_finite = flag_pixels(np.ascontiguousarray(image, np.float32), scale, saturation)
     if n_finite == 0:
         raise BadFrameError("no finite pixel in the image")
-    if mask is not None:
-        flags |= _mask_flags(mask, lco=str(header.get("ORIGIN", "")).strip() == "LCOGT")
-    if error is not None:
-        error = np.ascontiguousarray(error, np.float32) * np.float32(scale)
+    if planes.mask is not None:
+        own = not (settings.companions.get("mask") or {})
+        flags |= _mask_flags(planes.mask, lco=own and str(header.get("ORIGIN", "")).strip() == "LCOGT")
+    error = None
+    if planes.error is not None:
+        error = planes.error * np.float32(scale)
         flags[~(np.isfinite(error) & (error > 0))] |= PixelFlag.NONFINITE
     if want_checksum:
         info = FrameInfo(**{**info.__dict__, "sha256": file_sha256(path)})
-    return Frame(info, pixels, error, flags)
-
-
-def _first_line(failure: Exception) -> str:
-    lines = str(failure).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(failure).__name__
-
-
-def _science_hdu(hdus: fits.HDUList) -> fits.hdu.base._BaseHDU:
-    """The image to measure: named SCI, or the only image of the file."""
-    images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
-    named = [hdu for hdu in images if hdu.name == "SCI" or str(hdu.header.get("EXTNAME", "")).strip() == "SCI"]
-    if len(named) > 1:
-        raise BadFrameError(f"{len(named)} SCI images in one file (several amplifiers or detectors)")
-    if named:
-        return named[0]
-    others = [hdu for hdu in images if hdu.name not in (*MASK_NAMES, *ERROR_NAMES)]
-    if not others:
-        raise BadFrameError("no image in the file")
-    if others[0] is not hdus[0] and len(others) > 1:
-        raise BadFrameError(f"{len(others)} images in one file and none is named SCI")
-    return others[0]
-
-
-def _full_header(hdus: fits.HDUList, science: fits.hdu.base._BaseHDU) -> fits.Header:
-    """The science header, completed by the primary one."""
-    header = science.header.copy()
-    if science is not hdus[0]:
-        header.extend(hdus[0].header, unique=True, strip=True)
-    return header
-
-
-def _plane(hdu: fits.hdu.base._BaseHDU) -> np.ndarray:
-    data = hdu.data
-    if data is None:
-        raise BadFrameError("the image has no pixels")
-    data = np.squeeze(data)
-    if data.ndim != 2:
-        raise BadFrameError(f"the image has {data.ndim} axes, not 2")
-    if min(data.shape) < 16:
-        raise BadFrameError(f"the image has only {data.shape[1]} x {data.shape[0]} pixels")
-    return data
-
-
-def _companion(
-    hdus: fits.HDUList, science: fits.hdu.base._BaseHDU, names: tuple[str, ...], shape: tuple[int, int]
-) -> np.ndarray | None:
-    for hdu in hdus:
-        if hdu is not science and hdu.is_image and hdu.name in names:
-            data = _plane(hdu)
-            if data.shape != shape:
-                raise BadFrameError(
-                    f"{hdu.name} has {data.shape[1]} x {data.shape[0]} pixels, the image {shape[1]} x {shape[0]}"
-                )
-            return data
-    return None
+    return Frame(info, pixels, error if want_error else None, flags, planes.seeds)
 
 
 def _mask_flags(mask: np.ndarray, *, lco: bool) -> np.ndarray:
@@ -222,14 +158,21 @@ def _frame_info(
     frame_id: str,
     settings: FrameSettings,
     overrides: Mapping[str, object],
-) -> FrameInfo:
+) -> tuple[FrameInfo, float]:
+    """What the header says, and the factor from the file's numbers to the frame's unit."""
+    for keyword in ("OBSTYPE", "IMAGETYP"):
+        kind = str(header.get(keyword, "")).strip()
+        if kind.lower() in CALIBRATIONS:
+            raise BadFrameError(f"not an image of the sky ({keyword} = {kind})")
     keys = facts.merge_settings(instrument_settings(header), settings.header, settings.site, overrides)
     exptime = facts.number(header, keys["exptime"])
     if not math.isfinite(exptime):
         raise BadFrameError(f"no exposure time ({keys['exptime']} is missing): set header.exptime")
     if exptime <= 0:
         raise BadFrameError(f"exposure time is {exptime:g} s")
-    gain, saturation = _gain_and_saturation(header, keys, configured="gain" in settings.header or "gain" in overrides)
+    gain, per_second = _gain(header, keys, configured="gain" in settings.header or "gain" in overrides)
+    factor = gain if math.isfinite(gain) else 1.0
+    saturation = facts.number(header, keys["saturation"])
     ra, dec = _pointing(header, settings.centre_deg)
     mjd_utc = overrides.get("mjd_utc")
     if mjd_utc is not None:
@@ -238,7 +181,7 @@ def _frame_info(
         mjd_utc, rule = facts.mid_exposure(header, exptime, keys["time"], (ra, dec))
     site = keys["site"]
     scale = facts.number(header, "PIXSCALE")
-    return FrameInfo(
+    info = FrameInfo(
         frame_id=frame_id,
         path=str(path),
         shape=shape,
@@ -251,7 +194,7 @@ def _frame_info(
         airmass=facts.number(header, keys["airmass"]),
         gain=gain,
         read_noise=facts.number(header, keys["read_noise"]),
-        saturation=saturation,
+        saturation=saturation * factor if saturation > 0 else math.nan,
         pixel_scale_arcsec=settings.pixel_scale_arcsec or scale,
         wcs_cards=_wcs_cards(header),
         ra_deg=ra,
@@ -261,30 +204,32 @@ def _frame_info(
         site_height_m=facts.number(header, site["height_m"]),
         aperture_m=facts.number(header, site["aperture_m"]),
     )
+    return info, factor * (exptime if per_second else 1.0)
 
 
-def _gain_and_saturation(header: fits.Header, keys: Mapping[str, object], *, configured: bool) -> tuple[float, float]:
-    """Gain [electron per number in the file] and saturation [electron, or adu where the gain is unknown]."""
-    if str(header.get("BUNIT", "")).strip().lower() in ELECTRON_UNITS and not configured:
-        gain = 1.0
-    else:
-        gain = facts.number(header, keys["gain"])
-        if not gain > 0:
-            gain = math.nan
-    saturation = facts.number(header, keys["saturation"])
-    if not saturation > 0:
-        return gain, math.nan
-    return gain, saturation * gain if math.isfinite(gain) else saturation
+def _gain(header: fits.Header, keys: Mapping[str, object], *, configured: bool) -> tuple[float, bool]:
+    """Gain [electron per adu; NaN where unknown], and whether the numbers are per second of exposure."""
+    unit = str(keys.get("unit") or header.get("BUNIT", "")).strip().lower()
+    per_second = PER_SECOND.search(unit) is not None
+    if PER_SECOND.sub("", unit) in ELECTRON_UNITS and not configured:
+        return 1.0, per_second
+    gain = facts.number(header, keys["gain"])
+    return gain if gain > 0 else math.nan, per_second
 
 
 def _pointing(header: fits.Header, centre_deg: tuple[float, float] | None) -> tuple[float, float]:
     if centre_deg is not None:
         return float(centre_deg[0]), float(centre_deg[1])
-    ra, dec = header.get("RA"), header.get("DEC")
-    if isinstance(ra, str) and isinstance(dec, str) and ":" in ra:
-        # Sexagesimal right ascension is in hours by universal habit.
-        return 15.0 * facts.sexagesimal(ra.strip()), facts.sexagesimal(dec.strip())
-    return facts.number(header, "RA"), facts.number(header, "DEC")
+    for names in POINTING:
+        ra, dec = (header.get(name) for name in names)
+        if isinstance(ra, str) and isinstance(dec, str) and len(ra.replace(":", " ").split()) > 1:
+            # Sexagesimal right ascension is in hours by universal habit.
+            place = 15.0 * facts.sexagesimal(ra.strip()), facts.sexagesimal(dec.strip())
+        else:
+            place = facts.number(header, names[0]), facts.number(header, names[1])
+        if math.isfinite(sum(place)):
+            return place
+    return math.nan, math.nan
 
 
 def _wcs_cards(header: fits.Header) -> str:

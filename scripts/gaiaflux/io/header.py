@@ -5,7 +5,8 @@ except exposure time and time, without which a frame has no place in a light cur
 """
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from gaiaflux.model.errors import BadFrameError
@@ -40,15 +41,15 @@ def merge_settings(known: Mapping[str, object], header: Mapping, site: Mapping, 
     return merged
 
 
-def number(header: Mapping, setting: str | float | None) -> float:
-    """Numeric value of a setting: a constant, or the value of a keyword.
+def number(header: Mapping, setting: str | float | Sequence[str] | None) -> float:
+    """Numeric value of a setting: a constant, the value of a keyword, or the mean of several keywords.
 
     Parameters
     ----------
     header : mapping
         FITS header.
-    setting : str, float or None
-        Keyword name or constant.
+    setting : str, float, sequence of str, or None
+        Keyword name or names (one for each amplifier), or constant.
 
     Returns
     -------
@@ -57,6 +58,9 @@ def number(header: Mapping, setting: str | float | None) -> float:
     """
     if setting is None:
         return math.nan
+    if isinstance(setting, list | tuple):
+        values = [value for value in (number(header, name) for name in setting) if math.isfinite(value)]
+        return sum(values) / len(values) if values else math.nan
     value = header.get(setting) if isinstance(setting, str) else setting
     if isinstance(value, bool) or value is None:
         return math.nan
@@ -95,7 +99,7 @@ def text(header: Mapping, setting: str | float | None) -> str:
 
 
 def mid_exposure(
-    header: Mapping, exptime_s: float, setting: Mapping | None, ra_dec_deg: tuple[float, float]
+    header: Mapping, exptime_s: float, setting: Mapping | Sequence[Mapping] | None, ra_dec_deg: tuple[float, float]
 ) -> tuple[float, str]:
     """Mid-exposure time at the observatory.
 
@@ -105,9 +109,10 @@ def mid_exposure(
         FITS header.
     exptime_s : float
         Exposure time [s].
-    setting : mapping or None
-        The `time` setting: ``{date, clock, utc_offset_h, marks}`` or ``{keyword, format, scale, marks}``; None: the
-        first of DATE-OBS, DATE-OBS with a clock keyword, MJD-OBS, JD that carries a time of day, as the start (UTC).
+    setting : mapping, sequence of mappings, or None
+        The `time` setting: ``{date, clock, utc_offset_h, marks}`` or ``{keyword, format, scale, marks}``; of several
+        the first that the header has; None: the first of DATE-OBS, DATE-OBS with a clock keyword, MJD-OBS, JD that
+        carries a time of day, as the start (UTC, or what TIMESYS says).
     ra_dec_deg : tuple of float
         Pointing [deg], for times that are given for the Sun or the barycentre.
 
@@ -123,14 +128,20 @@ def mid_exposure(
     BadFrameError
         The header has no usable time.
     """
+    if isinstance(setting, list | tuple):
+        known = [way for way in setting if way.get("keyword", way.get("date")) in header]
+        setting = known[0] if known else None
     if setting is None:
         mjd, rule = _default_time(header)
         marks, scale = "start", "utc"
+        if str(header.get("TIMESYS", "")).strip().upper() in ("TT", "TDB"):  # 2 ms apart
+            scale = "tdb"
+            rule += " (tdb)"
     elif "date" in setting:
         marks, scale = setting.get("marks", "start"), "utc"
         offset_h = float(setting.get("utc_offset_h") or 0.0)
         names = [name for name in (setting["date"], setting.get("clock")) if name]
-        stamp = "T".join(str(header.get(name, "")).strip() for name in names)
+        stamp = _stamp(*(str(header.get(name, "")).strip() for name in names))
         mjd = _iso_to_mjd(stamp, offset_h)
         rule = f"{' + '.join(names)}" + (f" - ({offset_h:g} h)" if offset_h else "")
         if mjd is None:
@@ -157,7 +168,7 @@ def _default_time(header: Mapping) -> tuple[float, str]:
     if mjd is not None:
         return mjd, "DATE-OBS"
     for clock in ("UTSTART", "TIME-OBS", "UT", "UTC-OBS", "UT-OBS"):
-        mjd = _iso_to_mjd(f"{date}T{str(header.get(clock, '')).strip()}")
+        mjd = _iso_to_mjd(_stamp(date, str(header.get(clock, "")).strip()))
         if mjd is not None:
             return mjd, f"DATE-OBS + {clock}"
     for keyword, zero in (("MJD-OBS", 0.0), ("JD", MJD_JD)):
@@ -179,9 +190,16 @@ def _read_time(header: Mapping, keyword: str, form: str) -> float:
     return mjd
 
 
+def _stamp(date: str, clock: str = "") -> str:
+    """Date and time of day put together; of a date that has a time of its own only the date, where there is a clock."""
+    return f"{date.partition('T')[0]}T{clock}" if clock else date
+
+
 def _iso_to_mjd(stamp: str, utc_offset_h: float = 0.0) -> float | None:
     """MJD of an ISO date with a time of day; an offset in the text wins over `utc_offset_h`."""
-    stamp = stamp.replace("/", "-").rstrip("Z").strip().replace(" ", "T")
+    stamp = stamp.upper().removesuffix("UTC").strip().rstrip("Z").replace(" ", "T", 1).replace(" ", "")
+    # FITS files from before 2000: day/month/year of the 20th century.
+    stamp = re.sub(r"^(\d\d)/(\d\d)/(\d\d)(?=T|$)", r"19\3-\2-\1", stamp).replace("/", "-")
     if "T" not in stamp or stamp.startswith("T") or stamp.endswith("T"):
         return None
     leap = ":60" in stamp

@@ -14,6 +14,8 @@ from gaiaflux.model.catalog import StarCatalog
 __all__ = ["COLUMNS", "read_star_catalog", "write_star_catalog"]
 
 REFERENCE_FACTS = ("frame_id", "filter", "ny", "nx")
+# What the numbers refer to, unless the reference image itself is the catalogue.
+SYSTEMS = {"magnitude_system": "Gaia G", "sky_coordinates": "Gaia"}
 COLUMNS = {
     "star_id": ("", "fixed for the series"),
     "source_id": ("", "Gaia source identifier; -1 = not in Gaia"),
@@ -43,7 +45,8 @@ def write_star_catalog(path: str | Path, catalog: StarCatalog, reference: Mappin
     catalog : StarCatalog
         Stars.
     reference : mapping
-        Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx.
+        Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx; and magnitude_system and
+        sky_coordinates where they are not Gaia's.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +55,7 @@ def write_star_catalog(path: str | Path, catalog: StarCatalog, reference: Mappin
         with h5py.File(temporary, "w") as file:
             for name in REFERENCE_FACTS:
                 file.attrs[f"reference_{name}"] = reference[name]
+            file.attrs.update({name: reference.get(name, default) for name, default in SYSTEMS.items()})
             file.attrs["catalog_sha256"] = _checksum(catalog)
             for name, (unit, description) in COLUMNS.items():
                 dataset = file.create_dataset(name, data=getattr(catalog, name))
@@ -74,11 +78,12 @@ def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str | in
     -------
     catalog : StarCatalog
     attrs : dict
-        catalog_sha256, and of the reference image reference_frame_id, reference_filter, reference_ny, reference_nx.
+        catalog_sha256, magnitude_system and sky_coordinates (what the numbers refer to), and of the reference image
+        reference_frame_id, reference_filter, reference_ny, reference_nx.
     """
     with h5py.File(path, "r") as file:
         columns = {field.name: file[field.name][()] for field in fields(StarCatalog)}
-        names = ("catalog_sha256", *(f"reference_{name}" for name in REFERENCE_FACTS))
+        names = ("catalog_sha256", *SYSTEMS, *(f"reference_{name}" for name in REFERENCE_FACTS))
         attrs = {name: file.attrs[name] for name in names}
         return StarCatalog(**columns), {
             name: value if isinstance(value, str) else int(value) for name, value in attrs.items()

@@ -89,9 +89,13 @@ class Frame:
         One sigma per pixel in `info.unit` where the file has it; None means: use gain, read noise and sky.
     pixel_flags : ndarray of uint8, shape (ny, nx)
         Bits of `gaiaflux.model.flags.PixelFlag`; zero = good.
+    seeds : tuple of ndarray of float64, or None
+        x, y of a star catalogue that came with the image [0-based pixel], brightest first; None where there is none or
+        it was not asked for.
     """
 
     info: FrameInfo
     image: np.ndarray
     error: np.ndarray | None
     pixel_flags: np.ndarray
+    seeds: tuple[np.ndarray, np.ndarray] | None = None

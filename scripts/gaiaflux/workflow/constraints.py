@@ -32,6 +32,8 @@ def further_problems(config: Mapping) -> list[str]:
             problems.append(f"{path}.radius_arcmin: goes only together with centre_deg")
         if config["gaia"]["source"] == "file" and "gaia_file" not in series:
             problems.append(f"{path}.gaia_file: missing; gaia.source is 'file', so every series needs one")
+        if config["gaia"]["source"] == "reference_image" and "gaia_file" in series:
+            problems.append(f"{path}.gaia_file: not used where gaia.source is 'reference_image'; leave one of them out")
         problems += _targets(path, series)
     return problems
 

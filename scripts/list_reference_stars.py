@@ -1,0 +1,44 @@
+"""List the stars of the reference image in the place of Gaia's, for a field without Gaia."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaiaflux.ground.reference_catalog import MAGNITUDE_ZERO, catalog_of_stars
+from gaiaflux.ground.star_catalog import find_reference_stars
+from gaiaflux.io.frames import frame_settings, read_frame
+from gaiaflux.io.gaia_catalog import write_catalog, write_pin
+from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(smk: "snakemake") -> None:
+    """Write ``output.catalog`` and ``output.pin`` from ``input.reference`` and the reference image."""
+    settings = smk.params.settings
+    reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
+    frame_id = reference["frame_id"]
+    path = smk.params.paths.get(frame_id, reference["path"])
+    reading, overrides = frame_settings(smk.params.reading), smk.params.overrides.get(frame_id)
+    frame = read_frame(path, frame_id, reading, overrides, want_error=False, want_checksum=True)
+    stars, _ = find_reference_stars(frame, settings["detection_snr"], settings["background_box_pix"])
+    wcs = tan_sip_from_cards(reference["wcs_header"], frame.info.shape)
+    catalog = catalog_of_stars(stars, wcs, frame.info.mjd_utc, frame.info.exptime_s)
+    facts = {
+        "source": "reference_image",
+        "frame_id": frame_id,
+        "file": path,
+        "file_sha256": frame.info.sha256,
+        "sky_coordinates": reference["sky_coordinates"],
+        "magnitude_system": reference["magnitude_system"],
+        "magnitudes": f"{MAGNITUDE_ZERO:g} - 2.5 log10({frame.info.unit}/s) in the reference image, not Gaia G",
+        "detection_snr": settings["detection_snr"],
+    }
+    write_catalog(smk.output.catalog, catalog, {"SOURCE": facts["source"], "FRAME": frame_id})
+    write_pin(smk.output.pin, smk.output.catalog, facts)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)
