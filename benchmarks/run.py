@@ -15,7 +15,7 @@ os.environ.update(
     dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
 )
 
-BENCHMARKS = ("frame", "accuracy", "workflow")
+BENCHMARKS = ("frame", "accuracy", "wcs_stress", "workflow")
 
 
 def main() -> None:
@@ -46,6 +46,7 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
     """
     import accuracy
     import frame
+    import wcs_stress
     import workflow
     from scene import Scene, default_settings
     from table import print_table, write_json
@@ -67,6 +68,10 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         fields = [Scene(work / f"field{seed}", presets.sparse(1, seed=seed)) for seed in seeds]
         figures = accuracy.figures(sparse, crowded, fields, settings)
         sections.append(("accuracy; peer: a script with sep", figures))
+    if "wcs_stress" in wanted:
+        n_lists, n_images = (30, 1) if options.quick else (300, 3)
+        stress = wcs_stress.figures(work, settings, n_lists=n_lists, n_images=n_images)
+        sections.append(("plate solutions under stress", stress))
     if "workflow" in wanted:
         n_frames, n_dry = (20, 1000) if options.quick else (200, 10_000)
         run = workflow.figures(sparse, settings, work / "workflow", n_frames=n_frames, n_dry=n_dry)

@@ -105,8 +105,8 @@ def spoiled_folder(small_series, tmp_path_factory):
     with fits.open(folder / "good-0.fits") as hdus:
         cropped = hdus[0].data[:400, :480].copy()
     spoil("cropped", data=cropped)
-    spoil("unmapped", CTYPE1=None, CTYPE2=None)
-    spoil("elsewhere", CRVAL1=100.0)
+    spoil("unmapped", CTYPE1=None, CTYPE2=None, RA=None, DEC=None, PIXSCALE=None)
+    spoil("elsewhere", CRVAL1=100.0, RA="06:40:00.0")
     return folder
 
 

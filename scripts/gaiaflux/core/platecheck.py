@@ -21,6 +21,7 @@ REST_RADII = 8.0
 FEW_STARS = 40
 CHANCE_REST = 0.02  # coincidences that are expected
 FAR_REST = 0.02  # of the image's side
+UNMISTAKEN_FWHM = 0.3  # pairs that far apart are no coincidences in an image with room
 MAX_LOG_CHANCE_REST = float(np.log(1e-3))
 MAX_MAGNITUDE_SCATTER = 1.2
 MAX_WORST_ERROR_PIX = 0.45
@@ -204,7 +205,7 @@ def worst_error_pix(lists: MatchLists, start: TanSip, solution: PlateFit, stated
         Both axes together, rms [pixel].
     """
     wcs, used = solution.wcs, solution.weight > 0
-    if len(used) <= FEW_STARS and _range_without_chance(lists, solution) > 0.3 * lists.fwhm:
+    if len(used) <= FEW_STARS and _range_without_chance(lists, solution) > UNMISTAKEN_FWHM * lists.fwhm:
         # What the fit took for outliers may be the distortion; among crowded stars it is mistaken pairs.
         robust, used = np.ones(len(used)), np.ones(len(used), bool)
     else:

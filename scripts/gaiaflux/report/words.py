@@ -124,17 +124,21 @@ def _zero_point(method: MethodSummary) -> str:
 def catalog_facts(pin: Mapping[str, object], series: SeriesSummary) -> list[Fact]:
     """Where the catalogue comes from, as it was pinned."""
     source = series.stars["source_id"]
+    own = pin.get("source") == "reference_image"
+    place = f"{pin['release']} at {pin['server']}" if pin.get("server") else f"file {pin.get('file')}"
+    limit = "" if own else f" to {number(pin.get('magnitude_limit'))} mag"
+    measured = f"{(source > 0).sum():,} stars of it and {(source <= 0).sum():,} of the reference image alone"
     facts = [
-        ("source", f"{pin['release']} at {pin['server']}" if pin.get("server") else f"file {pin.get('file')}"),
+        ("source", f"stars of the reference image {pin['frame_id']}" if own else place),
         ("date", str(pin.get("date_utc", "–"))),
-        (
-            "stars in the field's catalogue",
-            f"{int(pin.get('n_rows', 0)):,} to {number(pin.get('magnitude_limit'))} mag",
-        ),
+        ("stars in the field's catalogue", f"{int(pin.get('n_rows', 0)):,}{limit}"),
         ("sha256", str(pin.get("sha256", "–"))),
-        ("measured", f"{(source > 0).sum():,} stars of it and {(source <= 0).sum():,} of the reference image alone"),
+        ("measured", f"{len(source):,} stars of it" if own else measured),
         ("sha256 of the measured list", str(series.attributes.get("catalog_sha256", "–"))),
     ]
+    if own:
+        facts.insert(1, ("sky coordinates", str(pin["sky_coordinates"])))
+        facts.insert(2, ("magnitudes", str(pin["magnitudes"])))
     if pin.get("file_sha256"):
         facts.insert(2, ("sha256 of the file", str(pin["file_sha256"])))
     if pin.get("query"):
@@ -154,7 +158,9 @@ def reference_facts(reference: Mapping[str, object], scale: float) -> list[Fact]
         ("seeing (FWHM)", seeing),
         (
             "plate solution",
-            f"rms {number(reference.get('wcs_rms_mas'))} mas, {reference.get('wcs_n_stars', '–')} stars",
+            f"rms {number(reference.get('wcs_rms_mas'))} mas, {reference.get('wcs_n_stars', '–')} stars"
+            if "wcs_rms_mas" in reference
+            else str(reference.get("sky_coordinates", "–")),
         ),
     ]
     return facts
