@@ -37,7 +37,8 @@ def main(smk: "snakemake") -> None:
         fit = solve_frame(facts[frame_id], where[frame_id].array(frame_id, "stars"), gaia, smk.params.refine_wcs)
         return fit.wcs, {"wcs_rms_mas": fit.rms_mas, "wcs_n_stars": fit.n_stars}
 
-    record, refused = choose_reference(facts, smk.params.reference_image, by_gaia if gaia else by_itself)
+    place = by_itself if gaia is None else by_gaia
+    record, refused = choose_reference(facts, smk.params.reference_image, place, as_catalogue=gaia is None)
     for frame_id, reason in refused.items():
         LOG.warning("%s cannot be the reference: %s", frame_id, reason)
     Path(smk.output.reference).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -30,6 +30,12 @@ def test_the_sharpest_good_frame_comes_first():
     assert ranked == ["c", "a", "d", "b", "f"]
 
 
+def test_a_reference_that_is_the_catalogue_is_deep():
+    found = frames(a={"fwhm_pix": 3.0, "n_stars": 400}, b={"fwhm_pix": 3.5})
+    assert rank_references(found) == ["a", "b"]
+    assert rank_references(found, as_catalogue=True) == ["b", "a"]
+
+
 def test_seeing_counts_in_arcsec_and_ties_by_name():
     ranked = rank_references(
         frames(

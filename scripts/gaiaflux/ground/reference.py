@@ -13,11 +13,12 @@ from gaiaflux.model.wcs import TanSip
 __all__ = ["check_fits_series", "choose_reference", "frame_offsets_pix", "rank_references"]
 
 DEEP_ENOUGH = 0.7  # of the largest number of stars
+DEEP_AS_CATALOGUE = 0.9  # the same where nothing but the reference image says which stars there are
 ROUND_ENOUGH = 0.1  # in ellipticity above the median
 RECORDED = ("path", "filter", "camera", "ny", "nx", "mjd_utc", "fwhm_pix", "ellipticity", "n_stars")
 
 
-def rank_references(frames: Mapping[str, Mapping[str, object]]) -> list[str]:
+def rank_references(frames: Mapping[str, Mapping[str, object]], *, as_catalogue: bool = False) -> list[str]:
     """Frames from the best to the worst reference.
 
     A good reference shows many stars, round ones, of the series' most common shape and filter; among those the one
@@ -28,6 +29,8 @@ def rank_references(frames: Mapping[str, Mapping[str, object]]) -> list[str]:
     frames : mapping of str to mapping
         Per frame identifier what `extract_stars` wrote: status, n_stars, fwhm_pix, ellipticity, ny, nx, filter,
         camera, pixel_scale_arcsec.
+    as_catalogue : bool
+        Whether the reference image is the catalogue, too: depth then counts for more.
 
     Returns
     -------
@@ -41,11 +44,13 @@ def rank_references(frames: Mapping[str, Mapping[str, object]]) -> list[str]:
     n_best = max(int(facts["n_stars"]) for facts in usable.values())
     roundness = float(np.median([facts["ellipticity"] for facts in usable.values()]))
 
+    deep_enough = DEEP_AS_CATALOGUE if as_catalogue else DEEP_ENOUGH
+
     def rank(frame_id: str) -> tuple[bool, bool, bool, float, str]:
         facts = usable[frame_id]
         return (
             _kind(facts) != kind,
-            int(facts["n_stars"]) < DEEP_ENOUGH * n_best,
+            int(facts["n_stars"]) < deep_enough * n_best,
             float(facts["ellipticity"]) > roundness + ROUND_ENOUGH,
             _seeing(facts),
             frame_id,
@@ -58,6 +63,8 @@ def choose_reference(
     facts: Mapping[str, Mapping[str, object]],
     configured: str | None,
     place: Callable[[str], tuple[TanSip, Mapping[str, object]]],
+    *,
+    as_catalogue: bool = False,
 ) -> tuple[dict[str, object], dict[str, str]]:
     """Take the best frame that has a place on the sky, or the configured one.
 
@@ -69,6 +76,8 @@ def choose_reference(
         Identifier of the frame that the user wants.
     place : callable
         Gives the plate solution of the frame of an identifier and what to note of it, or raises BadFrameError.
+    as_catalogue : bool
+        See `rank_references`.
 
     Returns
     -------
@@ -82,7 +91,7 @@ def choose_reference(
     InputError
         No frame can be taken.
     """
-    ranking = [configured] if configured else rank_references(facts)
+    ranking = [configured] if configured else rank_references(facts, as_catalogue=as_catalogue)
     refused: dict[str, str] = {}
     for frame_id in ranking:
         found = facts[frame_id]

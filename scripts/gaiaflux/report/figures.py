@@ -150,6 +150,7 @@ def precision_figure(method: MethodSummary) -> Figure:
     figure = Figure(figsize=(10.4, 4.7), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.75, 1))
     draw_precision(left, method.statistics, numbered=6)
+    left.set_xlabel(f"{method.attributes['magnitude_system']} (mag)")
     draw_chi2(right, method.statistics)
     return figure
 

@@ -95,7 +95,7 @@ model leaves, and blended stars where a cell has few.{% endif %}</figcaption></f
 
 {% for method in methods %}
 <h2 id="{{ method.name }}">Photometry: {{ method.name }}</h2>
-<figure><img src="{{ method.precision }}" alt="Scatter of the light curves against Gaia G; histogram of chi-squared">
+<figure><img src="{{ method.precision }}" alt="Scatter of the light curves against magnitude; histogram of chi-squared">
 <figcaption>Left: robust scatter (1.4826 median absolute deviation, as magnitudes) of the calibrated fluxes of every
 star with at least {{ least_points }} points, without its flagged points; the line is the median of the predicted
 errors. Stars that Gaia lacks are put at their own magnitude. Circles: the most variable single stars, with ranks.
