@@ -11,10 +11,9 @@ from table import Figure
 
 from gaiaflux.core.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.core.selection import recommend_radius
-from gaiaflux.ground.calibrate import SPOILED
 from gaiaflux.ground.star_catalog import find_reference_stars
 from gaiaflux.io.frames import FrameSettings, read_frame
-from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.flags import SPOILED, StarFlag
 from gaiaflux.sim.truth import FrameTruth
 
 __all__ = ["figures"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.primitives import kth_smallest
 from gaiaflux.model.errors import BadFrameError
 
 __all__ = ["Background", "estimate_background", "subtract_background"]
@@ -163,33 +164,6 @@ def _windows(mesh: np.ndarray, mode: str = "constant") -> np.ndarray:
 
 
 @device
-def _select(values: np.ndarray, n: int, k: int) -> float:
-    """Return the k-th smallest of the first n values (reorders them; Hoare's quickselect)."""
-    low, high = 0, n - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                swap = values[i]
-                values[i] = values[j]
-                values[j] = swap
-                i += 1
-                j -= 1
-        if k <= j:
-            high = j
-        elif k >= i:
-            low = i
-        else:
-            break
-    return values[k]
-
-
-@device
 def _clipped_sums(values: np.ndarray, n: int, centre: float, lower: float, upper: float) -> tuple[float, float, float]:
     count = np.float32(0.0)
     total = 0.0
@@ -245,8 +219,8 @@ def _box_statistics(
                 scratch[m] = scratch[i]
                 scratch[i] = swap
                 m += 1
-            median = _select(scratch, m, m // 2)
-            sigma = median - _select(scratch, m, int(0.16 * m))
+            median = kth_smallest(scratch, m, m // 2)
+            sigma = median - kth_smallest(scratch, m, int(0.16 * m))
             centre = median
             mean = 0.0
             for _ in range(CLIP_ROUNDS):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.compiled import kernel
+from gaiaflux.core.primitives import kth_smallest
 from gaiaflux.core.surface import Surface, fit_surface, order_for
 
 __all__ = ["AnnulusSky", "LocalSky", "combine_sky", "measure_annuli", "paint_discs", "rough_sky"]
@@ -237,31 +238,6 @@ def _paint_discs(mask: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.ndar
                 mask[j, i] = 1
 
 
-@device
-def _median(values: np.ndarray, n: int) -> float:
-    """Median of the first n values, which are reordered (quickselect)."""
-    low, high, k = 0, n - 1, n // 2
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if k <= j:
-            high = j
-        elif k >= i:
-            low = i
-        else:
-            break
-    return values[k]
-
-
 @kernel(
     "void(float32[:, ::1], uint8[:, ::1], float64[::1], float64[::1], float64, float64, float32[::1], float32[::1], "
     "float32[::1], float64[::1], float64[::1], int64[::1], float64[::1], float64[::1])",
@@ -336,10 +312,10 @@ def _measure_annuli(
                 sample[m] = values[k]
                 m += 1
             k += step
-        centre = float(_median(sample, m))
+        centre = float(kth_smallest(sample, m, m // 2))
         for k in range(m):
             sample[k] = abs(sample[k] - centre)
-        sigma = 1.4826 * float(_median(sample, m))
+        sigma = 1.4826 * float(kth_smallest(sample, m, m // 2))
         if sigma <= 0.0:
             # Whole numbers with little noise: most are equal. The first round then cuts nothing.
             sigma = 1e30

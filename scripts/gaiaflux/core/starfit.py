@@ -9,6 +9,7 @@ adaptive moments (Bernstein & Jarvis 2002, AJ 123, 583), converted to the FWHM o
 import numpy as np
 
 from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.primitives import inverse_symmetric3
 from gaiaflux.model.flags import PixelFlag, StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
 
@@ -397,15 +398,9 @@ def _measure(
                     flux = flux + g0 / h00
                     solved = True
                     continue
-                det = h00 * (h11 * h22 - h12 * h12) - h01 * (h01 * h22 - h12 * h02) + h02 * (h01 * h12 - h11 * h02)
-                if not det > 1e-12 * h00 * h11 * h22 or flux <= 0:
+                c00, c01, c02, c11, c12, c22, regular = inverse_symmetric3(h00, h01, h02, h11, h12, h22, 1e-12)
+                if not regular or flux <= 0:
                     break
-                c00 = (h11 * h22 - h12 * h12) / det
-                c01 = (h02 * h12 - h01 * h22) / det
-                c02 = (h01 * h12 - h02 * h11) / det
-                c11 = (h00 * h22 - h02 * h02) / det
-                c12 = (h02 * h01 - h00 * h12) / det
-                c22 = (h00 * h11 - h01 * h01) / det
                 shift_x = c01 * g0 + c11 * g1 + c12 * g2
                 shift_y = c02 * g0 + c12 * g1 + c22 * g2
                 length = np.sqrt(shift_x * shift_x + shift_y * shift_y)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.primitives import inverse_symmetric3
 
 __all__ = ["fit_sweeps", "near_known", "profile_chi2"]
 
@@ -103,16 +104,10 @@ def _newton_step(
     if h00 <= 0:
         return
     errors[0] = 1.0 / np.sqrt(h00)
-    det = h00 * (h11 * h22 - h12 * h12) - h01 * (h01 * h22 - h12 * h02) + h02 * (h01 * h12 - h11 * h02)
-    if not with_position or flux <= 0 or not det > 1e-10 * h00 * h11 * h22:
+    c00, c01, c02, c11, c12, c22, regular = inverse_symmetric3(h00, h01, h02, h11, h12, h22, 1e-10)
+    if not with_position or flux <= 0 or not regular:
         parameters[0] = flux + g0 / h00
         return
-    c00 = (h11 * h22 - h12 * h12) / det
-    c01 = (h02 * h12 - h01 * h22) / det
-    c02 = (h01 * h12 - h02 * h11) / det
-    c11 = (h00 * h22 - h02 * h02) / det
-    c12 = (h02 * h01 - h00 * h12) / det
-    c22 = (h00 * h11 - h01 * h01) / det
     parameters[0] = flux + c00 * g0 + c01 * g1 + c02 * g2
     shift_x = c01 * g0 + c11 * g1 + c12 * g2
     shift_y = c02 * g0 + c12 * g1 + c22 * g2

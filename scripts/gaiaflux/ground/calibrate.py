@@ -14,20 +14,9 @@ from gaiaflux.core.ensemble import EnsembleSolution, apply_ensemble, solve_ensem
 from gaiaflux.core.robust import clipped_mean, masked_median
 from gaiaflux.core.selection import choose_stars, frame_trends, recommend_radius, series_scatter
 from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
-from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.flags import SPOILED, StarFlag
 
-__all__ = ["SPOILED", "calibrate_dataset", "frame_zero_points", "write_frames_csv"]
-
-SPOILED = (
-    StarFlag.BAD_PIXEL
-    | StarFlag.SATURATED
-    | StarFlag.EDGE
-    | StarFlag.OFF_IMAGE
-    | StarFlag.BACKGROUND
-    | StarFlag.NOT_MEASURED
-    | StarFlag.COSMIC_RAY
-)
-"""Flags that keep a point out of the ensemble and of the choice of the aperture."""
+__all__ = ["calibrate_dataset", "frame_zero_points", "write_frames_csv"]
 
 _GAIA_SYSTEM = "Gaia G"
 _BLOCK_VALUES = 4_000_000  # numbers of one array in memory at once

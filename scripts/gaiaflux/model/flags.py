@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PIXEL_FLAGS", "STAR_FLAGS", "Flag", "PixelFlag", "StarFlag", "decode_flags"]
+__all__ = ["PIXEL_FLAGS", "SPOILED", "STAR_FLAGS", "Flag", "PixelFlag", "StarFlag", "decode_flags"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,17 @@ class StarFlag:
     NOT_MEASURED = 128
     COSMIC_RAY = 256
 
+
+SPOILED = (
+    StarFlag.BAD_PIXEL
+    | StarFlag.SATURATED
+    | StarFlag.EDGE
+    | StarFlag.OFF_IMAGE
+    | StarFlag.BACKGROUND
+    | StarFlag.NOT_MEASURED
+    | StarFlag.COSMIC_RAY
+)
+"""Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
 
 PIXEL_FLAGS = (
     Flag(PixelFlag.BAD, "bad", "marked bad in the frame's mask"),

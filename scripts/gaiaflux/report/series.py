@@ -10,7 +10,8 @@ from gaiaflux.core.projection import pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
-from gaiaflux.report.statistics import SPOILED, MethodStatistics, measure_method
+from gaiaflux.model.flags import SPOILED
+from gaiaflux.report.statistics import MethodStatistics, measure_method
 
 __all__ = ["LightCurve", "MethodSummary", "SeriesSummary", "TimeAxis", "read_light_curve", "read_series"]
 

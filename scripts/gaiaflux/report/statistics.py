@@ -6,20 +6,9 @@ import numpy as np
 
 from gaiaflux.core.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.model.flags import STAR_FLAGS, StarFlag
+from gaiaflux.model.flags import SPOILED, STAR_FLAGS, StarFlag
 
-__all__ = ["CONSTANT", "LEAST_POINTS", "MAG", "SPOILED", "MethodStatistics", "measure_method"]
-
-SPOILED = (
-    StarFlag.BAD_PIXEL
-    | StarFlag.SATURATED
-    | StarFlag.EDGE
-    | StarFlag.OFF_IMAGE
-    | StarFlag.BACKGROUND
-    | StarFlag.NOT_MEASURED
-    | StarFlag.COSMIC_RAY
-)
-"""Flags that keep a point out of the statistics."""
+__all__ = ["CONSTANT", "LEAST_POINTS", "MAG", "MethodStatistics", "measure_method"]
 
 LEAST_POINTS = 5  # for a scatter
 MAG = 2.5 / np.log(10.0)  # magnitudes per relative flux
