@@ -14,7 +14,6 @@ from gaiaflux.ground.extraction import extract_stars, mark_cosmic_rays
 from gaiaflux.ground.reference import frame_offsets_pix, rank_references
 from gaiaflux.ground.star_catalog import combine_catalogs, find_reference_stars
 from gaiaflux.ground.wcs import refine_frame_wcs
-from gaiaflux.io.banzai_catalog import read_banzai_positions
 from gaiaflux.io.frames import FrameSettings, read_frame
 from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.catalog import StarCatalog
@@ -97,10 +96,9 @@ def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None
     """
     clock, reading = Clock(), FrameSettings()
     with clock.stage("read"):
-        frame = read_frame(path, frame_id, reading, {}, want_error=False, want_checksum=True)
-        seeds = read_banzai_positions(path)
+        frame = read_frame(path, frame_id, reading, {}, want_error=False, want_seeds=True, want_checksum=True)
     with clock.stage("extract"):
-        attrs, arrays = extract_stars(frame, seeds, settings["extract_stars"])
+        attrs, arrays = extract_stars(frame, frame.seeds, settings["extract_stars"])
         facts = {**asdict(frame.info), "ny": frame.info.shape[0], "nx": frame.info.shape[1], "status": "ok", **attrs}
     result = Measured(clock, facts, arrays["stars"])
     try:

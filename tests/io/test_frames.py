@@ -8,7 +8,6 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from gaiaflux.core.projection import sky_to_pixel
-from gaiaflux.io.banzai_catalog import read_banzai_positions
 from gaiaflux.io.banzai_writer import write_banzai, write_plain
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.frames import FrameSettings, frame_settings, read_frame
@@ -66,7 +65,7 @@ def test_banzai_frames_come_back(tmp_path, made, name, science_in_primary):
     assert frame.image.dtype == frame.error.dtype == np.float32
     assert frame.image.flags.c_contiguous
     assert info.sha256 == before == file_sha256(path)
-    x, y = read_banzai_positions(path)
+    x, y = read_frame(path, "a", FrameSettings(), want_seeds=True).seeds
     bright = made.truth.stars[np.argmax(made.truth.stars["flux"] * (made.truth.stars["flux"] < 1e6))]
     assert np.hypot(x - bright["x"], y - bright["y"]).min() < 0.5
 
@@ -79,7 +78,7 @@ def test_plain_frames_are_turned_into_electrons(tmp_path, made):
     assert frame.info.gain == 2.5
     clean = made.frame.pixel_flags == 0
     assert np.abs(frame.image - made.frame.image)[clean].max() < 2.6
-    assert read_banzai_positions(path) is None
+    assert read_frame(path, "plain", FrameSettings(), want_seeds=True).seeds is None
 
 
 def test_header_settings_and_sheet_win_over_the_header(tmp_path):
