@@ -5,7 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-all lint bench clean
+# For `make inject`: a series that has been measured, in this working directory, and the stars to plant.
+WORK ?= .
+SERIES ?= demo
+STARS ?= 200
+INJECTION = $(WORK)/injection/$(SERIES)
+
+.PHONY: demo test test-all lint bench inject clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -21,6 +27,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+inject: $(READY)
+	$(BIN)/python -m gaiaflux.inject plant --directory $(WORK) --series $(SERIES) --stars $(STARS)
+	$(BIN)/snakemake --cores $(CORES) --configfile $(INJECTION)/config.yaml --directory $(INJECTION)
+	$(BIN)/python -m gaiaflux.inject compare --directory $(WORK) --series $(SERIES)
 
 .venv: $(READY)
 

@@ -11,16 +11,17 @@ from scene import Scene
 
 from gaiaflux.ground.aperture import measure_frame
 from gaiaflux.ground.extraction import extract_stars, mark_cosmic_rays
-from gaiaflux.ground.reference import frame_offsets_pix, rank_references
-from gaiaflux.ground.star_catalog import combine_catalogs, find_reference_stars
+from gaiaflux.ground.reference import choose_reference
+from gaiaflux.ground.star_catalog import combine_catalogs, complete_catalog
 from gaiaflux.ground.wcs import refine_frame_wcs
 from gaiaflux.io.frames import FrameSettings, read_frame
 from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["Clock", "Measured", "make_star_catalog", "measure"]
+__all__ = ["Clock", "Measured", "build_catalog", "make_star_catalog", "measure"]
 
 
 @dataclass
@@ -56,6 +57,8 @@ class Measured:
         What `extract_stars` writes about the frame.
     stars : ndarray of STAR_DTYPE
         Its stars.
+    cosmic_pixels : ndarray
+        Its pixels with cosmic rays, as `mark_cosmic_rays` takes them.
     wcs : TanSip or None
         Refined plate solution; None where there is none.
     aperture : dict
@@ -67,6 +70,7 @@ class Measured:
     clock: Clock
     facts: dict[str, object]
     stars: np.ndarray
+    cosmic_pixels: np.ndarray
     wcs: TanSip | None = None
     aperture: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
@@ -100,7 +104,7 @@ def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None
     with clock.stage("extract"):
         attrs, arrays = extract_stars(frame, frame.seeds, settings["extract_stars"])
         facts = {**asdict(frame.info), "ny": frame.info.shape[0], "nx": frame.info.shape[1], "status": "ok", **attrs}
-    result = Measured(clock, facts, arrays["stars"])
+    result = Measured(clock, facts, arrays["stars"], arrays["cosmic_pixels"])
     try:
         with clock.stage("wcs"):
             plate, _ = refine_frame_wcs(facts, arrays["stars"], scene.gaia, settings["refine_wcs"])
@@ -134,20 +138,50 @@ def make_star_catalog(scene: Scene, settings: dict) -> StarCatalog:
     StarCatalog
     """
     names = zip(scene.paths, scene.frame_ids, strict=True)
-    measured = {frame_id: measure(path, frame_id, scene, None, settings) for path, frame_id in names}
+    return build_catalog(
+        scene, {frame_id: measure(path, frame_id, scene, None, settings) for path, frame_id in names}, settings
+    )
+
+
+def build_catalog(scene: Scene, measured: dict[str, Measured], settings: dict) -> StarCatalog:
+    """The star catalogue from frames that are measured already.
+
+    Parameters
+    ----------
+    scene : Scene
+        Series.
+    measured : dict of str to Measured
+        All frames by name.
+    settings : dict
+        Complete configuration.
+
+    Returns
+    -------
+    StarCatalog
+    """
     facts = {frame_id: one.facts for frame_id, one in measured.items()}
-    frame_id = next(name for name in rank_references(facts) if measured[name].wcs is not None)
-    reference = measured[frame_id]
-    path = scene.paths[scene.frame_ids.index(frame_id)]
-    frame = read_frame(path, frame_id, FrameSettings(), {}, want_error=False)
-    box = settings["extract_stars"]["background_box_pix"]
-    stars, fwhm = find_reference_stars(frame, settings["star_catalog"]["detection_snr"], box)
+
+    def place(frame_id: str) -> tuple[TanSip, dict[str, object]]:
+        if measured[frame_id].wcs is None:
+            raise BadFrameError(measured[frame_id].reason)
+        return measured[frame_id].wcs, {}
+
+    reference, _ = choose_reference(facts, None, place)
+    images = iter(_read(scene, measured, [entry["frame_id"] for entry in reference["stack"]]))
+    frame, wcs = next(images)
+    detection_snr, box = settings["star_catalog"]["detection_snr"], settings["extract_stars"]["background_box_pix"]
+    found = complete_catalog(scene.gaia, frame, wcs, detection_snr=detection_snr, background_box_pix=box, others=images)
     return combine_catalogs(
         scene.gaia,
-        stars,
-        reference.wcs,
+        found,
+        wcs,
         frame.info.mjd_utc,
-        fwhm_pix=fwhm,
         add_reference_stars=settings["star_catalog"]["add_reference_stars"],
-        margin_pix=frame_offsets_pix(reference.wcs, facts),
+        margin_pix=reference["margin_pix"],
     )
+
+
+def _read(scene: Scene, measured: dict[str, Measured], frame_ids: list[str]) -> Iterator[tuple[Frame, TanSip]]:
+    for frame_id in frame_ids:
+        path = scene.paths[scene.frame_ids.index(frame_id)]
+        yield read_frame(path, frame_id, FrameSettings(), {}, want_error=False), measured[frame_id].wcs

@@ -15,7 +15,7 @@ os.environ.update(
     dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
 )
 
-BENCHMARKS = ("frame", "accuracy", "wcs_stress", "workflow")
+BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow")
 
 
 def main() -> None:
@@ -42,13 +42,15 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
     options : argparse.Namespace
         Command line.
     work : Path
-        Folder for images and runs; about 1 GB.
+        Folder for images and runs; about 2 GB.
     """
     import accuracy
+    import calibration
     import frame
+    import psf
     import wcs_stress
     import workflow
-    from scene import Scene, default_settings
+    from scene import CROWDED_FRAMES, Scene, default_settings
     from table import print_table, write_json
 
     from gaiaflux.sim import presets
@@ -56,11 +58,13 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
     wanted = options.only or BENCHMARKS
     settings = default_settings()
     n_sparse, n_crowded = (3, 1) if options.quick else (20, 5)
-    print(f"{n_sparse} sparse and {n_crowded} crowded frames of 2048 x 2048 pixels")
-    sparse = frame.run_pairs(Scene(work / "sparse", presets.sparse(n_sparse)), settings)
     sections = []
-    if {"frame", "accuracy"} & set(wanted):
-        crowded = frame.run_pairs(Scene(work / "crowded", presets.crowded(n_crowded)), settings)
+    if {"frame", "accuracy", "psf", "workflow"} & set(wanted):
+        print(f"{n_sparse} sparse and {n_crowded} crowded frames of 2048 x 2048 pixels")
+        sparse = frame.run_pairs(Scene(work / "sparse", presets.sparse(n_sparse)), settings)
+    if {"frame", "accuracy", "psf"} & set(wanted):
+        scene = Scene(work / "crowded", presets.crowded(n_crowded), CROWDED_FRAMES[:n_crowded])
+        crowded = frame.run_pairs(scene, settings)
     if "frame" in wanted:
         sections.append(("CPU time of a frame; peer: a script with sep", frame.figures(sparse, crowded)))
     if "accuracy" in wanted:
@@ -68,6 +72,14 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         fields = [Scene(work / f"field{seed}", presets.sparse(1, seed=seed)) for seed in seeds]
         figures = accuracy.figures(sparse, crowded, fields, settings)
         sections.append(("accuracy; peer: a script with sep", figures))
+    if "psf" in wanted:
+        seeds = () if options.quick else (8, 9)
+        figures = psf.figures(sparse, crowded, settings, work / "psf", seeds=seeds, whole_peer=not options.quick)
+        sections.append(("PSF photometry; peer: photutils, Moffat, groups of 1.5 FWHM, first crowded frame", figures))
+    if "calibration" in wanted:
+        sizes = {"n_frames": 30, "n_stars_large": 2000, "n_frames_large": 100} if options.quick else {}
+        figures = calibration.figures(work / "calibration", settings, methods=("aperture", "psf"), **sizes)
+        sections.append(("calibration against the truth", figures))
     if "wcs_stress" in wanted:
         n_lists, n_images = (30, 1) if options.quick else (300, 3)
         stress = wcs_stress.figures(work, settings, n_lists=n_lists, n_images=n_images)

@@ -16,8 +16,10 @@ from gaiaflux.sim.series import Series, SeriesConfig
 from gaiaflux.sim.truth import FrameTruth
 from gaiaflux.workflow.config import check, load_schema
 
-__all__ = ["REPOSITORY", "Scene", "default_settings", "link_copies"]
+__all__ = ["CROWDED_FRAMES", "REPOSITORY", "Scene", "default_settings", "link_copies"]
 
+# Frames of the crowded series, whose seeing covers its range: 6.4, 5.7, 5.1, 4.6 and 4.1 pixels.
+CROWDED_FRAMES = (0, 4, 5, 8, 10)
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -37,16 +39,20 @@ class Scene:
         Where the files go.
     config : SeriesConfig
         What is simulated.
+    indices : sequence of int, optional
+        Numbers of the frames; else the first ones.
     """
 
     folder: Path
     config: SeriesConfig
+    indices: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         self.series = Series(self.config)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.truth: list[FrameTruth] = []
-        for index, path in enumerate(self.paths):
+        self.indices = self.indices or range(self.config.n_frames)
+        for index, path in zip(self.indices, self.paths, strict=True):
             made = self.series.frame(index)
             write_banzai(path, made.frame, header=made.header)
             self.truth.append(made.truth)
@@ -55,7 +61,7 @@ class Scene:
     @property
     def frame_ids(self) -> list[str]:
         """Names of the frames."""
-        return [self.series.frame_id(index) for index in range(self.config.n_frames)]
+        return [self.series.frame_id(index) for index in self.indices]
 
     @property
     def paths(self) -> list[Path]:

@@ -22,8 +22,8 @@ class Figure:
         Ours.
     peer : float, optional
         The peer's number from the same run.
-    at_most, at_least, ratio_at_most : float, optional
-        Budget; all that are given have to be met.
+    at_most, at_least, within, ratio_at_most : float, optional
+        Budget; all that are given have to be met. `within` limits the absolute value.
     digits : int
         Decimals to print.
     """
@@ -33,6 +33,7 @@ class Figure:
     peer: float | None = None
     at_most: float | None = None
     at_least: float | None = None
+    within: float | None = None
     ratio_at_most: float | None = None
     digits: int = 3
 
@@ -49,6 +50,8 @@ class Figure:
             checks.append(self.measured <= self.at_most)
         if self.at_least is not None:
             checks.append(self.measured >= self.at_least)
+        if self.within is not None:
+            checks.append(abs(self.measured) <= self.within)
         if self.ratio_at_most is not None:
             checks.append(self.ratio is not None and self.ratio <= self.ratio_at_most)
         return all(checks) if checks else None
@@ -61,6 +64,8 @@ class Figure:
             budget.append(f"<= {self.at_most:g}")
         if self.at_least is not None:
             budget.append(f">= {self.at_least:g}")
+        if self.within is not None:
+            budget.append(f"+- {self.within:g}")
         if self.ratio_at_most is not None:
             budget.append(f"ratio <= {self.ratio_at_most:g}")
         return (

@@ -1,11 +1,12 @@
-# Copies of the images that carry their results with them; only on request.
+# Copies of the images with their results, and images without their stars; only on request.
 
 
 rule annotate_images:
     input:
         images=images_of,
         wcs="results/{series}/wcs/{batch}.h5",
-        aperture="results/{series}/aperture/{batch}.h5",
+        aperture=measured_batch("aperture"),
+        psf=measured_batch("psf"),
         catalog="results/{series}/star_catalog.h5",
     output:
         annotated=directory("results/{series}/annotated/{batch}"),
@@ -24,3 +25,33 @@ rule annotate_images:
         "{wildcards.series}: copy the images of batch {wildcards.batch} with their results"
     script:
         "../scripts/annotate_images.py"
+
+
+rule subtract_stars:
+    input:
+        images=images_of,
+        stars="results/{series}/stars/{batch}.h5",
+        wcs="results/{series}/wcs/{batch}.h5",
+        psf="results/{series}/psf/{batch}.h5",
+        catalog="results/{series}/star_catalog.h5",
+    output:
+        residuals=directory("results/{series}/residuals/{batch}"),
+    log:
+        "logs/{series}/subtract_stars/{batch}.log",
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        frames=frames_of,
+        reading=reading_of,
+        box_pix=config["photometry"]["psf"]["background_box_pix"],
+        pictures=config["photometry"]["psf"]["residual_pictures"],
+        images=config["photometry"]["psf"]["subtracted_images"],
+        code=code("subtract_stars"),
+    message:
+        "{wildcards.series}: subtract the stars from the images of batch {wildcards.batch}"
+    script:
+        "../scripts/subtract_stars.py"

@@ -20,8 +20,20 @@ from gaiaflux.workflow.nearest import nearest
 ACCESS = ("servers", "timeout_s", "deadline_s", "cache_folder", "rows_per_query")
 # Settings of a series that name files or what is exported; all others are written into its dataset.
 NOT_IN_DATASET = ("images", "frames", "gaia_file", "targets")
+# Methods of photometry: the rule of each is {method}_photometry, its files are results/{series}/{method}.
+METHODS = ("aperture", "psf")
+# Settings of a method that ask for more files; its numbers do not depend on them.
+ON_REQUEST = ("residual_pictures", "subtracted_images")
 # Rules that no dataset depends on, and the one that makes the images of the demonstration.
-DOWNSTREAM = ("export_lightcurves", "report", "annotate_images", "make_demo")
+DOWNSTREAM = (
+    "export_lightcurves",
+    "rank_variables",
+    "export_dataset",
+    "report",
+    "annotate_images",
+    "subtract_stars",
+    "make_demo",
+)
 CODE = {}
 
 
@@ -40,6 +52,8 @@ def checked_config():
 
 config = checked_config()
 
+# Methods that are chosen, in one order whatever the configuration's.
+CHOSEN = [method for method in METHODS if method in config["photometry"]["methods"]]
 # Whether the reference image's own stars are the catalogue.
 OWN_STARS = config["gaia"]["source"] == "reference_image"
 
@@ -161,13 +175,24 @@ def wcs_of(wildcards):
     return of_batches("wcs", wildcards.series, LEDGERS[wildcards.series].batches)
 
 
-def aperture_of(wildcards):
-    batches = (
-        LEDGERS[wildcards.series].batches
-        if "aperture" in config["photometry"]["methods"]
-        else []
-    )
-    return of_batches("aperture", wildcards.series, batches)
+def measured_by(method):
+    """Function for `input` that gives the batches of a method; nothing where it is not chosen."""
+
+    def batches(wildcards):
+        found = LEDGERS[wildcards.series].batches if method in CHOSEN else []
+        return of_batches(method, wildcards.series, found)
+
+    return batches
+
+
+def measured_batch(method):
+    """Function for `input` that gives one batch of a method; nothing where it is not chosen."""
+
+    def batch(wildcards):
+        found = [wildcards.batch] if method in CHOSEN else []
+        return of_batches(method, wildcards.series, found)
+
+    return batch
 
 
 def first_batches(wildcards):
@@ -210,8 +235,11 @@ def frames_of(wildcards):
 
 
 def candidates_of(wildcards):
-    """What a sheet says of the frames that can be the reference image."""
-    frames = configured_reference(wildcards) or LEDGERS[wildcards.series].first_run
+    """What a sheet says of the frames that can be the reference image or be stacked with it."""
+    frames = [
+        *configured_reference(wildcards),
+        *LEDGERS[wildcards.series].first_run,
+    ]
     return {
         frame.frame_id: dict(frame.overrides) for frame in frames if frame.overrides
     }
@@ -273,25 +301,39 @@ def star_catalog_settings():
     return {**config["star_catalog"], "background_box_pix": box}
 
 
+def method_settings(method):
+    """Settings that decide what a method measures."""
+    section = config["photometry"][method]
+    return {key: value for key, value in section.items() if key not in ON_REQUEST}
+
+
 def targets_of(wildcards):
     return config["series"][wildcards.series]["targets"]
+
+
+def export_settings():
+    """What decides the exported files; the AAVSO's settings where its format is asked for."""
+    aavso = config["export"]["aavso"] if "aavso" in config["export"]["formats"] else {}
+    return {"formats": sorted(config["export"]["formats"]), "aavso": aavso}
+
+
+def export_targets_of(wildcards):
+    return targets_of(wildcards) if "aavso" in config["export"]["formats"] else []
 
 
 def dataset_config_of(wildcards):
     """The configuration as it is written into the dataset: what decides its numbers."""
     series = config["series"][wildcards.series]
-    sections = (
-        "extract_stars",
-        "refine_wcs",
-        "star_catalog",
-        "photometry",
-        "calibrate",
-    )
+    sections = ("extract_stars", "refine_wcs", "star_catalog", "calibrate")
     return {
         "series": {
             key: value for key, value in series.items() if key not in NOT_IN_DATASET
         },
         "gaia": gaia_of(wildcards.series),
+        "photometry": {
+            "methods": CHOSEN,
+            **{method: method_settings(method) for method in CHOSEN},
+        },
         **{section: config[section] for section in sections},
     }
 
@@ -303,7 +345,8 @@ def upstream_of(wildcards):
         (frame.frame_id, frame.path, sorted(frame.overrides.items()))
         for frame in ledger.present
     )
-    rules_upstream = sorted(CODE.keys() - set(DOWNSTREAM))
+    unused = {f"{method}_photometry" for method in METHODS if method not in CHOSEN}
+    rules_upstream = sorted(CODE.keys() - set(DOWNSTREAM) - unused)
     codes = [(rule, digest_for(rule, wildcards.series)) for rule in rules_upstream]
     return hashlib.sha256(
         repr((frames, codes, series.get("gaia_file"))).encode()
@@ -316,11 +359,16 @@ def wanted_results():
     for name, series in config["series"].items():
         files += [
             f"results/{name}/{file}"
-            for file in ("dataset.h5", "frames.csv", "report.html")
+            for file in ("dataset.h5", "frames.csv", "stars.parquet", "report.html")
         ]
         files += [f"results/{name}/lightcurves"] if series["targets"] else []
+        files += [f"results/{name}/export"] if config["export"]["formats"] else []
         if config["annotate_images"]:
             files += [
                 f"results/{name}/annotated/{batch}" for batch in LEDGERS[name].batches
+            ]
+        if any(config["photometry"]["psf"][key] for key in ON_REQUEST):
+            files += [
+                f"results/{name}/residuals/{batch}" for batch in LEDGERS[name].batches
             ]
     return files

@@ -3,6 +3,7 @@
 
 localrules:
     export_lightcurves,
+    rank_variables,
 
 
 # Snakemake counts a job that failed as done with its new inputs and params and takes its output away. So that the next
@@ -12,7 +13,8 @@ rule assemble_dataset:
     input:
         stars=stars_of,
         wcs=wcs_of,
-        aperture=aperture_of,
+        aperture=measured_by("aperture"),
+        psf=measured_by("psf"),
         catalog="results/{series}/star_catalog.h5",
         gaia="results/{series}/gaia.fits",
         reference="results/{series}/reference.json",
@@ -79,3 +81,48 @@ rule export_lightcurves:
         "{wildcards.series}: write the light curves of the targets"
     script:
         "../scripts/export_lightcurves.py"
+
+
+rule rank_variables:
+    input:
+        dataset="results/{series}/dataset.h5",
+    output:
+        table="results/{series}/stars.parquet",
+        csv="results/{series}/stars.csv",
+    log:
+        "logs/{series}/rank_variables.log",
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        code=code("rank_variables"),
+    message:
+        "{wildcards.series}: rank the stars by their variability"
+    script:
+        "../scripts/rank_variables.py"
+
+
+rule export_dataset:
+    input:
+        dataset="results/{series}/dataset.h5",
+    output:
+        export=directory("results/{series}/export"),
+    log:
+        "logs/{series}/export_dataset.log",
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=export_settings(),
+        targets=export_targets_of,
+        code=code("export_dataset"),
+    message:
+        "{wildcards.series}: export the dataset"
+    script:
+        "../scripts/export_dataset.py"

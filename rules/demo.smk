@@ -1,4 +1,5 @@
-# The images of the embedded demonstration. A series whose glob matches them (config.yaml) makes them first.
+# The images of the embedded demonstration, a sparse series and a crowded one. A series whose glob matches them
+# (config.yaml) makes them first.
 
 
 localrules:
@@ -7,9 +8,10 @@ localrules:
 
 rule make_demo:
     output:
-        images=expand("demo/images/demo-{index:03d}-e91.fits", index=range(28)),
-        gaia="demo/gaia.fits",
-        truth="demo/truth.fits",
+        images=expand("demo/images/demo-{index:03d}-e91.fits", index=range(28))
+        + expand("demo/crowded/images/crowded-{index:03d}-e91.fits", index=range(14)),
+        gaia=["demo/gaia.fits", "demo/crowded/gaia.fits"],
+        truth=["demo/truth.fits", "demo/crowded/truth.fits"],
     log:
         "logs/demo/make_demo.log",
     conda:

@@ -11,6 +11,7 @@ rule report:
         pin="results/{series}/gaia.json",
         reference="results/{series}/reference.json",
         wcs=wcs_of,
+        psf=measured_by("psf"),
     output:
         report="results/{series}/report.html",
     log:

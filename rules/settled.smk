@@ -96,7 +96,7 @@ def gaia_request(series):
 def gaia_file_state(series):
     """Name, size and time of the series' table; of one that the workflow makes itself the name."""
     path = config["series"][series].get("gaia_file")
-    if path is None or path == rules.make_demo.output.gaia or not Path(path).is_file():
+    if path is None or path in rules.make_demo.output.gaia or not Path(path).is_file():
         return path
     status = Path(path).stat()
     return [path, status.st_size, status.st_mtime_ns]

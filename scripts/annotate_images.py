@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.annotation import TABLE_UNITS, copy_name, frame_table, plate_facts, table_facts
-from gaiaflux.io.annotated_image import write_annotated
+from gaiaflux.ground.annotation import TABLE_UNITS, USED_ARRAYS, copy_name, frame_table, plate_facts, table_facts
+from gaiaflux.io.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
 from gaiaflux.io.batchfile import BatchReader
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.workflow.job import run_job
@@ -14,33 +14,37 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 LOG = logging.getLogger(__name__)
-ARRAYS = ("x", "y", "flux", "flux_err", "flags")
 
 
 def main(smk: "snakemake") -> None:
-    """Fill the folder ``output.annotated``; a frame that was not measured gets a line in the log instead."""
+    """Fill the folder ``output.annotated``; a frame that no method measured gets a line in the log instead."""
     folder = Path(smk.output.annotated)
     folder.mkdir(parents=True, exist_ok=True)
     catalog, facts = read_star_catalog(smk.input.catalog)
-    with BatchReader(smk.input.wcs) as plates, BatchReader(smk.input.aperture) as measured:
-        for entry in smk.params.frames:
-            frame_id, path = entry["frame_id"], entry["path"]
-            attrs = measured.attrs(frame_id)
-            if attrs["status"] != "ok":
-                LOG.warning("%s: no copy: %s", frame_id, attrs["status"])
-                continue
-            if attrs["catalog_sha256"] != facts["catalog_sha256"]:
-                raise ValueError(f"{frame_id}: measured with another star catalogue")
-            plate = plates.attrs(frame_id)
-            write_annotated(
-                path,
-                folder / copy_name(frame_id, path),
-                plate["wcs_header"],
-                frame_table(catalog, {name: measured.array(frame_id, name) for name in ARRAYS}),
-                wcs_facts=plate_facts(plate),
-                table_facts=table_facts(frame_id, attrs["unit"], measured.array(frame_id, "radii_pix")),
-                units=TABLE_UNITS,
-            )
+    plates = BatchReader(smk.input.wcs)
+    batches = {method: BatchReader(path) for method in USED_ARRAYS for path in getattr(smk.input, method)}
+    for entry in smk.params.frames:
+        frame_id, path = entry["frame_id"], entry["path"]
+        found = {method: batch.attrs(frame_id) for method, batch in batches.items()}
+        attrs = {method: values for method, values in found.items() if values["status"] == "ok"}
+        if not attrs:
+            LOG.warning("%s: no copy: %s", frame_id, next(iter(found.values()))["status"])
+            continue
+        if {values["catalog_sha256"] for values in attrs.values()} != {facts["catalog_sha256"]}:
+            raise ValueError(f"{frame_id}: measured with another star catalogue")
+        arrays = {name: {key: batches[name].array(frame_id, key) for key in USED_ARRAYS[name]} for name in attrs}
+        plate, unit = plates.attrs(frame_id), next(iter(attrs.values()))["unit"]
+        radii = arrays["aperture"]["radii_pix"] if "aperture" in arrays else None
+        write_annotated(
+            path,
+            folder / copy_name(frame_id, path),
+            plate["wcs_header"],
+            frame_table(catalog, arrays),
+            wcs_facts=plate_facts(plate),
+            table_facts=table_facts(frame_id, unit, radii, attrs.get("psf")),
+            units=TABLE_UNITS,
+            table_name=TABLE_EXTENSION if "aperture" in attrs else PSF_EXTENSION,
+        )
 
 
 if __name__ == "__main__":

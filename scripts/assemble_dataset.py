@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.dataset import assemble_dataset
+from gaiaflux.ground.method_facts import FRAME_FACTS
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.workflow.job import run_job
 
@@ -11,9 +12,13 @@ if TYPE_CHECKING:
 
 
 def main(smk: "snakemake") -> None:
-    """Write ``output.measured`` from the batches of ``input.stars``, ``.wcs``, ``.aperture``, and ``input.catalog``."""
+    """Write ``output.measured`` from ``input.catalog`` and batches: ``input.stars``, ``.wcs``, ``.aperture``, ``.psf``.
+
+    A method that was not chosen has no batches.
+    """
     catalog, attrs = read_star_catalog(smk.input.catalog)
-    photometry = {"aperture": list(smk.input.aperture)} if smk.input.aperture else {}
+    batches = {method: list(getattr(smk.input, method, ())) for method in FRAME_FACTS}
+    photometry = {method: paths for method, paths in batches.items() if paths}
     assemble_dataset(
         smk.output.measured,
         smk.wildcards.series,

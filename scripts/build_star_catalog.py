@@ -1,39 +1,58 @@
-"""List the stars that are measured in every frame: Gaia, and those that only the reference image shows."""
+"""List the stars that are measured in every frame: Gaia, and those that only the images themselves show."""
 
 import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.star_catalog import combine_catalogs, find_reference_stars
+from gaiaflux.ground.star_catalog import combine_catalogs, complete_catalog
 from gaiaflux.io.frames import frame_settings, read_frame
 from gaiaflux.io.gaia_catalog import read_catalog
 from gaiaflux.io.star_catalog import write_star_catalog
 from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.frame import Frame
+from gaiaflux.model.wcs import TanSip
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
+LOG = logging.getLogger(__name__)
+
+
 def main(smk: "snakemake") -> None:
-    """Write ``output.catalog`` from ``input.reference``, ``input.gaia`` and the reference image."""
+    """Write ``output.catalog`` from ``input.reference``, ``input.gaia`` and the images that the reference names."""
     settings = smk.params.settings
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
-    frame_id = reference["frame_id"]
-    reading = frame_settings(smk.params.reading)
-    path = smk.params.paths.get(frame_id, reference["path"])
+    frame, wcs = _read(smk, reference)
+    gaia = read_catalog(smk.input.gaia)
+    detection = {key: settings[key] for key in ("detection_snr", "background_box_pix")}
+    found = complete_catalog(gaia, frame, wcs, others=_others(smk, reference.get("stack", [])[1:]), **detection)
+    # A catalogue that the reference image has made itself lacks no star of it: what is left are its own errors.
+    add = settings["add_reference_stars"] and "magnitude_system" not in reference
+    mjd_utc, margin = frame.info.mjd_utc, reference["margin_pix"]
+    catalog = combine_catalogs(gaia, found, wcs, mjd_utc, add_reference_stars=add, margin_pix=margin)
+    write_star_catalog(smk.output.catalog, catalog, reference, found.psf)
+
+
+def _read(smk: "snakemake", record: Mapping[str, object]) -> tuple[Frame, TanSip]:
+    """A frame of reference.json and its plate solution."""
+    frame_id = record["frame_id"]
+    path, reading = smk.params.paths.get(frame_id, record["path"]), frame_settings(smk.params.reading)
     frame = read_frame(path, frame_id, reading, smk.params.overrides.get(frame_id), want_error=False)
-    stars, fwhm_pix = find_reference_stars(frame, settings["detection_snr"], settings["background_box_pix"])
-    catalog = combine_catalogs(
-        read_catalog(smk.input.gaia),
-        stars,
-        tan_sip_from_cards(reference["wcs_header"], frame.info.shape),
-        frame.info.mjd_utc,
-        fwhm_pix=fwhm_pix,
-        add_reference_stars=settings["add_reference_stars"],
-        margin_pix=reference["margin_pix"],
-    )
-    write_star_catalog(smk.output.catalog, catalog, reference)
+    return frame, tan_sip_from_cards(record["wcs_header"], frame.info.shape)
+
+
+def _others(smk: "snakemake", stack: Sequence[Mapping[str, object]]) -> Iterator[tuple[Frame, TanSip]]:
+    """The frames that are stacked on the reference image, one at a time."""
+    for record in stack:
+        try:
+            yield _read(smk, record)
+        except (BadFrameError, OSError) as reason:
+            LOG.warning("%s is left out of the stack: %s", record["frame_id"], reason)
 
 
 if __name__ == "__main__":

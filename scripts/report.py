@@ -1,6 +1,7 @@
 """Write the page that a person looks at first: what was measured, how well, and what was left out.
 
-Input: dataset, pin (gaia.json), reference (reference.json); wcs (batches of refine_wcs) where the rule gives them.
+Input: dataset, pin (gaia.json), reference (reference.json); wcs (batches of refine_wcs) and psf (batches of
+psf_photometry) where the rule gives them.
 Output: report (one HTML file without external resources).
 """
 
@@ -19,7 +20,8 @@ def main(smk: "snakemake") -> None:
     """Write ``output.report``."""
     pin = json.loads(Path(smk.input.pin).read_text(encoding="utf-8"))
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
-    write_report(smk.output.report, smk.input.dataset, pin, reference, getattr(smk.input, "wcs", ()))
+    batches = {kind: getattr(smk.input, kind, ()) for kind in ("wcs", "psf")}
+    write_report(smk.output.report, smk.input.dataset, pin, reference, **batches)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,22 @@ if TYPE_CHECKING:
     from gaiaflux.ground.analyst import AperturePhotometryAnalyst
     from gaiaflux.ground.aperture_table import run_aperture_photometry
     from gaiaflux.ground.lightcurve_dataset import AperturePhotometryDataset
+    from gaiaflux.io.psf_model import read_psf
 
 __version__ = "0.1.0"
-__all__ = ["AperturePhotometryAnalyst", "AperturePhotometryDataset", "__version__", "run_aperture_photometry"]
+__all__ = [
+    "AperturePhotometryAnalyst",
+    "AperturePhotometryDataset",
+    "__version__",
+    "read_psf",
+    "run_aperture_photometry",
+]
 
 # Public name -> module that has it.
 _HOMES = {
     "AperturePhotometryAnalyst": "gaiaflux.ground.analyst",
     "AperturePhotometryDataset": "gaiaflux.ground.lightcurve_dataset",
+    "read_psf": "gaiaflux.io.psf_model",
     "run_aperture_photometry": "gaiaflux.ground.aperture_table",
 }
 

@@ -32,6 +32,7 @@ def test_the_package_alone_is_light():
     [
         ("AperturePhotometryDataset", {"numpy", "h5py"}),
         ("run_aperture_photometry", {"numpy"}),
+        ("read_psf", {"numpy", "h5py"}),
     ],
 )
 def test_a_name_loads_what_it_needs(name, loads):

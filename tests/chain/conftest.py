@@ -112,12 +112,13 @@ def spoiled_folder(small_series, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def spoiled_run(spoiled_folder, tmp_path_factory):
-    """A run over good and bad files in batches of five."""
+    """A run over good and bad files in batches of five, by both methods."""
     chain = Chain(tmp_path_factory.mktemp("work"))
     chain.configure(
         series={"field": {"images": f"{spoiled_folder}/*.fits", "gaia_file": f"{spoiled_folder}/gaia.fits"}},
         frames_per_batch=5,
         annotate_images=True,
+        photometry={"methods": ["aperture", "psf"]},
     )
     sums = {path.name: path.read_bytes() for path in spoiled_folder.iterdir()}
     done = chain.run("--quiet", "all")

@@ -50,6 +50,9 @@ def test_what_the_copies_carry_is_what_the_dataset_has(copies, spoiled_run):
         radius = file["aperture/recommended_radius"][()]
         flux, radii = file["aperture/flux"][()], file["aperture/radii_pix"][()]
         cards = list(file["frames/wcs_header"].asstr())
+        psf = {
+            key: file[f"psf/{key}"][()] for key in ("flux", "flux_err", "flags", "chi2", "psf_fwhm_pix", "psf_n_stars")
+        }
     for name, path in copies.items():
         column = frame_ids.index(name.removesuffix(".fits"))
         with fits.open(path) as hdus:
@@ -60,6 +63,10 @@ def test_what_the_copies_carry_is_what_the_dataset_has(copies, spoiled_run):
         np.testing.assert_array_equal(source_id[rows], table["source_id"])
         picked = np.asarray(table["flux"])[np.arange(len(table)), radius[rows]]
         np.testing.assert_array_equal(picked, flux[rows, column])
+        for key in ("flux", "flux_err", "flags", "chi2"):
+            np.testing.assert_array_equal(table[f"psf_{key}"], psf[key][rows, column], err_msg=key)
+        assert header["PSFFWHM"] == psf["psf_fwhm_pix"][column]
+        assert header["PSFNSTAR"] == psf["psf_n_stars"][column]
         off = np.setdiff1d(np.arange(len(star_id)), rows)
         assert np.isnan(flux[off, column]).all()
         found = [header[f"APRAD{k + 1}"] for k in range(radii.shape[1])]

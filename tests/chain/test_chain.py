@@ -25,7 +25,7 @@ def read(path):
             f"{group}/{name}": file[group][name].asstr()[()]
             if h5py.check_string_dtype(file[group][name].dtype)
             else file[group][name][()]
-            for group in ("frames", "stars", "aperture")
+            for group in ("frames", "stars", "aperture", "psf")
             for name in file[group]
         }
 
@@ -45,8 +45,10 @@ def test_bad_frames_are_flagged_and_the_others_measured(spoiled_run, small_serie
     good = [name for name in status if name.startswith("good-")]
     assert len(good) == 8
     assert {status[name] for name in good} == {"ok"}
-    measured = np.isfinite(data["aperture/flux"]).any(axis=0)
-    assert {name for name, there in zip(status, measured, strict=True) if there} == set(good)
+    for method in ("aperture", "psf"):
+        measured = np.isfinite(data[f"{method}/flux"]).any(axis=0)
+        assert {name for name, there in zip(status, measured, strict=True) if there} == set(good)
+        assert list(data[f"{method}/status"]) == list(status.values())
 
 
 def test_raw_files_are_untouched(spoiled_run, spoiled_folder):
@@ -54,7 +56,8 @@ def test_raw_files_are_untouched(spoiled_run, spoiled_folder):
     assert {path.name: path.read_bytes() for path in spoiled_folder.iterdir()} == sums
 
 
-def test_fluxes_and_errors_agree_with_the_truth(spoiled_run, small_series):
+@pytest.mark.parametrize("method", ["aperture", "psf"])
+def test_fluxes_and_errors_agree_with_the_truth(spoiled_run, small_series, method):
     chain, _, _ = spoiled_run
     data = read(chain.results("field") / "dataset.h5")
     row = {source: k for k, source in enumerate(data["stars/source_id"]) if source >= 0}
@@ -64,10 +67,10 @@ def test_fluxes_and_errors_agree_with_the_truth(spoiled_run, small_series):
         truth = made.truth.stars
         truth = truth[(truth["snr"] > 20) & np.isin(truth["source_id"], list(row))]
         rows = np.array([row[source] for source in truth["source_id"]])
-        clean = data["aperture/flags"][rows, column] == 0
+        clean = data[f"{method}/flags"][rows, column] == 0
         rows, truth = rows[clean], truth[clean]
-        flux = data["aperture/flux"][rows, column] * data["frames/exptime_s"][column]
-        error = data["aperture/flux_err"][rows, column] * data["frames/exptime_s"][column]
+        flux = data[f"{method}/flux"][rows, column] * data["frames/exptime_s"][column]
+        error = data[f"{method}/flux_err"][rows, column] * data["frames/exptime_s"][column]
         offsets.append(np.median(flux / truth["flux"]))
         pulls.append((flux / offsets[-1] - truth["flux"]) / error)
     pulls = np.concatenate(pulls)
@@ -84,7 +87,12 @@ def test_the_contract_of_the_dataset(spoiled_run):
         assert file.attrs["format"] == "gaiaflux"
         for name in ("schema_version", "series", "catalog_sha256", "created_utc"):
             assert name in file.attrs
-        assert json.loads(file.attrs["config"])["photometry"]["methods"] == ["aperture"]
+        settings = json.loads(file.attrs["config"])["photometry"]
+        assert settings["methods"] == ["aperture", "psf"]
+        assert "residual_pictures" not in settings["psf"]
+        for name in ("chi2", "psf_fraction", "crowding"):
+            assert file[f"psf/{name}"].dtype == np.float16
+            assert file[f"psf/{name}"].shape == file["psf/flux"].shape
         assert "numpy" in json.loads(file.attrs["versions"])
         described = []
         file.visititems(
@@ -128,6 +136,7 @@ def test_batches_and_arrival_change_no_number(size, spoiled_run, spoiled_folder,
             }
         },
         frames_per_batch=size,
+        photometry={"methods": ["psf", "aperture"]},
     )
     if late:
         assert chain.run("--quiet", "all").returncode == 0
@@ -141,5 +150,10 @@ def test_batches_and_arrival_change_no_number(size, spoiled_run, spoiled_folder,
         np.testing.assert_array_equal(one[name][columns], other[name])
     for name in ("stars/source_id", "stars/x_ref", "aperture/recommended_radius"):
         np.testing.assert_array_equal(one[name], other[name])
-    for name in ("flux", "flux_err", "flags", "flux_cal", "flux_cal_err"):
-        np.testing.assert_array_equal(one[f"aperture/{name}"][:, columns], other[f"aperture/{name}"])
+    for method in ("aperture", "psf"):
+        for name in ("flux", "flux_err", "flags", "flux_cal", "flux_cal_err"):
+            np.testing.assert_array_equal(one[f"{method}/{name}"][:, columns], other[f"{method}/{name}"])
+    for name in ("chi2", "psf_fraction", "crowding"):
+        np.testing.assert_array_equal(one[f"psf/{name}"][:, columns], other[f"psf/{name}"])
+    for name in ("psf_fwhm_pix", "psf_ellipticity", "psf_n_stars", "psf_status", "centroid_rms_pix", "sky"):
+        np.testing.assert_array_equal(one[f"psf/{name}"][columns], other[f"psf/{name}"])

@@ -277,3 +277,49 @@ def test_recommended_radius():
     assert np.isnan(score[4]).all()
     usable[:36, 0, 1] = False  # the best radius is rarely measured
     assert recommend_radius(flux, err, usable, neighbour)[0][0] == 0
+
+
+def test_the_order_is_that_which_predicts_held_out_points():
+    flat = make_series(seed=12, gradient=0.0, variables=0.0, outliers=0.0)
+    solution = flat.solve()
+    assert (solution.order == 0).all()
+    assert solution.order_scatter.argmin() == 0
+    steep = make_series(seed=12, gradient=0.02, variables=0.0, outliers=0.0)
+    steep.flux /= steep.gradient
+    u, v = steep.x / 1024 - 1, steep.y / 1024 - 1
+    slope = 0.01 * np.random.default_rng(1).normal(size=(2, 60))
+    steep.flux *= np.exp(slope[0] * u[:, None] + slope[1] * v[:, None])
+    solution = steep.solve()
+    assert (solution.order == 1).all()
+    np.testing.assert_allclose(solution.order_scatter[2], 1.0)
+    assert solution.order_scatter[0] > 1.1 > 1.0 > solution.order_scatter[1]
+    # Terms that are not needed cost precision in the corners.
+    forced = make_series(seed=12, gradient=0.01, variables=0.0, outliers=0.0).solve()
+    assert (forced.order == 2).all()
+    corner = forced.basis.terms(np.array([0.0]), np.array([0.0]))[0]
+    error = np.sqrt(np.einsum("a,jab,b->j", corner, forced.covariance, corner))
+    assert np.median(error) > 1.5 * np.median(flat.solve().epscale)
+
+
+def test_a_gradient_in_cloudy_frames_alone_is_followed():
+    series = make_series(seed=13, gradient=0.0, variables=0.02, outliers=0.0)
+    cloudy = series.scale < np.quantile(series.scale, 0.3)
+    tilt = np.where(cloudy, 0.01 * np.random.default_rng(2).normal(size=60), 0.0)
+    series.flux *= np.exp(tilt * (series.x / 1024 - 1)[:, None])
+    solution, flux_cal, flux_cal_err = series.calibrate()
+    assert (solution.order >= 1).all()
+    values = pulls(series, flux_cal[:, cloudy], flux_cal_err[:, cloudy], np.flatnonzero(~series.variable))
+    assert 0.95 < values.std() < 1.10
+
+
+def test_variance_that_is_taken_off_leaves_a_quarter():
+    series = make_series(seed=14, variables=0.0, outliers=0.0)
+    solution = series.solve()
+    members = np.full(len(series.star), -1)
+    given = (solution, series.flux, series.error, series.x, series.y, members)
+    flux_cal, error = apply_ensemble(*given)
+    _, more = apply_ensemble(*given, None, np.full(60, 0.01**2))
+    np.testing.assert_allclose(more, np.hypot(error, 0.01 * flux_cal), rtol=1e-4)
+    _, less = apply_ensemble(*given, None, -1.0)
+    scale = np.exp(solution.basis.terms(series.x, series.y) @ solution.coefficients.T)
+    np.testing.assert_allclose(less, 0.5 * series.error / scale, rtol=1e-4)

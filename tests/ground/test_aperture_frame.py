@@ -287,6 +287,7 @@ def make_catalog(wcs, x, y, pmra):
         star_id=np.arange(n),
         x_ref=x,
         y_ref=y,
+        mag_ref=np.full(n, np.nan),
     )
 
 

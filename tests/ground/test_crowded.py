@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.selection import frame_trends, recommend_radius, series_scatter
+from gaiaflux.core.apertureset import choose_apertures, fold_scatter
+from gaiaflux.core.selection import frame_trends, predicted_error, recommend_radius
 from gaiaflux.ground.aperture import measure_stars
 from gaiaflux.model.frame import Frame, FrameInfo
 from gaiaflux.sim.psf import PsfField, add_stars
@@ -71,12 +72,20 @@ def test_scatter_over_a_series_chooses_the_radius():
     common = np.log(trend.mean(axis=1))
     at_centre = trends[0][:, 0] - trends[0][0, 0] - (common - common[0])
     assert np.std(at_centre) < 0.03
-    scatter = series_scatter(flux, usable, x, y, trends, (x, y))
-    assert np.median(scatter[:65, 2]) / 1e4 / np.median(trend) == pytest.approx(error[2], rel=0.4)
+    scatter, count = fold_scatter(flux, usable, x, y, trends, (x, y))
+    assert np.median(scatter[:, :65, 2]) / 1e4 / np.median(trend) == pytest.approx(error[2], rel=0.15)
     none = np.zeros(flux.shape, bool)
-    index, _ = recommend_radius(flux.astype("f4"), stated.astype("f4"), usable, none, scatter)
-    assert (index[:65] == 2).all()
-    assert (index[65:] < 2).all()
+    expected = predicted_error(flux.astype("f4"), stated.astype("f4"), usable, none)
+    level = np.median(flux[:, :, 0], axis=0)
+    choice = choose_apertures(scatter, count, np.median(stated, axis=0), level, expected)
+    assert (choice.index[:65] == 2).all()
+    assert (choice.index[65:] < 2).all()
+    # In the half of the frames that did not choose, the scatter is what it is.
+    assert np.median(choice.held_out[:65] / level[:65]) == pytest.approx(error[2], rel=0.05)
+    assert choice.agreed[:65].mean() > 0.9
     assert (recommend_radius(flux.astype("f4"), stated.astype("f4"), usable, none)[0] == 2).all()
-    few = series_scatter(flux[:20], usable[:20], x, y, trends[:, :20], (x, y))
+    few, _ = fold_scatter(flux[:20], usable[:20], x, y, trends[:, :20], (x, y))
     assert np.isnan(few).all()
+    alone = choose_apertures(np.full(scatter.shape, np.nan), count, np.median(stated, axis=0), level, expected)
+    assert (alone.index == 2).all()
+    assert np.isnan(alone.held_out).all()

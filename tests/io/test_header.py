@@ -182,3 +182,12 @@ def test_rows_of_instruments_say_what_the_settings_can_say():
         if "lat_deg" in own.get("site", {}):
             assert -90 < own["site"]["lat_deg"] < 90
             assert -180 < own["site"]["lon_deg"] < 180
+
+
+def test_an_exposure_across_a_leap_second_has_its_middle_a_second_earlier():
+    header = {"DATE-OBS": "2016-12-31T23:59:00"}
+    mjd, _ = mid_exposure(header, 600.0, None, (10.0, -5.0))
+    assert (mjd - 57754.0) * 86400.0 == pytest.approx(239.0, abs=1e-4)
+    header = {"DATE-OBS": "2017-12-31T23:59:00"}
+    mjd, _ = mid_exposure(header, 600.0, None, (10.0, -5.0))
+    assert (mjd - 58119.0) * 86400.0 == pytest.approx(240.0, abs=1e-4)

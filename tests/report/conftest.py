@@ -43,7 +43,8 @@ class Truth:
         shape = np.ones((n, m))
         for row in variable:
             shape[row] += 0.2 * np.sin(np.arange(m) * 0.6)
-        self.flux = self.level[:, None] * shape + self.error * rng.normal(size=(n, m))
+        self.mean = self.level[:, None] * shape
+        self.flux = self.mean + self.error * rng.normal(size=(n, m))
         self.flags = np.zeros((n, m), dtype="u2")
         self.frames = empty_frames(m)
         self.frames["frame_id"][:] = [f"f{j:03d}" for j in range(m)]
@@ -59,7 +60,7 @@ class Truth:
         self.stars |= {"star_id": 1000 + np.arange(n), "source_id": 4087000865421648000 + np.arange(n)}
         self.stars |= {"phot_g_mean_mag": self.mag, "ra_deg": np.full(n, 150.0), "dec_deg": np.full(n, -20.0)}
         self.stars["x_ref"], self.stars["y_ref"] = rng.uniform(0, 1000, n), rng.uniform(0, 800, n)
-        self.notes = ["ok"] * m
+        self.notes, self.psf_status, self.psf_origin = ["ok"] * m, ["ok"] * m, ["ok"] * m
         self.group = {
             "calibration": "ok",
             "magnitude_system": "Gaia G",
@@ -75,7 +76,8 @@ class Truth:
         self.flux[:, j] = self.error[:, j] = np.nan
         self.flags[:, j] = StarFlag.NOT_MEASURED
 
-    def write(self, path):
+    def write(self, path, psf=None):
+        """Dataset of apertures; with `psf` also of a PSF whose errors are so many times smaller."""
         with DatasetWriter(path) as out:
             out.attributes({"format": "gaiaflux", "schema_version": 1, "series": "S <1>", "catalog_sha256": "c" * 64})
             out.attributes({"reference_frame_id": "f001", "created_utc": "2026-01-02T03:04:05Z"})
@@ -83,18 +85,31 @@ class Truth:
             out.attributes({"versions": json.dumps({"gaiaflux": "0.1.0", "numpy": "2.4"})})
             out.table("frames", self.frames, FRAME_COLUMNS)
             out.table("stars", self.stars, STAR_COLUMNS)
-            for name, values in (("flux_cal", self.flux), ("flux_cal_err", self.error), ("flags", self.flags)):
-                kind = "u2" if name == "flags" else "f4"
-                grid = out.grid(f"aperture/{name}", (self.n, self.m), kind, "" if kind == "u2" else "electron/s", "")
-                if values.size:
-                    grid[...] = values
-            scale = np.where(np.isfinite(self.flux).any(axis=0), 1.0, np.nan)
-            for name, values in (("pscale", scale), ("epscale", 0.001 * scale)):
-                out.array(f"aperture/{name}", values, "", "")
-            for name, texts in (("calibration_status", self.notes), ("ensemble_status", ["used"] * self.n)):
-                out.array(f"aperture/{name}", np.array(texts, dtype=object), "", "")
-            out.attributes(self.group, "aperture")
+            self._write_method(out, "aperture", self.flux, self.error)
+            if psf is not None:
+                self._write_method(out, "psf", self.mean + psf * (self.flux - self.mean), psf * self.error)
+                self._write_psf(out)
         return path
+
+    def _write_method(self, out, method, flux, error):
+        for name, values in (("flux_cal", flux), ("flux_cal_err", error), ("flags", self.flags)):
+            kind = "u2" if name == "flags" else "f4"
+            grid = out.grid(f"{method}/{name}", (self.n, self.m), kind, "" if kind == "u2" else "electron/s", "")
+            if values.size:
+                grid[...] = values
+        scale = np.where(np.isfinite(flux).any(axis=0), 1.0, np.nan)
+        for name, values in (("pscale", scale), ("epscale", 0.001 * scale)):
+            out.array(f"{method}/{name}", values, "", "")
+        for name, texts in (("calibration_status", self.notes), ("ensemble_status", ["used"] * self.n)):
+            out.array(f"{method}/{name}", np.array(texts, dtype=object), "", "")
+        out.attributes(self.group, method)
+
+    def _write_psf(self, out):
+        out.array("psf/status", np.array(self.psf_status, dtype=object), "", "")
+        out.array("psf/psf_status", np.array(self.psf_origin, dtype=object), "", "")
+        numbers = {"psf_n_stars": 50, "psf_order": 2, "psf_residual_rms": 0.01, "psf_fwhm_pix": 4.5}
+        for name, value in {**numbers, "psf_ellipticity": 0.03, "centroid_rms_pix": 0.02}.items():
+            out.array(f"psf/{name}", np.full(self.m, value), "", "")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from gaiaflux.core.psf import moffat_psf
 from gaiaflux.io.batchfile import BatchWriter
+from gaiaflux.io.psf_model import psf_arrays
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.report.figures import save_overview
 from gaiaflux.report.page import write_report
@@ -104,6 +106,27 @@ def test_what_it_says(example):
     ranks = re.findall(r"(\d) (10\d\d) (40870008654216480\d\d) ", found.text)
     assert {ranks[0][1], ranks[1][1]} == {"1017", "1040"}
     assert ranks[0][2].endswith(ranks[0][1][2:])
+
+
+def test_what_it_says_of_two_methods(make_truth, tmp_path):
+    truth = make_truth()
+    truth.psf_status[6] = "the stars are trailed: the PSF has an ellipticity of 0.70"
+    truth.psf_status[7] = truth.frames["status"][7] = "no plate solution"
+    truth.psf_origin[6] = truth.psf_origin[7] = ""
+    truth.psf_origin[8], truth.psf_origin[9] = "borrowed", "lower order"
+    write_report(tmp_path / "r.html", truth.write(tmp_path / "dataset.h5", psf=0.5), PIN, REFERENCE)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    found = Text(page)
+    assert "Photometry: the methods side by side" in found.text
+    assert "f006 60000.06000 not measured (psf): the stars are trailed" in found.text
+    assert found.text.count("f007") == 1
+    assert "psf: 1 frame that only another method could measure." in found.text
+    assert "37 frames with a PSF of their own, 1 with the reference image's, scaled" in found.text
+    assert "of a lower order than asked for 1 frame" in found.text
+    assert "rms of the centroids about the places 0.0200 pixel" in found.text
+    assert {"comparison", "aperture", "psf"} <= set(found.ids)
+    assert set(link[1:] for link in found.links) <= set(found.ids)
+    assert len(set(found.ids)) == len(found.ids)
 
 
 def test_it_stands_alone(example):
@@ -202,19 +225,26 @@ def test_residuals_are_stacked_over_the_detector(tmp_path):
 
 
 def test_rule(example, tmp_path, load_script):
-    _, folder, _, _ = example
+    truth, _, _, _ = example
     (tmp_path / "gaia.json").write_text(json.dumps(PIN))
     (tmp_path / "reference.json").write_text(json.dumps(REFERENCE))
     rows = [(0, 10.0 * k, 8.0 * k, 1.0, 1.0, 50.0) for k in range(100)]
     wcs = write_matches(tmp_path / "w.h5", {"f1": rows, "f2": rows})
-    given = {"dataset": folder / "dataset.h5", "pin": tmp_path / "gaia.json", "reference": tmp_path / "reference.json"}
-    for more in ({}, {"wcs": [wcs]}):
+    with BatchWriter(tmp_path / "p.h5", kind="psf") as out:
+        out.add("f001", {"status": "ok"}, psf_arrays(moffat_psf((80, 100), 4.0)))
+    given = {
+        "dataset": truth.write(tmp_path / "dataset.h5", psf=0.5),
+        "pin": tmp_path / "gaia.json",
+        "reference": tmp_path / "reference.json",
+    }
+    for more in ({}, {"wcs": [wcs], "psf": [tmp_path / "p.h5"]}):
         smk = SimpleNamespace(
             input=SimpleNamespace(**given, **more), output=SimpleNamespace(report=tmp_path / "r.html")
         )
         load_script("report").main(smk)
         text = Text((tmp_path / "r.html").read_text(encoding="utf-8")).text
         assert ("median residuals of 200 matched stars" in text) == bool(more)
+        assert ("PSF of the reference image at its corners" in text) == bool(more)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,16 @@ def test_one_outlier_makes_no_variable(make_truth, tmp_path):
     assert found.most_variable(1, blended=False)[0] == 17
 
 
+def test_a_neighbour_disturbs_apertures_and_one_too_close_the_psf(make_truth, tmp_path):
+    truth = make_truth()
+    truth.flags[17], truth.flags[18] = StarFlag.NEIGHBOUR, StarFlag.NEIGHBOUR | StarFlag.BLENDED
+    with DatasetReader(truth.write(tmp_path / "d.h5", psf=0.5)) as source:
+        found = {method: measure_method(source, method) for method in ("aperture", "psf")}
+    assert list(np.flatnonzero(found["aperture"].blended)) == [17, 18]
+    assert list(np.flatnonzero(found["psf"].blended)) == [18]
+    assert found["aperture"].blend != found["psf"].blend
+
+
 def test_kinds_of_stars(make_truth, tmp_path):
     truth = make_truth()
     truth.flags[2] = StarFlag.SATURATED

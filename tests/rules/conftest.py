@@ -74,12 +74,12 @@ class Workspace:
         assert counts.pop("all", 1) == 1
         return counts
 
-    def finish(self, series="field", batches=("0001",), lightcurves=True):
+    def finish(self, series="field", batches=("0001",), lightcurves=True, methods=("aperture",)):
         """Make every result of a series and let Snakemake take them for its own."""
         results = self.work / "results" / series
         files = ["gaia.fits", "gaia.json", "reference.json", "star_catalog.h5", "measured.h5", "dataset.h5"]
-        files += ["frames.csv", "report.html"]
-        files += [f"{kind}/{batch}.h5" for kind in ("stars", "wcs", "aperture") for batch in batches]
+        files += ["frames.csv", "stars.parquet", "stars.csv", "report.html"]
+        files += [f"{kind}/{batch}.h5" for kind in ("stars", "wcs", *methods) for batch in batches]
         for file in files:
             path = results / file
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,11 @@ CASES = {
     "misspelt key": ("series: {a: {imags: 'images/*'}}", "series.a.imags: unknown key; did you mean 'images'?"),
     "later capability": (
         "series: {a: {images: 'images/*'}}\ntess: {f: {}}",
-        "tess: unknown key; known keys: annotate_images, calibrate, extract_stars,",
+        "tess: unknown key; known keys: annotate_images, calibrate, export,",
+    ),
+    "pictures of a method that is not chosen": (
+        "series: {a: {images: 'images/*'}}\nphotometry: {psf: {residual_pictures: true}}",
+        "photometry.psf.residual_pictures: goes only together with psf among photometry.methods",
     ),
     "empty glob": ("series: {a: {images: 'pictures/*.fits'}}", "series.a.images: no image matches 'pictures/*.fits'"),
     "duplicate": (

@@ -1,7 +1,10 @@
 """Setting -> rules that run again: the exact job list of a dry run on a series whose results are all there."""
 
+import ast
+import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,8 @@ series:
       - {name: one, ra_deg: 10.0, dec_deg: 20.0}
 frames_per_batch: 2
 """
-AGGREGATES = {"assemble_dataset": 1, "calibrate_dataset": 1, "export_lightcurves": 1, "report": 1}
+OF_DATASET = {"export_lightcurves": 1, "rank_variables": 1, "report": 1}
+AGGREGATES = {"assemble_dataset": 1, "calibrate_dataset": 1, **OF_DATASET}
 PHOTOMETRY = {"aperture_photometry": 2, **AGGREGATES}
 WCS = {"refine_wcs": 2, "build_star_catalog": 1, **PHOTOMETRY}
 GAIA = {"download_gaia": 1, **WCS}
@@ -56,6 +60,8 @@ SETTINGS = {
     "star_catalog": (add("star_catalog: {detection_snr: 6}"), {"build_star_catalog": 1, **PHOTOMETRY}),
     "extract_stars": (add("extract_stars: {min_snr: 15}"), STARS),
     "gain": (of_series("header: {gain: 1.9}"), READING),
+    "export": (add("export: {formats: [fits, parquet]}"), {"export_dataset": 1}),
+    "AAVSO's settings alone": (add("export: {aavso: {observer_code: ABC}}"), {}),
     "annotate_images": (add("annotate_images: true"), {"annotate_images": 2}),
     "magnitude limit": (add("gaia: {magnitude_limit: 19}"), GAIA),
     "reference image": (of_series("reference_image: b"), REFERENCE),
@@ -128,6 +134,7 @@ CODE = {
     "gaiaflux/core/ensemble.py": AGGREGATES,
     "gaiaflux/core/aperture.py": PHOTOMETRY,
     "export_lightcurves.py": {"export_lightcurves": 1},
+    "gaiaflux/core/variability.py": {"rank_variables": 1},
     "assemble_dataset.py": AGGREGATES,
 }
 
@@ -139,6 +146,98 @@ def test_code_reruns_the_rules_that_run_it(series, file):
     assert series.jobs() == CODE[file]
     if file == "gaiaflux/core/aperture.py":
         assert series.jobs("--config", "track_code=false") == {}
+
+
+PSF = {"psf_photometry": 2, **AGGREGATES}
+BOTH = {"aperture_photometry": 2, **PSF}
+
+
+@pytest.fixture(scope="module")
+def finished_both(make_workspace, tmp_path_factory):
+    """A series that is measured by both methods."""
+    workspace = make_workspace(tmp_path_factory.mktemp("both") / "here")
+    workspace.images("a.fits", "b.fits", "c.fits")
+    workspace.images("gaia.csv", folder=".")
+    workspace.config.write_text(CONFIG + "photometry: {methods: [aperture, psf]}\n")
+    workspace.finish(batches=["0001", "0002"], methods=("aperture", "psf"))
+    return workspace
+
+
+def photometry(text):
+    """Replace the section."""
+    return lambda config: re.sub(r"photometry: .*", f"photometry: {text}", config)
+
+
+BY_BOTH = {
+    "nothing": (lambda config: config, {}),
+    "the order of the methods": (photometry("{methods: [psf, aperture]}"), {}),
+    "defaults that are written out": (
+        photometry("{methods: [aperture, psf], psf: {max_order: 2, residual: true, residual_pictures: false}}"),
+        {},
+    ),
+    "fit radius": (photometry("{methods: [aperture, psf], psf: {fit_radius_fwhm: 2.0}}"), PSF),
+    "radii": (
+        photometry("{methods: [aperture, psf], aperture: {radii_fwhm: [1.0]}}"),
+        {"aperture_photometry": 2, **AGGREGATES},
+    ),
+    "pictures": (photometry("{methods: [aperture, psf], psf: {residual_pictures: true}}"), {"subtract_stars": 2}),
+    "images": (photometry("{methods: [aperture, psf], psf: {subtracted_images: true}}"), {"subtract_stars": 2}),
+    "PSF alone": (photometry("{methods: [psf]}"), AGGREGATES),
+    "apertures alone": (photometry("{methods: [aperture]}"), AGGREGATES),
+    "star_catalog": (add("star_catalog: {detection_snr: 6}"), {"build_star_catalog": 1, **BOTH}),
+}
+
+
+@pytest.mark.parametrize("case", BY_BOTH)
+def test_two_methods(finished_both, tmp_path, case):
+    series = finished_both.copy(tmp_path / "copy")
+    edit, expected = BY_BOTH[case]
+    series.config.write_text(edit(series.config.read_text()))
+    jobs = series.jobs()
+    if case in ("PSF alone", "apertures alone"):
+        # Where the reference image's PSF is asked for or not, the list of stars is made anew.
+        jobs.pop("build_star_catalog", None)
+    assert jobs == expected
+
+
+def test_what_psf_photometry_is_told(finished_both):
+    """Each of its settings reruns it, and none that only asks for more files."""
+    wanted = {"fit_radius_fwhm", "max_order", "min_stars", "max_psf_stars", "residual", "background_box_pix", "rounds"}
+    for record in map(json.loads, map(Path.read_text, (finished_both.work / ".snakemake" / "metadata").iterdir())):
+        if record["rule"] == "psf_photometry":
+            given = [item for item in map(ast.literal_eval, record["params"]) if isinstance(item, dict)]
+            assert [item.keys() for item in given if "rounds" in item] == [wanted]
+            break
+    else:
+        pytest.fail("no record of psf_photometry")
+
+
+CODE_OF_BOTH = {
+    "gaiaflux/ground/psf_frame.py": {"psf_photometry": 2, **AGGREGATES},
+    "gaiaflux/ground/aperture.py": {"aperture_photometry": 2, **AGGREGATES},
+}
+
+
+@pytest.mark.parametrize("file", CODE_OF_BOTH)
+def test_code_of_two_methods(finished_both, tmp_path, file):
+    series = finished_both.copy(tmp_path / "copy")
+    path = series.repo / "scripts" / file
+    path.write_text(path.read_text() + "\nANOTHER_NUMBER = 1\n")
+    assert series.jobs() == CODE_OF_BOTH[file]
+
+
+def test_a_second_method_repeats_nothing_of_the_first(series):
+    with series.config.open("a") as config:
+        config.write("photometry: {methods: [aperture, psf]}\n")
+    assert series.jobs() == {"psf_photometry": 2, **AGGREGATES}
+
+
+def test_settings_and_code_of_a_method_that_is_not_chosen_rerun_nothing(series):
+    with series.config.open("a") as config:
+        config.write("photometry: {psf: {max_order: 1, residual: false}}\n")
+    path = series.repo / "scripts" / "gaiaflux/ground/psf_frame.py"
+    path.write_text(path.read_text() + "\nANOTHER_NUMBER = 1\n")
+    assert series.jobs() == {}
 
 
 OWN = {"choose_reference": 1, "list_reference_stars": 1, **WCS}
@@ -184,7 +283,9 @@ def test_from_gaia_to_the_reference_image(series):
 
 def test_code_that_computes_nothing_of_the_series_reruns_nothing(series):
     files = ["gaiaflux/__init__.py", "gaiaflux/workflow/job.py", "download_gaia.py", "make_demo.py"]
-    for file in [*files, "annotate_images.py", "gaiaflux/io/annotated_image.py", "gaiaflux/ground/analyst.py"]:
+    files += ["export_dataset.py", "gaiaflux/io/export_fits.py", "gaiaflux/ground/export.py"]
+    files += ["annotate_images.py", "gaiaflux/io/annotated_image.py", "gaiaflux/ground/analyst.py"]
+    for file in [*files, "subtract_stars.py", "gaiaflux/io/subtracted_image.py"]:
         with (series.repo / "scripts" / file).open("a") as code:
             code.write("\nANOTHER_NUMBER = 1\n")
     assert series.jobs() == {}

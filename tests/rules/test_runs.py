@@ -31,7 +31,7 @@ if "snakemake" in globals():
 """
 EACH_RULE = {
     **{"extract_stars": 1, "download_gaia": 1, "choose_reference": 1, "refine_wcs": 1, "build_star_catalog": 1},
-    **{"aperture_photometry": 1, "assemble_dataset": 1, "calibrate_dataset": 1, "report": 1},
+    **{"aperture_photometry": 1, "assemble_dataset": 1, "calibrate_dataset": 1, "rank_variables": 1, "report": 1},
 }
 RUN = ("--cores", "1", "--quiet", "rules", "progress")
 
@@ -64,11 +64,14 @@ def series(finished, tmp_path):
 
 def test_the_shipped_configuration_makes_its_images_first(workspace):
     shipped = yaml.safe_load((workspace.repo / "config.yaml").read_text())
-    assert list(shipped["series"]) == ["demo"]
+    assert list(shipped["series"]) == ["demo", "demo_crowded"]
     workspace.config.write_text((workspace.repo / "config.yaml").read_text())
     jobs = workspace.jobs()
     assert jobs["make_demo"] == 1
-    assert jobs["extract_stars"] == -(-28 // shipped["frames_per_batch"])
+    batches = -(-28 // shipped["frames_per_batch"]) + -(-14 // shipped["frames_per_batch"])
+    for rule in ("extract_stars", "aperture_photometry", "psf_photometry"):
+        assert jobs[rule] == batches, rule
+    assert jobs["report"] == jobs["export_lightcurves"] == 2
     assert not (workspace.work / "results").exists()
 
 

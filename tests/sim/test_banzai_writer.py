@@ -90,28 +90,38 @@ def test_plain_image(made, tmp_path):
     assert np.all(data[saturated] >= header["SATURATE"])
 
 
-def test_make_demo_writes_images_catalogue_and_truth(tmp_path):
-    (tmp_path / "images").mkdir()
-    images = [str(tmp_path / "images" / f"demo-{index:03d}-e91.fits") for index in range(2)]
-    output = types.SimpleNamespace(images=images, gaia=str(tmp_path / "gaia.fits"), truth=str(tmp_path / "truth.fits"))
+def test_make_demo_writes_images_catalogue_and_truth_of_each_series(tmp_path):
+    folders = {"demo": tmp_path, "crowded": tmp_path / "crowded"}
+    for folder in folders.values():
+        (folder / "images").mkdir(parents=True)
+    images = {
+        name: [str(folder / "images" / f"{name}-{index:03d}-e91.fits") for index in range(2)]
+        for name, folder in folders.items()
+    }
+    output = types.SimpleNamespace(
+        images=[*images["demo"], *images["crowded"]],
+        gaia=[str(folder / "gaia.fits") for folder in folders.values()],
+        truth=[str(folder / "truth.fits") for folder in folders.values()],
+    )
     make_demo.main(types.SimpleNamespace(output=output))
-    gaia = Table.read(output.gaia)
-    needed = {"source_id", "ra", "dec", "phot_g_mean_mag", "pmra", "pmdec", "parallax", "ref_epoch", "ruwe"}
-    assert needed <= set(gaia.colnames)
-    assert gaia["source_id"].dtype.kind == "i"
-    frames = Table.read(output.truth, hdu="FRAMES")
-    fluxes = Table.read(output.truth, hdu="FLUXES")
-    stars = Table.read(output.truth, hdu="STARS")
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in frames["frame_id"]]
-    assert names == ["demo-000-e91", "demo-001-e91"]
-    assert len(stars) > fluxes["star"].max()
-    transit = stars[stars["kind"] == 2]
-    assert len(transit) == 1
-    assert transit["source_id"][0] in set(gaia["source_id"])
-    for index, path in enumerate(images):
-        image = fits.getdata(path, "SCI")
-        assert image.shape == (1024, 1024)
-        here = fluxes[(fluxes["frame"] == index) & (fluxes["snr"] > 200)]
-        rows, columns = np.rint(here["y"]).astype(int), np.rint(here["x"]).astype(int)
-        inside = (rows < 1023) & (columns < 1023)
-        assert np.mean(image[rows[inside], columns[inside]] > frames["sky"][index] + 300) > 0.98
+    for (name, folder), kind, size in zip(folders.items(), (2, 3), (1024, 512), strict=True):
+        gaia = Table.read(folder / "gaia.fits")
+        needed = {"source_id", "ra", "dec", "phot_g_mean_mag", "pmra", "pmdec", "parallax", "ref_epoch", "ruwe"}
+        assert needed <= set(gaia.colnames)
+        assert gaia["source_id"].dtype.kind == "i"
+        frames = Table.read(folder / "truth.fits", hdu="FRAMES")
+        fluxes = Table.read(folder / "truth.fits", hdu="FLUXES")
+        stars = Table.read(folder / "truth.fits", hdu="STARS")
+        names = [name.decode() if isinstance(name, bytes) else str(name) for name in frames["frame_id"]]
+        assert names == [f"{name}-000-e91", f"{name}-001-e91"]
+        assert len(stars) > fluxes["star"].max()
+        event = stars[stars["kind"] == kind]
+        assert len(event) == 1
+        assert event["source_id"][0] in set(gaia["source_id"])
+        for index, path in enumerate(images[name]):
+            image = fits.getdata(path, "SCI")
+            assert image.shape == (size, size)
+            here = fluxes[(fluxes["frame"] == index) & (fluxes["snr"] > 200)]
+            rows, columns = np.rint(here["y"]).astype(int), np.rint(here["x"]).astype(int)
+            inside = (rows < size - 1) & (columns < size - 1)
+            assert np.mean(image[rows[inside], columns[inside]] > frames["sky"][index] + 300) > 0.98

@@ -1,8 +1,10 @@
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from astropy import units as u
 from astropy.coordinates import get_body_barycentric
 from astropy.io import fits
@@ -15,7 +17,7 @@ from gaiaflux.model.flags import PixelFlag
 from gaiaflux.sim.conditions import Night
 from gaiaflux.sim.detector import Camera
 from gaiaflux.sim.field import FieldConfig, Kind
-from gaiaflux.sim.presets import crowded, demo, sparse
+from gaiaflux.sim.presets import crowded, demo, demo_crowded, sparse
 from gaiaflux.sim.series import Series, SeriesConfig
 
 SMALL = SeriesConfig(
@@ -351,3 +353,26 @@ def test_the_demo_holds_what_it_promises():
         assert star["snr"] > 300
         in_transit += star["relative"] == pytest.approx(0.99)
     assert in_transit >= 5
+
+
+def test_the_crowded_demo_is_as_dense_as_the_crowded_preset_and_has_an_event():
+    series = Series(demo_crowded())
+    made = series.frame(0)
+    assert made.frame.image.shape == (512, 512)
+    assert len(made.truth.stars) == pytest.approx(20_000 / 16, rel=0.06)
+    (host,) = np.flatnonzero(series.stars["kind"] == Kind.MICROLENSING)
+    assert series.stars["source_id"][host] > 0
+    relative = []
+    for index in range(len(series)):
+        star = series.frame(index).truth.stars
+        star = star[star["star"] == host][0]
+        assert star["snr"] > 50
+        relative.append(star["relative"])
+    assert max(relative) > 2.0
+    assert min(relative) < 1.2
+    assert series.stars["source_id"][host] == _configured_target("demo_crowded", "microlensing")
+
+
+def _configured_target(name, target):
+    shipped = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+    return next(entry["source_id"] for entry in shipped["series"][name]["targets"] if entry["name"] == target)

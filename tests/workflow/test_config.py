@@ -87,8 +87,25 @@ WRONG = {
     ),
     "series: {a: {images: x}}\nframes_per_batch: true": "frames_per_batch: must be a whole number (frames), not true",
     "series: {a: {images: x}}\ntrack_code: maybe": "track_code: must be true or false, not 'maybe'",
-    "series: {a: {images: x}}\nphotometry: {methods: [psf]}": "photometry.methods, entry 1: 'psf' is not one of: aper",
-    "series: {a: {images: x}}\nphotometry: {psf: {}}": "photometry.psf: unknown key; known keys: aperture, methods",
+    "series: {a: {images: x}}\nphotometry: {methods: [pdf]}": (
+        "photometry.methods, entry 1: 'pdf' is not one of: aperture, psf; did you mean 'psf'?"
+    ),
+    "series: {a: {images: x}}\nphotometry: {methods: []}": "photometry.methods: has 0 entries where at least 1 are",
+    "series: {a: {images: x}}\nphotometry: {methods: [psf, psf]}": "photometry.methods: has an entry twice",
+    "series: {a: {images: x}}\nphotometry: {pfs: {}}": "photometry.pfs: unknown key; did you mean 'psf'?",
+    "series: {a: {images: x}}\nphotometry: {psf: {radius: 2}}": "photometry.psf.radius: unknown key; known keys:",
+    "series: {a: {images: x}}\nphotometry: {psf: {fit_radius_fwhm: 0.5}}": (
+        "photometry.psf.fit_radius_fwhm: 0.5 is outside of the allowed range: 1 to 5 FWHM"
+    ),
+    "series: {a: {images: x}}\nphotometry: {psf: {min_stars: 50, max_psf_stars: 40}}": (
+        "photometry.psf.min_stars: 50 stars are needed, but max_psf_stars allows 40"
+    ),
+    "series: {a: {images: x}}\nphotometry: {psf: {residual_pictures: true}}": (
+        "photometry.psf.residual_pictures: goes only together with psf among photometry.methods"
+    ),
+    "series: {a: {images: x}}\nphotometry: {psf: {subtracted_images: true}}": (
+        "photometry.psf.subtracted_images: goes only together with psf among photometry.methods"
+    ),
     "series: {a: {images: x}}\nphotometry: {aperture: {radii_fwhm: [1], radii_arcsec: [1]}}": (
         "photometry.aperture: give one of radii_fwhm and radii_arcsec, not both"
     ),
@@ -100,6 +117,16 @@ WRONG = {
     ),
     "series: {a: {images: x}}\nphotometry: {aperture: {radii_fwhm: [1, 1]}}": (
         "photometry.aperture.radii_fwhm: has an entry twice"
+    ),
+    "series: {a: {images: x}}\nexport: {formats: [aavso]}": (
+        "export.aavso.observer_code: missing; the format aavso needs it"
+    ),
+    "series: {a: {images: x}}\ngaia: {source: reference_image}\nexport: {formats: [aavso]}": (
+        "export.formats: aavso needs standard magnitudes; with gaia.source 'reference_image' there are none"
+    ),
+    "series: {a: {images: x}}\nexport: {formats: [hdf]}": "export.formats, entry 1: 'hdf' is not one of: fits, parquet",
+    "series: {a: {images: x}}\nexport: {aavso: {observer_code: A-B}}": (
+        "export.aavso.observer_code: 'A-B' is not allowed here"
     ),
     "series: {a: {images: x}}\nannotate_images: perhaps": "annotate_images: must be true or false, not 'perhaps'",
     "series: {a: {images: x}}\nannotate_image: true": "annotate_image: unknown key; did you mean",
@@ -137,6 +164,17 @@ def test_defaults_fill_every_level_and_the_input_is_left_alone():
             "annulus_fwhm": [4.0, 6.0],
             "min_correction_stars": 10,
             "subtract_neighbours": True,
+        },
+        "psf": {
+            "fit_radius_fwhm": 2.2,
+            "max_order": 2,
+            "min_stars": 5,
+            "max_psf_stars": 400,
+            "residual": True,
+            "background_box_pix": 64,
+            "rounds": 2,
+            "residual_pictures": False,
+            "subtracted_images": False,
         },
     }
     assert check(complete, SCHEMA) == complete
@@ -208,7 +246,15 @@ def test_an_independent_validator_agrees_on_defaults_and_on_refusals():
     validator.validate(shipped)
     validator.validate(check(shipped, SCHEMA))
     of_several_settings = ("differs from", "goes only together with centre", "two targets", "arcmin from", "gaia_file:")
-    of_several_settings += ("the largest radius", "the inner radius", "nan is")
+    of_several_settings += (
+        "the largest radius",
+        "the inner radius",
+        "nan is",
+        "max_psf_stars allows",
+        "psf among",
+        "needs it",
+        "aavso needs",
+    )
     for text, sentence in WRONG.items():
         if "201901" not in text and not any(part in sentence for part in of_several_settings):
             assert not validator.is_valid(yaml.safe_load(text)), text

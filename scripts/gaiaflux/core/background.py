@@ -1,7 +1,8 @@
 """Smooth sky level and its noise, from clipped statistics in boxes.
 
 The level of a box is the iterated clipped mean of its pixels, started from its median; boxes are median-filtered
-(Bertin & Arnouts 1996, A&AS 117, 393) and interpolated by a cubic convolution (Keys 1981, IEEE TASSP 29, 1153).
+(Bertin & Arnouts 1996, A&AS 117, 393) about a quadratic surface, and interpolated by a cubic convolution (Keys 1981,
+IEEE TASSP 29, 1153).
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.compiled import device, kernel
-from gaiaflux.core.primitives import kth_smallest
+from gaiaflux.core.primitives import cubic_weights, kth_smallest
+from gaiaflux.core.surface import fit_surface
 from gaiaflux.model.errors import BadFrameError
 
 __all__ = ["Background", "estimate_background", "subtract_background"]
@@ -17,19 +19,20 @@ __all__ = ["Background", "estimate_background", "subtract_background"]
 CLIP_SIGMA = 3.0
 CLIP_ROUNDS = 6
 ROW_STEP = 2  # every second row: 2048 pixels of a box know the sky to 1/45 of its noise
+LEAST_TREND = 5  # boxes a side that a quadratic surface needs
 MIN_BOX_FRACTION = 0.25  # of clean pixels, below which a box takes its neighbours' value
 
 
 @dataclass(frozen=True)
 class Background:
-    """Sky level and noise per box; `interpolate_mesh` gives them per pixel.
+    """Sky level and noise per box.
 
     Attributes
     ----------
     level, rms : ndarray of float32, shape (n_box_rows, n_box_columns)
         Sky and one-pixel noise in the image's unit; finite everywhere.
     box_pix : int
-        Side of a box [pixel]; the last box of a row or column may be smaller.
+        Side of a box, about: a row and a column are divided into boxes of one size [pixel].
     shape : tuple of int
         (ny, nx) of the image.
     """
@@ -51,11 +54,11 @@ class Background:
         -------
         ndarray of float64, shape (n,)
         """
-        return _mesh_at(self.level, self.box_pix, x, y)
+        return _mesh_at(self.level, self.shape, x, y)
 
     def rms_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """One-pixel noise at positions; as `level_at`."""
-        return _mesh_at(self.rms, self.box_pix, x, y)
+        return _mesh_at(self.rms, self.shape, x, y)
 
 
 def estimate_background(image: np.ndarray, pixel_flags: np.ndarray, box_pix: int = 64) -> Background:
@@ -68,7 +71,7 @@ def estimate_background(image: np.ndarray, pixel_flags: np.ndarray, box_pix: int
     pixel_flags : ndarray of uint8, shape (ny, nx)
         Nonzero pixels are left out.
     box_pix : int
-        Side of a box [pixel].
+        Side of a box, about [pixel].
 
     Returns
     -------
@@ -91,7 +94,7 @@ def estimate_background(image: np.ndarray, pixel_flags: np.ndarray, box_pix: int
         raise BadFrameError("all pixels have the same value")
     rms[~(rms > 0)] = np.nan
     level[np.isnan(rms)] = np.nan
-    return Background(_fill_and_filter(level), _fill_and_filter(rms), box_pix, (ny, nx))
+    return Background(_fill_and_filter(level, trend=True), _fill_and_filter(rms), box_pix, (ny, nx))
 
 
 def subtract_background(image: np.ndarray, background: Background) -> np.ndarray:
@@ -108,44 +111,42 @@ def subtract_background(image: np.ndarray, background: Background) -> np.ndarray
         A new image.
     """
     result = np.empty_like(image)
-    wx, ix = _cubic_weights(image.shape[1], background.box_pix, background.level.shape[1])
-    wy, iy = _cubic_weights(image.shape[0], background.box_pix, background.level.shape[0])
+    wx, ix = _mesh_weights(image.shape[1], background.level.shape[1])
+    wy, iy = _mesh_weights(image.shape[0], background.level.shape[0])
     starts = np.concatenate([[0], np.flatnonzero(np.any(np.diff(ix, axis=0) != 0, axis=1)) + 1, [len(ix)]])
     line = np.empty(background.level.shape[1], np.float32)
     _subtract(image, background.level, np.ascontiguousarray(wx.T), ix, starts, wy, iy, line, result)
     return result
 
 
-def _cubic_weights(n: int, box: int, n_mesh: int) -> tuple[np.ndarray, np.ndarray]:
+def _mesh_weights(n: int, n_mesh: int) -> tuple[np.ndarray, np.ndarray]:
     """Weights (n, 4) and mesh indices (n, 4) of the cubic convolution for each pixel of an axis."""
-    return _cubic_weights_at(np.arange(n, dtype=np.float64), box, n_mesh)
+    return _mesh_weights_at(np.arange(n, dtype=np.float64), n, n_mesh)
 
 
-def _cubic_weights_at(pixel: np.ndarray, box: int, n_mesh: int) -> tuple[np.ndarray, np.ndarray]:
-    position = np.clip((pixel - (box - 1) / 2) / box, 0.0, n_mesh - 1.0)
-    first = np.floor(position)
+def _mesh_weights_at(pixel: np.ndarray, n: int, n_mesh: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cubic between the middles of the boxes, straight in the outer half of the outermost ones."""
+    position = np.clip((pixel + 0.5) * n_mesh / n - 0.5, -0.5, n_mesh - 0.5) if n_mesh > 1 else np.zeros(len(pixel))
+    first = np.clip(np.floor(position), 0.0, max(n_mesh - 2, 0))
     t = position - first
-    weights = np.stack(
-        [
-            -0.5 * t + t**2 - 0.5 * t**3,
-            1 - 2.5 * t**2 + 1.5 * t**3,
-            0.5 * t + 2 * t**2 - 1.5 * t**3,
-            -0.5 * t**2 + 0.5 * t**3,
-        ],
-        axis=1,
-    )
+    weights = np.stack(cubic_weights(t), axis=1)
+    outside = (t < 0) | (t > 1)
+    weights[outside] = np.stack([np.zeros_like(t), 1 - t, t, np.zeros_like(t)], axis=1)[outside]
     indices = np.clip(first[:, None].astype(np.int64) + np.arange(-1, 3), 0, n_mesh - 1)
     return np.ascontiguousarray(weights, np.float32), indices
 
 
-def _mesh_at(mesh: np.ndarray, box: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    wx, ix = _cubic_weights_at(np.asarray(x, np.float64), box, mesh.shape[1])
-    wy, iy = _cubic_weights_at(np.asarray(y, np.float64), box, mesh.shape[0])
+def _mesh_at(mesh: np.ndarray, shape: tuple[int, int], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    wx, ix = _mesh_weights_at(np.asarray(x, np.float64), shape[1], mesh.shape[1])
+    wy, iy = _mesh_weights_at(np.asarray(y, np.float64), shape[0], mesh.shape[0])
     return np.einsum("ni,nj,nij->n", wy, wx, mesh[iy[:, :, None], ix[:, None, :]].astype(np.float64))
 
 
-def _fill_and_filter(mesh: np.ndarray) -> np.ndarray:
-    """Fill empty boxes from their neighbours, ring by ring, then take the 3x3 median."""
+def _fill_and_filter(mesh: np.ndarray, *, trend: bool = False) -> np.ndarray:
+    """Fill empty boxes from their neighbours, ring by ring, then take the 3x3 median.
+
+    With `trend`, of what a quadratic surface leaves: the median of a summit lies below it, that of an edge beside it.
+    """
     mesh = mesh.astype(np.float64)
     while np.isnan(mesh).any():
         windows = _windows(mesh)
@@ -153,7 +154,13 @@ def _fill_and_filter(mesh: np.ndarray) -> np.ndarray:
         sums = np.nansum(windows, axis=-1)
         fill = np.isnan(mesh) & (counts > 0)
         mesh[fill] = sums[fill] / counts[fill]
-    return np.median(_windows(mesh, "edge"), axis=-1).astype(np.float32)
+    smooth = np.zeros_like(mesh)
+    rows, columns = mesh.shape
+    if trend and min(rows, columns) >= LEAST_TREND:
+        y, x = (values.ravel() for values in np.indices(mesh.shape))
+        surface = fit_surface(x, y, mesh.ravel(), np.zeros(mesh.size), mesh.shape, 2)
+        smooth = surface.value(x, y).reshape(mesh.shape)
+    return (smooth + np.median(_windows(mesh - smooth, "edge"), axis=-1)).astype(np.float32)
 
 
 def _windows(mesh: np.ndarray, mode: str = "constant") -> np.ndarray:
@@ -197,11 +204,11 @@ def _box_statistics(
     rows, columns = level.shape
     step = ROW_STEP if box >= 32 else 1
     for row in range(rows):
-        y0 = row * box
-        y1 = ny if row == rows - 1 else min(ny, y0 + box)
+        y0 = row * ny // rows
+        y1 = (row + 1) * ny // rows
         for column in range(columns):
-            x0 = column * box
-            x1 = nx if column == columns - 1 else min(nx, x0 + box)
+            x0 = column * nx // columns
+            x1 = (column + 1) * nx // columns
             n = 0
             for y in range(y0, y1, step):
                 for x in range(x0, x1):

@@ -13,7 +13,16 @@ from gaiaflux.core.background import Background
 from gaiaflux.core.compiled import kernel
 from gaiaflux.model.errors import BadFrameError
 
-__all__ = ["Detections", "detect_stars", "estimate_fwhm", "find_peaks", "matched_filter", "summarise_stars"]
+__all__ = [
+    "FWHM_TO_SIGMA",
+    "Detections",
+    "convolve",
+    "detect_stars",
+    "estimate_fwhm",
+    "find_peaks",
+    "matched_filter",
+    "summarise_stars",
+]
 
 FWHM_TO_SIGMA = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 SEEING_PEAK_SNR = 15.0  # one-pixel significance of the stars that the seeing is measured on
@@ -96,13 +105,33 @@ def matched_filter(image: np.ndarray, fwhm_pix: float) -> tuple[np.ndarray, floa
     noise_factor : float
         Noise of `filtered` over one-pixel noise of `image`.
     """
-    sigma = fwhm_pix * FWHM_TO_SIGMA
+    taps = _gaussian_taps(fwhm_pix * FWHM_TO_SIGMA)
+    return convolve(image, fwhm_pix * FWHM_TO_SIGMA), float(np.sum(taps.astype(np.float64) ** 2))
+
+
+def convolve(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Convolve with a Gaussian whose sum is 1; beyond the edges the image is zero.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    sigma : float
+        Of the Gaussian [pixel].
+
+    Returns
+    -------
+    ndarray of float32, shape (ny, nx)
+    """
+    taps = _gaussian_taps(sigma)
+    filtered = np.empty_like(image)
+    _convolve(image, taps, np.empty(image.shape[1] + len(taps) - 1, np.float32), filtered)
+    return filtered
+
+
+def _gaussian_taps(sigma: float) -> np.ndarray:
     half = max(1, int(np.ceil(2.5 * sigma)))
     taps = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
-    taps = (taps / taps.sum()).astype(np.float32)
-    filtered = np.empty_like(image)
-    _convolve(image, taps, np.empty(image.shape[1] + 2 * half, np.float32), filtered)
-    return filtered, float(np.sum(taps.astype(np.float64) ** 2))
+    return (taps / taps.sum()).astype(np.float32)
 
 
 def find_peaks(image: np.ndarray, threshold: np.ndarray, box_pix: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

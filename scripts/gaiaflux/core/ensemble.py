@@ -15,10 +15,10 @@ from gaiaflux.core.fieldterms import FieldBasis, field_order, make_basis, n_term
 from gaiaflux.core.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.core.twoway import column_fit, joint_step, largest_connected, leverage, quadratic_form
 
-__all__ = ["EnsembleSolution", "apply_ensemble", "solve_ensemble"]
+__all__ = ["LEAST_SCATTER", "EnsembleSolution", "apply_ensemble", "solve_ensemble"]
 
 _START_SCATTER = 5e-3
-_LEAST_SCATTER = 1e-3  # no star is trusted better than 1 mmag, or a few bright ones would be the ensemble
+LEAST_SCATTER = 1e-3  # no star is trusted better than 1 mmag, or a few bright ones would be the ensemble
 _REJECT_EXCESS = 2.0
 _REJECT_CLIPPED = 0.1
 _LEAST_POINTS = 8  # below, the scatter of a star says nothing about it
@@ -62,6 +62,15 @@ class EnsembleSolution:
         Relative residual of each star from the model; 0 where it has no weight.
     self_weight : ndarray of float32, shape (n, m)
         Share of the star itself in the model at its place in that frame (leverage), 0 to 1.
+    weight : ndarray of float32, shape (n, m)
+        Inverse variance of each point in the fit; 0 where it has no weight.
+    order_scatter : ndarray of float64, shape (o,)
+        Held-out scatter by polynomials of order 0, 1, ... relative to the highest that was tried: each point against
+        the fit of all others. Empty where not solved.
+    colour_zero : float
+        Colour at which the terms of colour are zero [mag]; NaN where there are none.
+    colour_coefficients : ndarray of float64, shape (m,)
+        Change of the natural logarithm of the flux in each frame with the colour [1/mag]; 0 where there is no term.
     """
 
     solved: bool
@@ -79,6 +88,10 @@ class EnsembleSolution:
     star_status: list[str]
     residual: np.ndarray
     self_weight: np.ndarray
+    weight: np.ndarray
+    order_scatter: np.ndarray
+    colour_zero: float
+    colour_coefficients: np.ndarray
 
 
 def solve_ensemble(
@@ -104,8 +117,9 @@ def solve_ensemble(
     x, y : ndarray, shape (n,)
         Place of each star in the field, the same for all frames [pixel of the reference image].
     spatial_order : int
-        Highest order of the polynomial (0: scale only). A frame with few stars gets a lower one; if that is more than
-        half of the frames, all do.
+        Highest order of the polynomial (0: scale only); a lower one is taken for all frames where that predicts points
+        better that are held out. A frame with few stars gets a lower one; if that is more than half of the frames, all
+        do.
     max_iterations : int
         Of weights and solution.
     min_stars : int
@@ -148,7 +162,22 @@ def solve_ensemble(
     state = _iterate(
         flux, flux_err, usable, bright, basis.terms(x, y), order, strong, max_iterations, min_stars, clip_sigma
     )
-    return _finish(state, basis, x, y, order, strong, enough, trouble, min_stars)
+    scatter = _held_out_scatter(state, basis, basis.terms(x, y), strong)
+    best = int(np.argmin(scatter))
+    if best < basis_order:
+        lower = solve_ensemble(
+            flux,
+            flux_err,
+            good,
+            x,
+            y,
+            spatial_order=best,
+            max_iterations=max_iterations,
+            min_stars=min_stars,
+            clip_sigma=clip_sigma,
+        )
+        return replace(lower, order_scatter=scatter)
+    return replace(_finish(state, basis, x, y, order, strong, enough, trouble, min_stars), order_scatter=scatter)
 
 
 @dataclass(frozen=True)
@@ -226,7 +255,7 @@ def _judge(residual, noise, use, pull, scatter, frame_chi, strong, min_stars, cl
     )
     excess2 = chi**2 * (typical + scatter**2) - typical
     judged = n_points >= _LEAST_POINTS
-    new = np.where(judged, np.sqrt(np.maximum(excess2, _LEAST_SCATTER**2)), _START_SCATTER)
+    new = np.where(judged, np.sqrt(np.maximum(excess2, LEAST_SCATTER**2)), _START_SCATTER)
     usual = np.median(new[judged]) if judged.any() else _START_SCATTER
     excess = np.sqrt((typical + new**2) / (typical + usual**2))
     clipped = (points & (own > clip_sigma * frame_chi * np.sqrt(noise**2 + usual**2))).sum(axis=1)
@@ -243,6 +272,22 @@ def _judge(residual, noise, use, pull, scatter, frame_chi, strong, min_stars, cl
     chi2 = np.nan_to_num((MAD_TO_SIGMA * masked_median(u, counted, 0)) ** 2, nan=1.0)
     chi = np.sqrt(np.maximum((n_frame * chi2 + _FRAME_PRIOR) / (n_frame + _FRAME_PRIOR), 1.0))
     return new, chi, kept, excess
+
+
+def _held_out_scatter(state: _State, basis: FieldBasis, terms: np.ndarray, strong: np.ndarray) -> np.ndarray:
+    """Scatter of each point about the fit of all others by each order, relative to that by the highest."""
+    weight, coefficients = state.weight[:, strong], state.coefficients[strong]
+    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    whole = state.residual[:, strong] + terms[:, 1:] @ coefficients[:, 1:].T
+    chi2 = []
+    for order in range(basis.order + 1):
+        some = terms[:, : n_terms(order)]
+        row_step, step = joint_step(whole, weight, weight, some)
+        _, inverse = column_fit(whole, weight, some, np.ones(step.shape, dtype=bool))
+        left = whole - row_step[:, None] - some @ step.T
+        others = np.maximum((1.0 - leverage(weight, some, inverse)) * (1.0 - share), 0.05)
+        chi2.append((weight * (left / others) ** 2).sum())
+    return np.sqrt(np.array(chi2) / chi2[-1]) if chi2[-1] > 0 else np.ones(len(chi2))
 
 
 def _log(flux: np.ndarray, use: np.ndarray) -> np.ndarray:
@@ -312,6 +357,10 @@ def _finish(state, basis, x, y, order, strong, enough, trouble, min_stars) -> En
         star_status=star_status,
         residual=np.where(weighs & solved, state.residual, 0.0).astype(np.float32),
         self_weight=np.where(weighs & solved, state.pull, 0.0).astype(np.float32),
+        weight=np.where(weighs & solved, state.weight, 0.0).astype(np.float32),
+        order_scatter=np.zeros(0),
+        colour_zero=float("nan"),
+        colour_coefficients=np.zeros(len(solved)),
     )
 
 
@@ -334,6 +383,10 @@ def _unsolved(flux, use, x, y, note, count) -> EnsembleSolution:  # noqa: ANN001
         star_status=["not solved"] * n,
         residual=np.zeros((n, m), dtype=np.float32),
         self_weight=np.zeros((n, m), dtype=np.float32),
+        weight=np.zeros((n, m), dtype=np.float32),
+        order_scatter=np.zeros(0),
+        colour_zero=float("nan"),
+        colour_coefficients=np.zeros(m),
     )
 
 
@@ -355,6 +408,8 @@ def apply_ensemble(
     x: np.ndarray,
     y: np.ndarray,
     members: np.ndarray,
+    colour: np.ndarray | None = None,
+    excess: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fluxes on the series' common scale, with errors that include the zero point's.
 
@@ -369,6 +424,11 @@ def apply_ensemble(
     members : ndarray of int, shape (s,)
         Row of each star in the solution, -1 for a star that was not offered. An ensemble star is calibrated with the
         fit of all the other stars (leave-one-out by its leverage), never by itself.
+    colour : ndarray, shape (s,), optional
+        Colours [mag]; a star without one (NaN) is taken to have that of the ensemble.
+    excess : ndarray, shape (m,), or float
+        Further relative variance of the points of each frame, such as scintillation; where it is negative, at least a
+        quarter of the measured variance stays.
 
     Returns
     -------
@@ -376,14 +436,20 @@ def apply_ensemble(
         NaN where the flux is, or where the frame has no solution.
     """
     terms = solution.basis.terms(x, y)
-    factor = (terms @ solution.coefficients.T).astype(np.float32)
+    factor = terms @ solution.coefficients.T
+    if colour is not None and np.isfinite(solution.colour_zero):
+        redder = np.nan_to_num(colour - solution.colour_zero)
+        factor += redder[:, None] * solution.colour_coefficients
+    factor = factor.astype(np.float32)
     variance = quadratic_form(terms, solution.covariance).astype(np.float32)
     inside = np.flatnonzero(members >= 0)
     if inside.size:
         own = np.minimum(solution.self_weight[members[inside]], np.float32(0.99))
         factor[inside] -= own / (1 - own) * solution.residual[members[inside]]
         variance[inside] /= 1 - own
+    variance += np.asarray(excess, dtype=np.float32)
     np.exp(factor, out=factor)
     flux_cal = np.divide(flux, factor, dtype=np.float32)
-    flux_cal_err = np.sqrt(np.square(np.divide(flux_err, factor, dtype=np.float32)) + np.square(flux_cal) * variance)
+    measured = np.square(np.divide(flux_err, factor, dtype=np.float32))
+    flux_cal_err = np.sqrt(np.maximum(measured + np.square(flux_cal) * variance, np.float32(0.25) * measured))
     return flux_cal, flux_cal_err

@@ -1,10 +1,10 @@
-"""What several kernels need: the k-th smallest value, and the inverse of a symmetric 3 x 3 matrix."""
+"""What several kernels need: order statistics, the inverse of a symmetric 3 x 3 matrix, cubic interpolation."""
 
 import numpy as np
 
 from gaiaflux.core.compiled import device
 
-__all__ = ["inverse_symmetric3", "kth_smallest"]
+__all__ = ["cubic_weights", "inverse_symmetric3", "kth_smallest"]
 
 
 @device
@@ -53,4 +53,18 @@ def inverse_symmetric3(
         (h02 * h01 - h00 * h12) / det,
         (h00 * h11 - h01 * h01) / det,
         True,
+    )
+
+
+@device
+def cubic_weights(t: float) -> tuple[float, float, float, float]:
+    """Weights of the nodes at -1, 0, 1 and 2 for a place `t` from 0 to 1 (cubic convolution, a = -1/2).
+
+    Keys (1981, IEEE TASSP 29, 1153), eq. 4. In Python `t` may be an array; the weights then have its shape.
+    """
+    return (
+        t * (-0.5 + t * (1.0 - 0.5 * t)),
+        1.0 + t * t * (-2.5 + 1.5 * t),
+        t * (0.5 + t * (2.0 - 1.5 * t)),
+        t * t * (-0.5 + 0.5 * t),
     )

@@ -2,10 +2,13 @@
 
 import numpy as np
 
-__all__ = ["MAD_TO_SIGMA", "clipped_mean", "masked_median"]
+__all__ = ["MAD_TO_SIGMA", "clipped_mean", "clipped_scatter", "masked_median"]
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation over median absolute deviation of a Gaussian."""
+
+_CLIP = 3.5
+_CLIPPED = 0.9946  # standard deviation of a unit Gaussian that is cut at 3.5
 
 
 def masked_median(values: np.ndarray, use: np.ndarray, axis: int) -> np.ndarray:
@@ -25,6 +28,8 @@ def masked_median(values: np.ndarray, use: np.ndarray, axis: int) -> np.ndarray:
     ndarray, shape (m,) or (n,)
         Medians.
     """
+    if values.shape[axis] == 0:
+        return np.full(values.shape[1 - axis], np.nan)
     ordered = np.sort(np.where(use, values, np.inf), axis=axis)
     count = use.sum(axis=axis, keepdims=True)
     low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
@@ -58,3 +63,28 @@ def clipped_mean(values: np.ndarray, *, clip_sigma: float = 3.0) -> tuple[float,
         kept = kept[np.abs(kept - centre) <= clip_sigma * spread]
     scatter = float(np.std(kept, ddof=1)) if kept.size > 1 else float("nan")
     return float(np.mean(kept)), scatter, kept.size
+
+
+def clipped_scatter(deviation: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """Standard deviation of each row about zero without its outliers.
+
+    Nearly as precise as the plain standard deviation, which the median absolute deviation is not.
+
+    Parameters
+    ----------
+    deviation : ndarray, shape (n, m)
+        Deviations from the row's centre; finite where used.
+    use : ndarray of bool, shape (n, m)
+        What counts.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Of what lies within 3.5 times the scatter that the median absolute deviation gives; NaN for a row without any.
+    """
+    size = np.abs(np.where(use, deviation, 0.0))
+    limit = _CLIP * MAD_TO_SIGMA * masked_median(size, use, 1)
+    kept = use & (size <= limit[:, None])
+    count = kept.sum(axis=1)
+    total = np.where(kept, size**2, 0.0).sum(axis=1)
+    return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)) / _CLIPPED, np.nan)

@@ -1,4 +1,4 @@
-"""Choices made once for a series: the stars of the ensemble, and the aperture of each star."""
+"""Choices made once for a series: the stars of the ensemble, and what the choice of apertures rests on."""
 
 import numpy as np
 
@@ -6,13 +6,19 @@ from gaiaflux.core.fieldterms import make_basis
 from gaiaflux.core.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.core.twoway import column_fit
 
-__all__ = ["choose_stars", "frame_trends", "recommend_radius", "series_scatter"]
+__all__ = [
+    "candidate_reasons",
+    "choose_stars",
+    "frame_trends",
+    "predicted_error",
+    "recommend_radius",
+    "trend_factors",
+]
 
 _RELATIVE_FLOOR = 1e-3  # below, more photons do not help
 _NEIGHBOUR_FLOOR = 5e-3  # what a flagged neighbour's light adds when the seeing changes
 _AS_GOOD = 1.02
-_LEAST_SERIES = 30  # points from which the scatter of a star says more than what is predicted
-_SCATTER_ERROR = 0.2  # relative, of the square of a scatter
+_LEAST_SNR = 5.0
 _LEAST_CALIBRATORS = 30
 _TREND_ORDER = 2
 _CLIP = 3.0
@@ -50,10 +56,10 @@ def choose_stars(
     ndarray of int
         Rows, ascending.
     """
-    possible = (n_good > 0) & np.isfinite(x) & np.isfinite(y) & (snr >= 5.0)
+    possible = (n_good > 0) & np.isfinite(x) & np.isfinite(y) & (snr >= _LEAST_SNR)
     if not possible.any():
         return np.zeros(0, dtype=int)
-    for least_snr in (20.0, 10.0, 5.0):
+    for least_snr in (20.0, 10.0, _LEAST_SNR):
         chosen = possible & (snr >= least_snr)
         if chosen.sum() >= 3 * min_stars:
             break
@@ -71,6 +77,48 @@ def choose_stars(
     rank = np.arange(rows.size) - first
     best = by_cell[np.lexsort((rows[by_cell], badness[by_cell], rank))[:max_stars]]
     return np.sort(rows[best])
+
+
+def candidate_reasons(
+    rows: np.ndarray,
+    snr: np.ndarray,
+    n_good: np.ndarray,
+    n_points: np.ndarray,
+    n_saturated: np.ndarray,
+    isolated: np.ndarray,
+    placed: np.ndarray,
+) -> np.ndarray:
+    """Why each star was not offered to the ensemble.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        Stars that were, from `choose_stars`.
+    snr, isolated : ndarray, shape (n,)
+        As `choose_stars` got them.
+    n_good, n_points, n_saturated : ndarray of int, shape (n,)
+        Points that are unflagged, all points, and saturated ones.
+    placed : ndarray of bool, shape (n,)
+        The place in the field is known.
+
+    Returns
+    -------
+    ndarray of str objects, shape (n,)
+        Empty for the stars in `rows`.
+    """
+    least_good = 0.3 * np.quantile(n_good[rows], 0.9) if rows.size else 1.0
+    least_snr = np.min(snr[rows], initial=np.inf)
+    reason = np.full(len(snr), "not needed: others do better here", dtype=object)
+    reason[~isolated] = "not a candidate: neighbours"
+    reason[snr < least_snr] = "not a candidate: too faint"
+    reason[snr < _LEAST_SNR] = f"not a candidate: S/N below {_LEAST_SNR:.0f}"
+    reason[n_good < least_good] = "not a candidate: few good points"
+    reason[2 * n_good < n_points] = "not a candidate: flagged in most frames"
+    reason[2 * n_saturated > n_points] = "not a candidate: saturated in most frames"
+    reason[~placed] = "not a candidate: place unknown"
+    reason[n_points == 0] = "not a candidate: never measured"
+    reason[rows] = ""
+    return reason
 
 
 def _cell(coordinate: np.ndarray) -> np.ndarray:
@@ -116,40 +164,30 @@ def frame_trends(flux: np.ndarray, usable: np.ndarray, x: np.ndarray, y: np.ndar
     return result
 
 
-def series_scatter(
-    flux: np.ndarray,
-    usable: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    trends: np.ndarray,
-    calibrators: tuple[np.ndarray, np.ndarray],
-) -> np.ndarray:
-    """Scatter of stars about their median over a series, by each radius.
+def trend_factors(
+    x: np.ndarray, y: np.ndarray, trend: np.ndarray, calibrators: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `frame_trends` says of any stars.
 
     Parameters
     ----------
-    flux, usable, x, y
-        As for `frame_trends`, of any stars.
-    trends : ndarray
-        From `frame_trends`.
+    x, y : ndarray, shape (n_stars,)
+        Place in the field [pixel].
+    trend : ndarray, shape (n_frames, n_terms)
+        Coefficients of one radius.
     calibrators : tuple of ndarray
-        Positions x and y of the stars that `trends` was made with [pixel].
+        Positions x and y of the stars that the trends were made with [pixel].
 
     Returns
     -------
-    ndarray of float64, shape (n_stars, n_radii)
-        In flux; from the median absolute deviation. NaN with fewer than 30 points.
+    factor : ndarray of float32, shape (n_stars, n_frames)
+        Flux in the frame over that in a typical one; 1 where not known.
+    known : ndarray of bool, shape (n_frames,)
+        Whether the frame has a trend.
     """
+    known = np.isfinite(trend).all(axis=1)
     terms = _trend_terms(x, y, *calibrators)
-    result = np.full(flux.shape[1:], np.nan)
-    for k in range(flux.shape[2]):
-        known = np.isfinite(trends[k]).all(axis=1)
-        use = (usable[:, :, k] & known[:, None]).T
-        scaled = np.where(use, flux[:, :, k].T / np.exp(terms @ np.nan_to_num(trends[k]).T), 0.0)
-        level = np.nan_to_num(masked_median(scaled, use, 1))
-        scatter = MAD_TO_SIGMA * masked_median(np.abs(scaled - level[:, None]), use, 1)
-        result[:, k] = np.where(use.sum(axis=1) >= _LEAST_SERIES, scatter, np.nan)
-    return result
+    return np.exp((terms @ np.nan_to_num(trend).T).astype(np.float32)), known
 
 
 def _trend_terms(x: np.ndarray, y: np.ndarray, x_all: np.ndarray, y_all: np.ndarray) -> np.ndarray:
@@ -160,14 +198,8 @@ def _trend_terms(x: np.ndarray, y: np.ndarray, x_all: np.ndarray, y_all: np.ndar
     return basis.terms(np.clip(x, x_all.min(), x_all.max()), np.clip(y, y_all.min(), y_all.max()))
 
 
-def recommend_radius(
-    flux: np.ndarray,
-    flux_err: np.ndarray,
-    usable: np.ndarray,
-    neighbour: np.ndarray,
-    scatter: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Aperture of each star with the least scatter over the series, or the least predicted error in a typical frame.
+def predicted_error(flux: np.ndarray, flux_err: np.ndarray, usable: np.ndarray, neighbour: np.ndarray) -> np.ndarray:
+    """Error of a typical frame by each aperture.
 
     Parameters
     ----------
@@ -177,18 +209,12 @@ def recommend_radius(
         Measured, and not flagged as bad.
     neighbour : ndarray of bool, shape (n_frames, n_stars, n_radii)
         A neighbour disturbs that aperture.
-    scatter : ndarray, shape (n_stars, n_radii), optional
-        From `series_scatter`. It holds what no error predicts, above all neighbours whose light comes and goes with
-        the seeing. A variable star's own changes are in all of its radii alike and do not decide.
 
     Returns
     -------
-    index : ndarray of int, shape (n_stars,)
-        Smallest radius within 2 % of the best; the middle one for a star without a usable point.
-    score : ndarray of float64, shape (n_stars, n_radii)
-        The scatter where it is known for all radii, or the median error if that is larger. Else the median over the
-        frames of the error that is predicted, in flux: the measured one, 0.1 % of the flux, and 0.5 % of it where a
-        neighbour disturbs. Raised where the radius has fewer usable points. NaN without any.
+    ndarray of float64, shape (n_stars, n_radii)
+        Median over the frames of the measured error, 0.1 % of the flux, and 0.5 % of it where a neighbour disturbs, in
+        flux; raised where the radius has fewer usable points. NaN without any.
     """
     n_frames, n_stars, n_radii = flux.shape
     use = np.ascontiguousarray(usable.reshape(n_frames, -1).T)
@@ -198,20 +224,28 @@ def recommend_radius(
     predicted = np.sqrt(np.square(flux_err) + np.square(level.astype(np.float32))[:, None] * floor2)
     score = masked_median(predicted.reshape(n_frames, -1).T, use, 1).reshape(n_stars, n_radii)
     count = use.sum(axis=1).reshape(n_stars, n_radii)
-    expected = np.where(np.isfinite(score), score, np.inf)
-    if scatter is not None:
-        known = np.isfinite(scatter).all(axis=1, keepdims=True)
-        # A scatter below the errors is luck.
-        error = masked_median(flux_err.reshape(n_frames, -1).T, use, 1).reshape(n_stars, n_radii)
-        score = np.where(known, np.hypot(np.fmax(scatter, error), _RELATIVE_FLOOR * level[:, None]), score)
-    score = score * np.sqrt(count.max(axis=1, keepdims=True) / np.maximum(count, 1))
+    return score * np.sqrt(count.max(axis=1, keepdims=True) / np.maximum(count, 1))
+
+
+def recommend_radius(
+    flux: np.ndarray, flux_err: np.ndarray, usable: np.ndarray, neighbour: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Aperture of each star with the least predicted error in a typical frame.
+
+    Parameters
+    ----------
+    flux, flux_err, usable, neighbour
+        As for `predicted_error`.
+
+    Returns
+    -------
+    index : ndarray of int, shape (n_stars,)
+        Smallest radius within 2 % of the best; the middle one for a star without a usable point.
+    score : ndarray of float64, shape (n_stars, n_radii)
+        What `predicted_error` says.
+    """
+    score = predicted_error(flux, flux_err, usable, neighbour)
     known = np.where(np.isfinite(score), score, np.inf)
     best = known.min(axis=1, keepdims=True)
-    # A variable's own changes blur the comparison of its radii: of those as good, the one that the errors are for.
-    noise = np.minimum(best, expected.min(axis=1, keepdims=True))
-    finite = np.isfinite(best)
-    excess = np.where(finite, best, 0.0) ** 2 - np.where(finite, noise, 0.0) ** 2
-    as_good = known**2 <= (_AS_GOOD * noise) ** 2 + (1.0 + _SCATTER_ERROR) * excess
-    expected = np.where(as_good, expected, np.inf)
-    index = np.argmax(as_good & (expected <= _AS_GOOD * expected.min(axis=1, keepdims=True)), axis=1)
-    return np.where(np.isfinite(best[:, 0]), index, n_radii // 2), score
+    index = np.argmax(known <= _AS_GOOD * best, axis=1)
+    return np.where(np.isfinite(best[:, 0]), index, score.shape[1] // 2), score

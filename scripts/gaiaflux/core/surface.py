@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Surface", "fit_surface", "order_for"]
+__all__ = ["Surface", "fit_surface", "order_for", "polynomial_terms"]
 
 _STARS_PER_TERM = 5
 
@@ -16,7 +16,7 @@ class Surface:
     Attributes
     ----------
     coefficients : ndarray of float64, shape (n_terms,)
-        In the order of `_design`.
+        In the order of `polynomial_terms`.
     covariance : ndarray of float64, shape (n_terms, n_terms)
         Of the coefficients.
     order : int
@@ -38,11 +38,11 @@ class Surface:
 
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Value at positions x, y [pixel, 0-based], shape (n,)."""
-        return _design(x, y, self.shape, self.order) @ self.coefficients
+        return polynomial_terms(x, y, self.shape, self.order) @ self.coefficients
 
     def error(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """One-sigma error of `value`, without the scatter, shape (n,)."""
-        design = _design(x, y, self.shape, self.order)
+        design = polynomial_terms(x, y, self.shape, self.order)
         return np.sqrt(np.maximum(np.sum((design @ self.covariance) * design, axis=1), 0.0))
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ def fit_surface(
         raise ValueError("a surface needs at least one point")
     while order > 0 and len(z) <= (order + 1) * (order + 2) // 2:
         order -= 1
-    design = _design(x, y, shape, order)
+    design = polynomial_terms(x, y, shape, order)
     n_terms = design.shape[1]
     variance = np.asarray(z_err, np.float64) ** 2
     tiny = max(1e-12 * float(np.max(np.abs(z))), 1e-50) ** 2
@@ -145,8 +145,22 @@ def fit_surface(
     return Surface(coefficients, covariance, order, tuple(shape), float(np.sqrt(scatter2)), int(np.count_nonzero(kept)))
 
 
-def _design(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:
-    """Terms u^p v^q with p + q <= order, ordered by p + q, then q; shape (n, n_terms)."""
+def polynomial_terms(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:
+    """Terms u^p v^q with p + q <= order, ordered by p + q, then q.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Positions [pixel, 0-based].
+    shape : tuple of int
+        (ny, nx) of the frame; u and v run from -1 to 1 over it.
+    order : int
+        Total degree.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_terms)
+    """
     ny, nx = shape
     half_x, half_y = max((nx - 1) / 2, 1.0), max((ny - 1) / 2, 1.0)
     u = np.asarray(x, np.float64) / half_x - (nx - 1) / 2 / half_x

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["AU_LIGHT_TIME_S", "barycentric_jd_tdb", "locate_observer", "utc_from_scale"]
+__all__ = ["AU_LIGHT_TIME_S", "barycentric_jd_tdb", "later_utc", "locate_observer", "utc_from_scale"]
 
 AU_LIGHT_TIME_S = 499.00478383615643
 """Light time of one astronomical unit [s]: 149597870700 m (IAU 2012 B2) over c."""
@@ -77,6 +77,32 @@ def locate_observer(
             rows = np.flatnonzero(known & has_site & (sites == site).all(axis=-1))
             mjd_tdb[rows], observer[rows] = _observe(mjd_utc[rows], site)
     return mjd_tdb, observer
+
+
+def later_utc(mjd_utc: float, seconds: float) -> float:
+    """UTC a time span after an instant; leap seconds between the two count.
+
+    Parameters
+    ----------
+    mjd_utc : float
+        Modified Julian Date, UTC [d].
+    seconds : float
+        Elapsed time; may be negative [s].
+
+    Returns
+    -------
+    float
+        Modified Julian Date, UTC [d]. An instant within a leap second is put into the first second of the next day.
+    """
+    later = mjd_utc + seconds / _DAY_S
+    first, last = np.floor(mjd_utc), np.floor(later)
+    # Leap seconds are inserted at the end of a day.
+    if first == last or not (_FIRST_MJD < first < _LAST_MJD and _FIRST_MJD < last < _LAST_MJD):
+        return later
+    with _any_year():
+        leap = _tai_less_utc(last) - _tai_less_utc(first)
+    # Before the leap seconds there were smaller steps and a drift of UTC, which no header knows of.
+    return later - round(leap * _DAY_S) / _DAY_S
 
 
 def utc_from_scale(mjd: float, scale: str, ra_deg: float, dec_deg: float) -> float:
@@ -180,6 +206,7 @@ def barycentric_jd_tdb(
     *,
     pmra: float = 0.0,
     pmdec: float = 0.0,
+    parallax: float = 0.0,
     ref_epoch: float = 2016.0,
 ) -> np.ndarray:
     """BJD_TDB of one star: when its light would have passed the barycentre of the solar system.
@@ -194,6 +221,8 @@ def barycentric_jd_tdb(
         Position of the star at `ref_epoch`, ICRS [deg].
     pmra, pmdec : float
         Proper motion, `pmra` with cos(dec) [mas/yr]; NaN counts as 0. It matters above a second of arc of motion.
+    parallax : float
+        [mas]; NaN and negative count as 0. It bends the wave fronts: 0.9 ms for the nearest star.
     ref_epoch : float
         Julian year of the position.
 
@@ -205,7 +234,8 @@ def barycentric_jd_tdb(
     Notes
     -----
     BJD = mjd_tdb + 2400000.5 + observer . n / c (Eastman, Siverd & Gaudi 2010, PASP 122, 935, eq. 5, without the
-    Shapiro and Einstein terms of the target, below 0.1 ms).
+    Shapiro and Einstein terms of the target, below 0.1 ms), less [observer^2 - (observer . n)^2] / (2 distance c), the
+    first term by which the wave fronts of a star at a finite distance are no planes.
     """
     ra, dec = np.deg2rad(ra_deg), np.deg2rad(dec_deg)
     toward = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
@@ -215,5 +245,8 @@ def barycentric_jd_tdb(
     years = 2000.0 + (np.asarray(mjd_tdb) - _MJD_J2000) / 365.25 - ref_epoch
     direction = toward + years[:, None] * motion
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    light_days = np.einsum("ij,ij->i", observer_au, direction) * AU_LIGHT_TIME_S / _DAY_S
+    along = np.einsum("ij,ij->i", observer_au, direction)
+    across = np.einsum("ij,ij->i", observer_au, observer_au) - along**2
+    bent = 0.5 * across * max(float(np.nan_to_num(parallax)), 0.0) * _MAS
+    light_days = (along - bent) * AU_LIGHT_TIME_S / _DAY_S
     return (np.asarray(mjd_tdb) + light_days) + _MJD_ZERO

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-__all__ = ["column_fit", "joint_step", "largest_connected", "leverage", "quadratic_form", "term_products"]
+__all__ = [
+    "column_fit",
+    "joint_step",
+    "largest_connected",
+    "leverage",
+    "quadratic_form",
+    "remove_rows_and_columns",
+    "term_products",
+]
 
 
 def term_products(terms: np.ndarray) -> np.ndarray:
@@ -103,28 +111,66 @@ def joint_step(
     column_step : ndarray, shape (m, k)
         Change of the columns' terms.
     """
-    n, k = terms.shape
-    everything = np.ones((weight.shape[1], k), dtype=bool)
+    everything = np.ones((weight.shape[1], terms.shape[1]), dtype=bool)
     step, inverse = column_fit(residual, weight, terms, everything)
+    matrix, root = _row_equations(weight, terms, inverse)
+    rhs = (weight * (residual - terms @ step.T)).sum(axis=1) / root
+    row_step = np.linalg.solve(matrix, rhs) / root
+    step, _ = column_fit(residual - row_step[:, None], weight, terms, everything)
+    loose = loose_weight.sum(axis=1)
+    follow = (loose_weight * (residual - terms @ step.T)).sum(axis=1) / np.where(loose > 0, loose, 1.0)
+    return np.where(weight.sum(axis=1) > 0, row_step, follow), step
+
+
+def _row_equations(weight: np.ndarray, terms: np.ndarray, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normal matrix of the rows' constants with the columns eliminated, scaled by the second result, of shape (n,)."""
+    n = terms.shape[0]
     row_weight = weight.sum(axis=1)
     free = row_weight > 0
     root = np.sqrt(np.where(free, row_weight, 1.0))
-    rhs = (weight * (residual - terms @ step.T)).sum(axis=1) / root
     matrix = np.eye(n)
     for first in range(0, weight.shape[1], 200):
         block = slice(first, first + 200)
         # A root of the covariance that exists for a column whose few points leave some terms free, too.
         value, vector = np.linalg.eigh(inverse[block])
         factor = vector * np.sqrt(np.maximum(value, 0.0))[:, None, :]
-        spread = np.einsum("nk,jkl->njl", terms, factor) * (weight[:, block] / root[:, None])[:, :, None]
+        columns, k = factor.shape[:2]
+        spread = (terms @ factor.transpose(1, 0, 2).reshape(k, -1)).reshape(n, columns, k)
+        spread *= (weight[:, block] / root[:, None])[:, :, None]
         spread = spread.reshape(n, -1)
         matrix -= spread @ spread.T
     null, _ = np.linalg.qr(root[:, None] * np.where(free[:, None], terms, 0.0))
-    row_step = np.linalg.solve(matrix + null @ null.T + 1e-10 * np.eye(n), rhs) / root
-    step, _ = column_fit(residual - row_step[:, None], weight, terms, everything)
-    loose = loose_weight.sum(axis=1)
-    follow = (loose_weight * (residual - terms @ step.T)).sum(axis=1) / np.where(loose > 0, loose, 1.0)
-    return np.where(free, row_step, follow), step
+    return matrix + null @ null.T + 1e-10 * np.eye(n), root
+
+
+def remove_rows_and_columns(tables: np.ndarray, weight: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """What is left of tables when the rows' constants and the columns' terms are fitted to them.
+
+    Parameters
+    ----------
+    tables : ndarray, shape (p, n, m)
+        Tables of n rows and m columns.
+    weight : ndarray, shape (n, m)
+        Inverse variances; 0 where without a point.
+    terms : ndarray, shape (n, k)
+        Terms of each row.
+
+    Returns
+    -------
+    ndarray, shape (p, n, m)
+        Residuals of the weighted fit.
+    """
+    everything = np.ones((weight.shape[1], terms.shape[1]), dtype=bool)
+    fits = [column_fit(table, weight, terms, everything) for table in tables]
+    if not fits:
+        return np.zeros((0, *weight.shape))
+    matrix, root = _row_equations(weight, terms, fits[0][1])
+    rhs = [
+        (weight * (table - terms @ step.T)).sum(axis=1) / root for table, (step, _) in zip(tables, fits, strict=True)
+    ]
+    rows = np.linalg.solve(matrix, np.stack(rhs, axis=1)).T / root
+    left = [table - row[:, None] for table, row in zip(tables, rows, strict=True)]
+    return np.stack([table - terms @ column_fit(table, weight, terms, everything)[0].T for table in left])
 
 
 def leverage(weight: np.ndarray, terms: np.ndarray, inverse: np.ndarray) -> np.ndarray:

@@ -6,10 +6,11 @@ import numpy as np
 
 from gaiaflux.core.surface import Surface
 
-__all__ = ["NoiseModel", "noise_model", "pixel_noise"]
+__all__ = ["NoiseModel", "error_slope", "noise_model", "pixel_noise"]
 
 _PAIRS = 32768
 _LAG = 2
+_ERROR_SAMPLE = 100_000
 
 
 @dataclass(frozen=True)
@@ -117,3 +118,42 @@ def noise_model(sky: float, sigma: float, *, unit: str, read_noise: float, gain:
     if source == "gain and read noise" and floor > 1.2 * detector + 0.1 * measured:
         source = "gain and the sky's noise"
     return NoiseModel(float(floor), float(slope), source)
+
+
+def error_slope(image: np.ndarray, error: np.ndarray, pixel_flags: np.ndarray) -> float:
+    """How the variance in an error image grows with the counts: photon noise that was taken from the pixels themselves.
+
+    Parameters
+    ----------
+    image, error : ndarray of float32, shape (ny, nx)
+        Counts and their one-sigma errors.
+    pixel_flags : ndarray of uint8, shape (ny, nx)
+        Zero = usable.
+
+    Returns
+    -------
+    float
+        Variance per count: 1 in electrons, 1 / gain in adu; 0 for errors without the stars' photon noise.
+
+    Notes
+    -----
+    Median slope of the brightest thousandth of a sample of pixels against the sample's median, or of the sky's noise
+    where there are no stars.
+    """
+    step = max(int(np.sqrt(image.size / _ERROR_SAMPLE)), 1)
+    good = pixel_flags[::step, ::step] == 0
+    counts = image[::step, ::step][good].astype(np.float64)
+    variance = error[::step, ::step][good].astype(np.float64) ** 2
+    if counts.size < 100:
+        return 0.0
+    sky, dark = float(np.median(counts)), float(np.median(variance))
+    sigma = float(np.sqrt(dark))
+    n_bright = max(counts.size // 1000, 10)
+    bright = np.argpartition(counts, -n_bright)[-n_bright:]
+    bright = bright[counts[bright] - sky > 5.0 * sigma]
+    if len(bright) < 5:
+        # Without stars the sky's own noise tells whether the errors know each pixel's counts.
+        bright = np.flatnonzero(np.abs(counts - sky) > 1.5 * sigma)
+    if len(bright) < 5:
+        return 0.0
+    return max(float(np.median((variance[bright] - dark) / (counts[bright] - sky))), 0.0)

@@ -9,7 +9,13 @@ from gaiaflux.io.annotated_image import Facts
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 
-__all__ = ["TABLE_UNITS", "copy_name", "frame_table", "plate_facts", "table_facts"]
+__all__ = ["TABLE_UNITS", "USED_ARRAYS", "copy_name", "frame_table", "plate_facts", "table_facts"]
+
+USED_ARRAYS = {
+    "aperture": ("x", "y", "flux", "flux_err", "flags", "radii_pix"),
+    "psf": ("x", "y", "flux", "flux_err", "flags", "chi2"),
+}
+"""What the table needs of each method's arrays."""
 
 TABLE_UNITS = {"ra": "deg", "dec": "deg", "x": "pixel", "y": "pixel", "x_center": "pixel", "y_center": "pixel"}
 """FITS units of the columns. FITS knows no electron: the unit of the fluxes is in the header (FLUXUNIT)."""
@@ -44,7 +50,9 @@ def plate_facts(plate: Mapping[str, object]) -> Facts:
     }
 
 
-def table_facts(frame_id: str, unit: str, radii_pix: np.ndarray) -> Facts:
+def table_facts(
+    frame_id: str, unit: str, radii_pix: np.ndarray | None = None, psf: Mapping[str, object] | None = None
+) -> Facts:
     """Header keywords of a table of fluxes.
 
     Parameters
@@ -53,47 +61,66 @@ def table_facts(frame_id: str, unit: str, radii_pix: np.ndarray) -> Facts:
         Name of the frame.
     unit : str
         Of the fluxes.
-    radii_pix : ndarray, shape (n_radii,)
+    radii_pix : ndarray, shape (n_radii,), optional
         Radii of the apertures, in the order of the table's flux columns [pixel].
+    psf : mapping, optional
+        What the PSF photometry says of the frame: psf_status, psf_n_stars, psf_fwhm_pix.
 
     Returns
     -------
     dict of str to tuple
         Keyword to value and comment.
     """
-    radii = {f"APRAD{k}": (float(radius), "[pixel] radius of the aperture") for k, radius in enumerate(radii_pix, 1)}
-    return {
+    facts: dict[str, tuple] = {
         "FRAMEID": (frame_id, "name of the frame"),
         "FLUXUNIT": (unit, "unit of the fluxes and their errors"),
         "PIXORIG": (0, "positions: the centre of the first pixel"),
-        **radii,
     }
+    for k, radius in enumerate([] if radii_pix is None else radii_pix, 1):
+        facts[f"APRAD{k}"] = (float(radius), "[pixel] radius of the aperture")
+    if psf is not None:
+        facts["PSFSTAT"] = (psf["psf_status"], "where the PSF is from")
+        facts["PSFNSTAR"] = (psf["psf_n_stars"], "stars that the PSF was measured with")
+        facts["PSFFWHM"] = (float(psf["psf_fwhm_pix"]), "[pixel] full width at half maximum of the PSF")
+    return facts
 
 
-def frame_table(catalog: StarCatalog, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+def frame_table(catalog: StarCatalog, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray:
     """Stars on one image with the fluxes that the workflow measured.
 
     Parameters
     ----------
     catalog : StarCatalog
         Stars of the series.
-    arrays : mapping of str to ndarray
-        Arrays of `gaiaflux.ground.aperture.measure_frame`; row = star of the catalogue.
+    arrays : mapping of str to mapping
+        `USED_ARRAYS` of each method that measured the frame; row = star of the catalogue.
 
     Returns
     -------
     structured ndarray, shape (n_on_image,)
         ``star_id``, ``source_id``; ``ra``, ``dec`` at the catalogue's epoch [deg]; ``x``, ``y`` [pixel; 0-based]; for
-        each radius ``flux``, ``flux_err`` (total light; NaN where not measured), ``flags`` (bits of `StarFlag`).
+        each aperture ``flux``, ``flux_err`` (total light; NaN where not measured), ``flags`` (bits of `StarFlag`); by
+        the PSF ``psf_flux``, ``psf_flux_err``, ``psf_flags`` and ``psf_chi2`` (per pixel of the fit).
     """
-    on = (arrays["flags"] & StarFlag.OFF_IMAGE == 0).any(axis=1)
+    first = next(iter(arrays.values()))
     columns = {
         "star_id": catalog.star_id,
         "source_id": catalog.source_id,
         "ra": catalog.ra_deg,
         "dec": catalog.dec_deg,
-        **{name: arrays[name] for name in ("x", "y", "flux", "flux_err", "flags")},
+        "x": first["x"],
+        "y": first["y"],
     }
+    on = np.zeros(len(catalog), dtype=bool)
+    if "aperture" in arrays:
+        found = arrays["aperture"]
+        columns |= {name: found[name] for name in ("flux", "flux_err", "flags")}
+        on |= (found["flags"] & StarFlag.OFF_IMAGE == 0).any(axis=1)
+    if "psf" in arrays:
+        found = arrays["psf"]
+        columns |= {f"psf_{name}": found[name] for name in ("flux", "flux_err", "flags")}
+        columns["psf_chi2"] = found["chi2"].astype(np.float32)  # FITS has no shorter one
+        on |= found["flags"] & StarFlag.OFF_IMAGE == 0
     table = np.empty(int(on.sum()), [(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
     for name, values in columns.items():
         table[name] = values[on]

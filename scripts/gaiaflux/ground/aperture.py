@@ -77,7 +77,7 @@ def measure_frame(
         frame,
         x,
         y,
-        catalog.phot_g_mean_mag,
+        catalog.mag,
         float(fwhm_pix),
         radii,
         annulus,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gaiaflux.core.timing import locate_observer
+from gaiaflux.ground.method_facts import STAR_FACTS, WITH_RADII, write_frame_facts
 from gaiaflux.io.batchfile import BatchReader
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
 from gaiaflux.model.catalog import StarCatalog
@@ -21,7 +22,7 @@ _EXPLAINED = np.uint16(StarFlag.NOT_MEASURED | StarFlag.OFF_IMAGE)
 
 Paths = Sequence[str | Path]
 _ARRAYS = (
-    ("flux", "f4", "total flux of the star, by each aperture radius"),
+    ("flux", "f4", "total flux of the star, by each radius where the method has several"),
     ("flux_err", "f4", "one-sigma error of flux"),
     ("flags", "u2", "bits of the star flags"),
 )
@@ -40,20 +41,22 @@ def assemble_dataset(
 
     Frames are sorted by (mjd_utc, frame_id), those without a time last; nothing depends on how they were batched. A
     frame that could not be measured is a column of NaN, flagged, with the reason as its status: the first that is not
-    ``ok`` of extraction, plate solution and photometry.
+    ``ok`` of extraction, plate solution and photometry. A frame that one method measured is ``ok``; what happened to it
+    by another says that method's own ``status``.
 
     Parameters
     ----------
     path : str or Path
         File to write: ``/frames``, ``/stars`` and for each method ``flux``, ``flux_err``, ``flags`` of shape
-        (n_frames, n_stars, n_radii) and ``radii_pix`` (n_frames, n_radii).
+        (n_frames, n_stars, n_radii), where a method without radii has one; ``radii_pix`` (n_frames, n_radii) where it
+        has them; and what `gaiaflux.ground.method_facts` names, of shape (n_frames,) and (n_stars, n_frames).
     series : str
         Name of the series.
     stars, wcs : sequence of path
         Batches of extracted stars and of plate solutions.
     photometry : mapping of str to sequence of path
-        Batches by method (``aperture``). Their fluxes have shape (n_stars, n_radii) or (n_stars,), and their frames an
-        array ``star_id`` or an attribute ``catalog_sha256`` that says which star a row is.
+        Batches by method (``aperture``, ``psf``). Their fluxes have shape (n_stars, n_radii) or (n_stars,), and their
+        frames an array ``star_id`` or an attribute ``catalog_sha256`` that says which star a row is.
     catalog : StarCatalog
         Stars of the series.
     catalog_attrs : mapping
@@ -73,7 +76,7 @@ def assemble_dataset(
     order = sorted(facts["stars"], key=lambda name: (*_time_key(facts["stars"][name][1]), name))
     with DatasetWriter(path) as out:
         out.attributes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "series": series, **catalog_attrs})
-        out.table("frames", _frame_table(order, facts), FRAME_COLUMNS)
+        out.table("frames", _frame_table(order, facts, list(photometry)), FRAME_COLUMNS)
         out.table("stars", asdict(catalog), STAR_COLUMNS)
         for method in photometry:
             _write_method(out, method, order, facts[method], catalog.star_id, catalog_attrs["catalog_sha256"])
@@ -96,7 +99,9 @@ def _time_key(attrs: Mapping) -> tuple[bool, float]:
     return (False, time) if np.isfinite(time) else (True, 0.0)
 
 
-def _frame_table(order: Sequence[str], facts: Mapping[str, Mapping[str, tuple[Path, dict]]]) -> dict[str, np.ndarray]:
+def _frame_table(
+    order: Sequence[str], facts: Mapping[str, Mapping[str, tuple[Path, dict]]], methods: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Columns of /frames; the zero point is left to the calibration."""
     columns = empty_frames(len(order))
     for j, frame_id in enumerate(order):
@@ -107,7 +112,10 @@ def _frame_table(order: Sequence[str], facts: Mapping[str, Mapping[str, tuple[Pa
             if name in merged:
                 columns[name][j] = merged[name]
         columns["frame_id"][j] = frame_id
-        columns["status"][j] = next((attrs["status"] for attrs in steps if attrs["status"] != "ok"), "ok")
+        before = [facts[kind][frame_id][1]["status"] for kind in ("stars", "wcs")]
+        by_method = [facts[method][frame_id][1]["status"] for method in methods]
+        needed = [*before, *([] if "ok" in by_method else by_method)]
+        columns["status"][j] = next((status for status in needed if status != "ok"), "ok")
         columns["unit"][j] = steps[0].get("unit", "")
     columns["mjd_tdb"], columns["observer_au"] = locate_observer(
         columns["mjd_utc"], columns["site_lat_deg"], columns["site_lon_deg"], columns["site_height_m"]
@@ -137,12 +145,22 @@ def _write_method(
         out.grid(f"{method}/{name}", shape, dtype, "" if name == "flags" else unit, text, (block, 256, n_radii))
         for name, dtype, text in _ARRAYS
     ]
+    further = STAR_FACTS.get(method, {})
+    further_grids = [
+        out.grid(f"{method}/{name}", shape[1::-1], column.dtype, column.unit, column.description)
+        for name, column in further.items()
+    ]
     radii = np.full((len(order), n_radii), np.nan)
     # One set of arrays for all blocks: fresh memory costs more than what is put into it.
-    buffers = [np.empty((min(block, len(order)), *shape[1:]), dtype=dtype) for _, dtype, _ in _ARRAYS]
+    size = min(block, len(order))
+    buffers = [np.empty((size, *shape[1:]), dtype=dtype) for _, dtype, _ in _ARRAYS]
+    further_buffers = [np.empty((size, n_stars), dtype=column.dtype) for column in further.values()]
     for first in range(0, len(order), block):
         names = order[first : first + block]
         blocks = [buffer[: len(names)] for buffer in buffers]
+        further_blocks = [buffer[: len(names)] for buffer in further_buffers]
+        for values in further_blocks:
+            values[...] = np.nan
         by_path: dict[Path, list[int]] = {}
         for k, frame_id in enumerate(names):
             if facts[frame_id][1]["status"] == "ok":
@@ -154,11 +172,17 @@ def _write_method(
                 for k in places:
                     rows = _star_rows(batch, names[k], facts[names[k]][1], star_id, catalog_sha256, path)
                     _fill(blocks, k, rows, [batch.array(names[k], name) for name, _, _ in _ARRAYS])
-                    if "radii_pix" in batch.names(names[k]):
+                    for name, values in zip(further, further_blocks, strict=True):
+                        values[k, rows] = batch.array(names[k], name)
+                    if method in WITH_RADII:
                         radii[first + k] = batch.array(names[k], "radii_pix")
         for grid, values in zip(grids, blocks, strict=True):
             grid[first : first + len(names)] = values
-    out.array(f"{method}/radii_pix", radii, "pixel", "radii of the apertures in each frame; NaN where not measured")
+        for grid, values in zip(further_grids, further_blocks, strict=True):
+            grid[:, first : first + len(names)] = values.T
+    if method in WITH_RADII:
+        out.array(f"{method}/radii_pix", radii, "pixel", "radii of the apertures in each frame; NaN where not measured")
+    write_frame_facts(out, method, [facts[frame_id][1] for frame_id in order])
 
 
 def _clear(blocks: Sequence[np.ndarray], k: int) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gaiaflux.core.bands import MagnitudeScale
+from gaiaflux.ground.magnitudes import magnitudes_of_star, method_scale
 from gaiaflux.io.dataset import DatasetReader
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ __all__ = ["AperturePhotometryDataset"]
 
 LOG = logging.getLogger(__name__)
 _METHOD = "aperture"
-_MAG_PER_RELATIVE = 2.5 / np.log(10.0)
 
 
 class AperturePhotometryDataset:
@@ -59,7 +60,8 @@ class AperturePhotometryDataset:
         self.flux = self.err_flux = np.empty((0, 0), np.float32)
         self.pscale = self.epscale = np.empty(0)
         self._calibrated = (self.flux, self.err_flux)
-        self._magnitudes = (float("nan"), "")
+        self._scale: MagnitudeScale | None = None
+        self._bp_rp = np.empty(0)
         nothing = np.empty(0)
         self._set_tables(np.empty(0, np.int64), *([nothing] * 6))
         if file_path is not None:
@@ -96,11 +98,11 @@ class AperturePhotometryDataset:
             frames = [source.array(f"frames/{name}") for name in ("mjd_utc", "exptime_s")]
             names = ("flux", "flux_err", "pscale", "epscale", "flux_cal", "flux_cal_err")
             arrays = [source.array(f"{_METHOD}/{name}") for name in names]
-            attributes = source.attributes(_METHOD)
+            scale, bp_rp = method_scale(source, _METHOD), source.array("stars/bp_rp")
+        self._scale, self._bp_rp = scale, bp_rp
         self._set_tables(*stars, *frames)
         self.flux, self.err_flux, self.pscale, self.epscale, *calibrated = arrays
         self._calibrated = tuple(calibrated)
-        self._magnitudes = (float(attributes["zero_point_mag"]), str(attributes["magnitude_system"]))
         return self
 
     def get_lightcurve(self, star_idx: int, filter: str, log: logging.Logger | None = None) -> "Table":
@@ -136,10 +138,7 @@ class AperturePhotometryDataset:
         flux, error = (array[row].astype(np.float64) for array in self._calibrated)
         valid = np.isfinite(mjd) & np.isfinite(flux) & np.isfinite(error) & (error > 0)
         mjd, flux, error = mjd[valid], flux[valid], error[valid]
-        positive = flux > 0
-        safe = np.where(positive, flux, 1.0)
-        zero_point, system = self._magnitudes
-        known = positive & np.isfinite(zero_point)
+        mag, mag_err = magnitudes_of_star(self._scale, flux, error, self._bp_rp[row])
         source_id = int(self.source_id["ID"][row])
         (log or LOG).info("star %d (ID %d): %d of %d frames", row, source_id, len(mjd), len(valid))
         return Table(
@@ -147,11 +146,11 @@ class AperturePhotometryDataset:
                 "MJD": mjd,
                 "flux": flux,
                 "err_flux": error,
-                "mag": np.where(known, zero_point - 2.5 * np.log10(safe), np.nan),
-                "err_mag": np.where(known, _MAG_PER_RELATIVE * error / safe, np.nan),
+                "mag": mag,
+                "err_mag": np.where(np.isfinite(mag), mag_err, np.nan),
             },
             units={"MJD": "d", "mag": "mag", "err_mag": "mag"},
-            meta={"filter": filter, "star_idx": row, "source_id": source_id, "magnitude_system": system},
+            meta={"filter": filter, "star_idx": row, "source_id": source_id, "magnitude_system": self._scale.system},
         )
 
     def _set_tables(

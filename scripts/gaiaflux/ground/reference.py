@@ -1,4 +1,4 @@
-"""Choice of the reference frame of a series."""
+"""Choice of the reference frame of a series, and of the frames that are stacked with it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,12 @@ __all__ = ["check_fits_series", "choose_reference", "frame_offsets_pix", "rank_r
 DEEP_ENOUGH = 0.7  # of the largest number of stars
 DEEP_AS_CATALOGUE = 0.9  # the same where nothing but the reference image says which stars there are
 ROUND_ENOUGH = 0.1  # in ellipticity above the median
+# The stack: so many frames at most, with these limits relative to the reference image.
+STACK_SIZE = 5
+STACK_SEEING = 1.4
+STACK_OVERLAP = 0.9
+STACK_TRIES = 20  # frames whose plate solution is looked for
+STACKED = ("path", "mjd_utc", "fwhm_pix", "n_stars")
 RECORDED = ("path", "filter", "camera", "ny", "nx", "mjd_utc", "fwhm_pix", "ellipticity", "n_stars")
 
 
@@ -82,7 +88,8 @@ def choose_reference(
     Returns
     -------
     record : dict
-        What reference.json holds: the frame, how it ranks, its plate solution.
+        What reference.json holds: the frame, how it ranks, its plate solution; and ``stack``, the frames on which stars
+        are found, the reference image first, with their plate solutions.
     refused : dict of str
         Why better frames were not taken, per identifier.
 
@@ -108,6 +115,16 @@ def choose_reference(
         record["chosen_by"] = "configuration" if configured else "seeing, depth and roundness of the first run"
         record |= {"ranking": ranking[:10], **notes}
         record["wcs_header"], record["margin_pix"] = cards_from_tan_sip(wcs), frame_offsets_pix(wcs, facts)
+        # Without a catalogue no frame but the reference image itself has a plate solution yet.
+        stack = {frame_id: wcs} | ({} if as_catalogue else _find_stack(facts, frame_id, wcs, place))
+        record["stack"] = [
+            {
+                "frame_id": key,
+                **{name: facts[key][name] for name in STACKED},
+                "wcs_header": cards_from_tan_sip(solution),
+            }
+            for key, solution in stack.items()
+        ]
         return record, refused
     reasons = refused or {key: str(value["status"]) for key, value in facts.items()}
     some = "; ".join(f"{key}: {reason}" for key, reason in list(reasons.items())[:3])
@@ -115,6 +132,62 @@ def choose_reference(
         f"no frame can serve as the reference image ({some}{' ...' if len(reasons) > 3 else ''}); "
         "correct the images, the header settings or the catalogue, or set reference_image"
     )
+
+
+def _find_stack(
+    facts: Mapping[str, Mapping[str, object]],
+    reference_id: str,
+    wcs: TanSip,
+    place: Callable[[str], tuple[TanSip, Mapping[str, object]]],
+) -> dict[str, TanSip]:
+    """Other exposures that are nearly as good as the reference image, the sharpest first, and their plate solutions.
+
+    They are looked for where the user has chosen the reference image, too: depth is not what that choice is about.
+    """
+    reference = facts[reference_id]
+    limits = {
+        "seeing": STACK_SEEING * _seeing(reference),
+        "depth": DEEP_ENOUGH * int(reference["n_stars"]),
+        "ellipticity": float(reference["ellipticity"]) + ROUND_ENOUGH,
+    }
+
+    def suits(frame_id: str) -> bool:
+        found = facts[frame_id]
+        return (
+            found["status"] == "ok"
+            and _kind(found) == _kind(reference)
+            and math.isfinite(found["mjd_utc"])
+            and _seeing(found) <= limits["seeing"]
+            and int(found["n_stars"]) >= limits["depth"]
+            and float(found["ellipticity"]) <= limits["ellipticity"]
+        )
+
+    # An exposure counts once, under whatever names it is there.
+    exposures = {(reference["camera"], reference["mjd_utc"])}
+    stack: dict[str, TanSip] = {}
+    candidates = sorted((key for key in facts if suits(key)), key=lambda key: (_seeing(facts[key]), key))
+    for frame_id in candidates[:STACK_TRIES]:
+        exposure = facts[frame_id]["camera"], facts[frame_id]["mjd_utc"]
+        if exposure in exposures:
+            continue
+        try:
+            solution, _ = place(frame_id)
+        except BadFrameError:
+            continue
+        if _overlap(wcs, solution) >= STACK_OVERLAP:
+            exposures.add(exposure)
+            stack[frame_id] = solution
+        if len(stack) == STACK_SIZE - 1:
+            break
+    return stack
+
+
+def _overlap(wcs: TanSip, other: TanSip) -> float:
+    """Part of an image that another one covers."""
+    ny, nx = wcs.shape
+    x, y = np.meshgrid((np.arange(20) + 0.5) / 20 * nx - 0.5, (np.arange(20) + 0.5) / 20 * ny - 0.5)
+    x, y = sky_to_pixel(other, *pixel_to_sky(wcs, x, y))
+    return float(np.mean((x >= 0) & (y >= 0) & (x <= other.shape[1] - 1) & (y <= other.shape[0] - 1)))
 
 
 def check_fits_series(facts: Mapping[str, object], reference: Mapping[str, object]) -> None:

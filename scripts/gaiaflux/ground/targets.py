@@ -8,11 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from gaiaflux.core.timing import barycentric_jd_tdb
+from gaiaflux.ground.magnitudes import magnitudes_of_star, method_scale, scale_facts
+from gaiaflux.ground.method_choice import methods_of_stars
+from gaiaflux.ground.method_facts import STAR_FACTS
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.lightcurves import write_ecsv, write_rows, write_tom_csv
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.flags import SPOILED, StarFlag
 
-__all__ = ["MATCH_RADIUS_ARCSEC", "MATCH_RADIUS_PIX", "TARGET_TABLE", "Match", "export_targets", "match_target"]
+__all__ = [
+    "MATCH_RADIUS_ARCSEC",
+    "MATCH_RADIUS_PIX",
+    "TARGET_TABLE",
+    "Match",
+    "export_targets",
+    "match_target",
+    "match_targets",
+]
 
 MATCH_RADIUS_ARCSEC = 2.0
 """A position means the nearest star within this distance."""
@@ -21,7 +33,8 @@ MATCH_RADIUS_PIX = 2.0
 TARGET_TABLE = "_targets.csv"
 """File in the folder of the light curves that says for each target which star it is, or why it has no light curve."""
 
-_MAG_PER_RELATIVE = 2.5 / np.log(10.0)
+_KEPT = ("chi2", "crowding")  # of what a method says of each star and frame
+_NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 Columns = Mapping[str, np.ndarray]
 
 
@@ -152,8 +165,40 @@ def _to_reference(stars: Columns, ra: float, dec: float) -> tuple[float, float]:
     return float(x), float(y)
 
 
+def match_targets(source: DatasetReader, targets: Sequence[Mapping]) -> list[Match]:
+    """Find the star of each target of a series.
+
+    Parameters
+    ----------
+    source : DatasetReader
+        Dataset.
+    targets : sequence of mapping
+        See `match_target`.
+
+    Returns
+    -------
+    list of Match
+        In the order of the targets.
+
+    Raises
+    ------
+    InputError
+        A target that cannot be in this series.
+    """
+    stars = source.table("stars")
+    columns = {name: source.array(f"frames/{name}") for name in ("frame_id", "mjd_utc", "nx", "ny")}
+    reference = np.flatnonzero(columns["frame_id"] == source.attributes().get("reference_frame_id"))
+    shape = (int(columns["ny"][reference[0]]), int(columns["nx"][reference[0]])) if reference.size else None
+    times = columns["mjd_utc"][np.isfinite(columns["mjd_utc"])]
+    mid = float(np.median(times)) if times.size else float("nan")
+    return [match_target(target, stars, mid, shape) for target in targets]
+
+
 def export_targets(dataset: str | Path, targets: Sequence[Mapping], folder: str | Path) -> None:
     """Write ``{name}.ecsv`` and ``{name}.csv`` of each target, and a table of the targets.
+
+    The first has all methods of photometry, the second the one that the dataset recommends for the star; the first and
+    the table say which, and why.
 
     Parameters
     ----------
@@ -172,31 +217,32 @@ def export_targets(dataset: str | Path, targets: Sequence[Mapping], folder: str 
     folder = Path(folder)
     with DatasetReader(dataset) as source:
         frames, stars = source.table("frames"), source.table("stars")
-        reference = np.flatnonzero(frames["frame_id"] == source.attributes().get("reference_frame_id"))
-        shape = (int(frames["ny"][reference[0]]), int(frames["nx"][reference[0]])) if reference.size else None
-        times = frames["mjd_utc"][np.isfinite(frames["mjd_utc"])]
-        mid = float(np.median(times)) if times.size else float("nan")
-        matches = [match_target(target, stars, mid, shape) for target in targets]
+        matches = match_targets(source, targets)
         folder.mkdir(parents=True, exist_ok=True)
+        methods, reasons = methods_of_stars(source)
+        rows = []
         for target, match in zip(targets, matches, strict=True):
+            row = {"name": target["name"], "status": match.status}
             if match.row >= 0:
-                _write_target(folder, target["name"], match, source, frames, stars)
-    rows = [_table_row(target, match, stars) for target, match in zip(targets, matches, strict=True)]
+                recommended = {"method": methods[match.row], "method_reason": reasons[match.row]}
+                _write_target(folder, target["name"], match, recommended, source, frames, stars)
+                row |= {key: stars[key][match.row].item() for key in ("star_id", "source_id", "ra_deg", "dec_deg")}
+                row |= {"distance": f"{match.distance:.3f}", "distance_unit": match.unit, **recommended}
+            rows.append(row)
     names = ("name", "status", "star_id", "source_id", "ra_deg", "dec_deg", "distance", "distance_unit")
-    write_rows(folder / TARGET_TABLE, names, rows)
-
-
-def _table_row(target: Mapping, match: Match, stars: Columns) -> dict[str, object]:
-    row = {"name": target["name"], "status": match.status}
-    if match.row >= 0:
-        row |= {key: stars[key][match.row].item() for key in ("star_id", "source_id", "ra_deg", "dec_deg")}
-        row |= {"distance": f"{match.distance:.3f}", "distance_unit": match.unit}
-    return row
+    write_rows(folder / TARGET_TABLE, (*names, "method", "method_reason"), rows)
 
 
 def _write_target(
-    folder: Path, name: str, match: Match, source: DatasetReader, frames: Columns, stars: Columns
+    folder: Path,
+    name: str,
+    match: Match,
+    recommended: Mapping[str, str],
+    source: DatasetReader,
+    frames: Columns,
+    stars: Columns,
 ) -> None:
+    """Write the files of one target."""
     star = {key: stars[key][match.row].item() for key in stars}
     bjd = barycentric_jd_tdb(
         frames["mjd_tdb"],
@@ -205,6 +251,7 @@ def _write_target(
         star["dec_deg"],
         pmra=star["pmra"],
         pmdec=star["pmdec"],
+        parallax=star["parallax"],
         ref_epoch=star["ref_epoch"],
     )
     columns = {
@@ -212,6 +259,7 @@ def _write_target(
         "mjd_utc": (frames["mjd_utc"], "d", "mid-exposure at the observatory, Modified Julian Date, UTC"),
         "bjd_tdb": (bjd, "d", "mid-exposure at the barycentre of the solar system for this star, Julian Date, TDB"),
         "exptime_s": (frames["exptime_s"], "s", "exposure time"),
+        "frame_flags": (frames["flags"], "", "bits of the frame flags"),
     }
     attributes = source.attributes()
     meta = {
@@ -228,45 +276,50 @@ def _write_target(
     }
     magnitudes = {}
     for method in source.methods:
-        added, facts, magnitudes[method] = _method_columns(source, method, match.row)
+        added, facts, magnitudes[method] = _method_columns(source, method, match.row, star["bp_rp"])
         columns |= added
         meta["methods"][method] = facts
         meta.setdefault("magnitude_system", facts["magnitude_system"])
+    meta |= {f"recommended_{key}": text for key, text in recommended.items()}
     write_ecsv(folder / f"{name}.ecsv", columns, meta)
-    mag, mag_err = next(iter(magnitudes.values()), (np.full(len(bjd), np.nan), np.full(len(bjd), np.nan)))
+    mag, mag_err = magnitudes.get(recommended["method"], (np.full(len(bjd), np.nan), np.full(len(bjd), np.nan)))
     write_tom_csv(folder / f"{name}.csv", frames["mjd_utc"], frames["filter"], mag, mag_err)
 
 
-def _method_columns(source: DatasetReader, method: str, row: int) -> tuple[dict, dict, tuple[np.ndarray, np.ndarray]]:
+def _method_columns(
+    source: DatasetReader, method: str, row: int, bp_rp: float
+) -> tuple[dict, dict, tuple[np.ndarray, np.ndarray]]:
     """Columns and facts of one method, and its magnitudes with their errors."""
     values = {
         key: source.grid(f"{method}/{key}")[row] for key in ("flux", "flux_err", "flux_cal", "flux_cal_err", "flags")
     }
     attributes = source.attributes(method)
     flux, error = values["flux_cal"].astype(float), values["flux_cal_err"].astype(float)
-    positive = flux > 0
-    safe = np.where(positive, flux, 1.0)
-    mag = np.where(positive, attributes["zero_point_mag"] - 2.5 * np.log10(safe), np.nan)
-    mag_err = np.where(positive, _MAG_PER_RELATIVE * error / safe, np.nan)
+    scale = method_scale(source, method)
+    mag, mag_err = magnitudes_of_star(scale, flux, error, bp_rp)
     unit = source.grid(f"{method}/flux").attrs["unit"]
-    system = attributes["magnitude_system"]
     columns = {
         f"{method}_flux": (values["flux_cal"], unit, "flux on the common scale of the series"),
         f"{method}_flux_err": (values["flux_cal_err"], unit, f"one-sigma error of {method}_flux"),
         f"{method}_flux_raw": (values["flux"], unit, "flux as measured"),
-        f"{method}_mag": (mag, "mag", f"{system} from {method}_flux; NaN where the flux is not positive"),
+        f"{method}_mag": (mag, "mag", f"{scale.system} from {method}_flux; NaN where the flux is not positive"),
         f"{method}_mag_err": (mag_err, "mag", f"one-sigma error of {method}_mag, without that of the zero point"),
         f"{method}_flags": (values["flags"], "", "bits of the star flags"),
     }
-    radius = int(source.grid(f"{method}/recommended_radius")[row])
-    radii = source.grid(f"{method}/radii_pix")[:, radius]
+    for key in (name for name in _KEPT if name in STAR_FACTS.get(method, {})):
+        grid = source.grid(f"{method}/{key}")
+        columns[f"{method}_{key}"] = (grid[row], grid.attrs["unit"], grid.attrs["description"])
     facts = {
-        "magnitude_system": f"{system}, zero point of the series without colour term",
-        **{key: attributes[key] for key in ("calibration", "zero_point_note", "zero_point_n_stars")},
-        "zero_point_mag": attributes["zero_point_mag"],
-        "zero_point_scatter_mag": attributes["zero_point_scatter_mag"],
+        **scale_facts(scale, bp_rp),
+        "calibration": attributes["calibration"],
         "ensemble": source.grid(f"{method}/ensemble_status").asstr()[row] or "not a candidate",
-        "radius_index": radius,
-        "median_radius_pix": float(np.median(radii[np.isfinite(radii)])) if np.isfinite(radii).any() else float("nan"),
     }
+    if f"{method}/radii_pix" in source:
+        radius = int(source.grid(f"{method}/recommended_radius")[row])
+        radii = source.grid(f"{method}/radii_pix")[:, radius]
+        known = np.isfinite(radii)
+        facts["radius_index"] = radius
+        facts["median_radius_pix"] = float(np.median(radii[known])) if known.any() else float("nan")
+    good = np.isfinite(flux) & (error > 0) & ((values["flags"] & _NOT_GOOD) == 0)
+    facts["n_good"] = int(good.sum())
     return columns, facts, (mag, mag_err)

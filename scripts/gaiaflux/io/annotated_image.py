@@ -19,12 +19,14 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from gaiaflux.model.errors import BadFrameError
 
-__all__ = ["TABLE_EXTENSION", "WCS_EXTENSION", "Facts", "layer_names", "write_annotated"]
+__all__ = ["PSF_EXTENSION", "TABLE_EXTENSION", "WCS_EXTENSION", "Facts", "layer_names", "write_annotated"]
 
 WCS_EXTENSION = "GAIAFLUX_WCS"
 """Extension without pixels whose header is the refined plate solution."""
 TABLE_EXTENSION = "GAIAFLUX_APERTURE"
-"""Table of the aperture photometry."""
+"""Table of the aperture photometry, with the PSF photometry beside it where there is one."""
+PSF_EXTENSION = "GAIAFLUX_PSF"
+"""Table of the PSF photometry of an image without aperture photometry."""
 
 Facts = Mapping[str, tuple[str | bool | int | float, str]]
 """Header keywords: value and comment of each."""
@@ -63,6 +65,7 @@ def write_annotated(
     wcs_facts: Facts | None = None,
     table_facts: Facts | None = None,
     units: Mapping[str, str] | None = None,
+    table_name: str = TABLE_EXTENSION,
 ) -> None:
     """Write an image with a plate solution and a table as further extensions.
 
@@ -83,6 +86,8 @@ def write_annotated(
         Further keywords of each header: (value, comment). What is not finite is left out.
     units : mapping of str to str, optional
         FITS unit of a column.
+    table_name : str
+        Name of the table's extension: `TABLE_EXTENSION` or `PSF_EXTENSION`.
 
     Raises
     ------
@@ -95,7 +100,7 @@ def write_annotated(
     zipped = _is_zipped(source) if target == source.resolve() else target.name.lower().endswith(".gz")
     new = {
         WCS_EXTENSION: _wcs_bytes(wcs_cards, wcs_facts or {}),
-        TABLE_EXTENSION: _table_bytes(table, table_facts or {}, units or {}),
+        table_name: _table_bytes(table, table_name, table_facts or {}, units or {}),
     }
     content = _content(source)
     pieces = []
@@ -146,8 +151,8 @@ def _wcs_bytes(cards: str, facts: Facts) -> bytes:
     return header.tostring().encode("ascii")
 
 
-def _table_bytes(table: np.ndarray, facts: Facts, units: Mapping[str, str]) -> bytes:
-    hdu = fits.BinTableHDU(table, name=TABLE_EXTENSION)
+def _table_bytes(table: np.ndarray, name: str, facts: Facts, units: Mapping[str, str]) -> bytes:
+    hdu = fits.BinTableHDU(table, name=name)
     for column in hdu.columns:
         if units.get(column.name):
             column.unit = units[column.name]

@@ -44,6 +44,8 @@ FRAME_COLUMNS = {
     "path": Column("text", "", "file of the image"),
     "sha256": Column("text", "", "checksum of the file's bytes"),
     "status": Column("text", "", "ok, or the reason why the frame was not measured"),
+    "flags": Column("u2", "", "bits of the frame flags (gaiaflux.model.flags.FRAME_FLAGS)"),
+    "mission_quality": Column("i4", "", "quality bits that a space mission gives the frame; 0 from the ground"),
     "camera": Column("text", "", "camera"),
     "filter": Column("text", "", "filter"),
     "unit": Column("text", "", "unit of the frame's counts: electron, or adu where no gain is known"),
@@ -97,6 +99,9 @@ STAR_COLUMNS = {
     "bp_rp": Column("f8", "mag", "Gaia BP - RP; NaN where unknown"),
     "x_ref": Column("f8", "pixel", "column on the reference image, 0-based, integer = pixel centre"),
     "y_ref": Column("f8", "pixel", "row on the reference image, 0-based, integer = pixel centre"),
+    "mag_ref": Column(
+        "f8", "mag", "magnitude on the reference image, as Gaia G without a colour term; NaN where unknown"
+    ),
 }
 """Columns of ``/stars``."""
 
@@ -111,6 +116,10 @@ def empty_frames(n_frames: int) -> dict[str, np.ndarray]:
         else:
             columns[name] = np.full(shape, np.nan if column.dtype[0] == "f" else 0, dtype=column.dtype)
     return columns
+
+
+def _values(dataset: h5py.Dataset, rows: slice | tuple = ()) -> np.ndarray:
+    return dataset.asstr()[rows] if h5py.check_string_dtype(dataset.dtype) else dataset[rows]
 
 
 class DatasetWriter:
@@ -172,6 +181,14 @@ class DatasetWriter:
         self._describe(dataset, unit, description)
         return dataset
 
+    def read(self, name: str) -> np.ndarray:
+        """A dataset that was written; texts as an array of str objects."""
+        return _values(self._file[name])
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a dataset or group of this name was written."""
+        return name in self._file
+
     @staticmethod
     def _describe(dataset: h5py.Dataset, unit: str, description: str) -> None:
         dataset.attrs["unit"] = unit
@@ -229,8 +246,26 @@ class DatasetReader:
 
     def array(self, name: str) -> np.ndarray:
         """A whole dataset; texts as an array of str objects."""
+        return _values(self._file[name])
+
+    def labels(self, name: str) -> np.ndarray:
+        """Names of an enumeration's values, as an array of str objects."""
         dataset = self._file[name]
-        return dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
+        names = {code: label for label, code in h5py.check_enum_dtype(dataset.dtype).items()}
+        return np.array([names[code] for code in dataset[()].tolist()], dtype=object)
+
+    def rows(self, name: str, first: int, last: int) -> np.ndarray:
+        """Some rows of a dataset; texts as an array of str objects."""
+        return _values(self._file[name], slice(first, last))
+
+    def described(self, name: str) -> tuple[str, str]:
+        """Unit and description of a dataset."""
+        attrs = self._file[name].attrs
+        return str(attrs["unit"]), str(attrs["description"])
+
+    def shapes(self, group: str) -> dict[str, tuple[int, ...]]:
+        """Shape of each dataset of a group."""
+        return {name: item.shape for name, item in self._file[group].items()}
 
     def grid(self, name: str) -> h5py.Dataset:
         """A dataset to be read in pieces; it lives as long as the reader."""

@@ -153,13 +153,23 @@ def mid_exposure(
         rule = f"{keyword} ({form}, {scale})"
     if marks not in ("start", "mid", "end"):
         raise ValueError(f"time marks {marks!r}, not start, mid or end")
-    mjd += {"start": 0.5, "mid": 0.0, "end": -0.5}[marks] * exptime_s / SECONDS_PER_DAY
+    mjd = _later(mjd, {"start": 0.5, "mid": 0.0, "end": -0.5}[marks] * exptime_s, scale)
     rule += {"start": " + exptime/2", "mid": "", "end": " - exptime/2"}[marks]
     if scale != "utc":
         mjd = _to_utc(mjd, scale, ra_dec_deg)
     if not 15000 < mjd < 120000:
         raise BadFrameError(f"the time from {rule} is MJD {mjd:.5f}, not a date of an image: set header.time")
     return mjd, rule
+
+
+def _later(mjd: float, seconds: float, scale: str) -> float:
+    """The instant a time span later; a UTC across midnight may have a leap second in between."""
+    later = mjd + seconds / SECONDS_PER_DAY
+    if scale != "utc" or not math.isfinite(later) or math.floor(later) == math.floor(mjd):
+        return later
+    from gaiaflux.core.timing import later_utc
+
+    return later_utc(mjd, seconds)
 
 
 def _default_time(header: Mapping) -> tuple[float, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["read_ecsv", "write_ecsv", "write_rows", "write_tom_csv"]
+__all__ = ["read_ecsv", "write_columns", "write_ecsv", "write_rows", "write_tom_csv"]
 
 
 def write_ecsv(
@@ -73,3 +73,27 @@ def write_rows(path: str | Path, names: Sequence[str], rows: Sequence[Mapping[st
         writer = csv.DictWriter(stream, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_columns(path: str | Path, columns: Mapping[str, tuple[np.ndarray, str, str]]) -> None:
+    """Write a table of many rows as CSV for people: angles with 8 decimals, other numbers with 7 digits, NaN empty.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write.
+    columns : mapping of str to (values, unit, description)
+        Arrays of one length; the names make the header line.
+    """
+    texts = [_texts(name, np.asarray(values)) for name, (values, _, _) in columns.items()]
+    with Path(path).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*texts, strict=True))
+
+
+def _texts(name: str, values: np.ndarray) -> list[str]:
+    if values.dtype.kind != "f":
+        return [str(value) for value in values.tolist()]
+    form = "{:.8f}" if name.endswith("_deg") else "{:.7g}"
+    return [form.format(value) if value == value else "" for value in values.tolist()]

@@ -9,6 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from gaiaflux.core.psf import PsfModel
+from gaiaflux.io.psf_model import write_reference_psf
 from gaiaflux.model.catalog import StarCatalog
 
 __all__ = ["COLUMNS", "read_star_catalog", "write_star_catalog"]
@@ -31,11 +33,14 @@ COLUMNS = {
     "bp_rp": ("mag", "Gaia BP - RP; NaN where unknown"),
     "x_ref": ("pixel", "column on the reference image, 0-based"),
     "y_ref": ("pixel", "row on the reference image, 0-based"),
+    "mag_ref": ("mag", "magnitude measured on the reference image, on the scale of phot_g_mean_mag; NaN where unknown"),
 }
 """Unit and description of each column, by attribute of `StarCatalog`."""
 
 
-def write_star_catalog(path: str | Path, catalog: StarCatalog, reference: Mapping[str, str | int]) -> None:
+def write_star_catalog(
+    path: str | Path, catalog: StarCatalog, reference: Mapping[str, str | int], psf: PsfModel | None = None
+) -> None:
     """Write a star catalogue with its checksum.
 
     Parameters
@@ -47,6 +52,8 @@ def write_star_catalog(path: str | Path, catalog: StarCatalog, reference: Mappin
     reference : mapping
         Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx; and magnitude_system and
         sky_coordinates where they are not Gaia's.
+    psf : PsfModel, optional
+        Point-spread function of the reference image; `gaiaflux.io.psf_model.read_reference_psf` reads it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +68,7 @@ def write_star_catalog(path: str | Path, catalog: StarCatalog, reference: Mappin
                 dataset = file.create_dataset(name, data=getattr(catalog, name))
                 dataset.attrs["unit"] = unit
                 dataset.attrs["description"] = description
+            write_reference_psf(file, psf)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -51,6 +51,11 @@ class SkyCatalog:
         """Number of stars."""
         return len(self.source_id)
 
+    @property
+    def mag(self) -> np.ndarray:
+        """What is known of the stars' magnitudes [mag], shape (n_stars,); NaN where nothing is."""
+        return self.phot_g_mean_mag
+
     def __getitem__(self, rows: np.ndarray) -> "SkyCatalog":
         """Rows picked by an index array, slice or boolean mask."""
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
@@ -66,8 +71,17 @@ class StarCatalog(SkyCatalog):
         Fixed for the series.
     x_ref, y_ref : ndarray of float64
         Position on the reference image [pixel]; may lie outside of it.
+    mag_ref : ndarray of float64
+        Magnitude measured on the reference image, on the scale of `phot_g_mean_mag`, without a colour term [mag]; NaN
+        where the star is not on it or too faint.
     """
 
     star_id: np.ndarray
     x_ref: np.ndarray
     y_ref: np.ndarray
+    mag_ref: np.ndarray
+
+    @property
+    def mag(self) -> np.ndarray:
+        """Gaia's magnitude, or where it has none that of the reference image [mag], shape (n_stars,)."""
+        return np.where(np.isfinite(self.phot_g_mean_mag), self.phot_g_mean_mag, self.mag_ref)

@@ -1,10 +1,21 @@
-"""The one registry of bits for pixels and for star measurements."""
+"""The one registry of bits for pixels, for star measurements and for frames."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PIXEL_FLAGS", "SPOILED", "STAR_FLAGS", "Flag", "PixelFlag", "StarFlag", "decode_flags"]
+__all__ = [
+    "FRAME_FLAGS",
+    "PIXEL_FLAGS",
+    "SPOILED",
+    "STAR_FLAGS",
+    "UNUSABLE",
+    "Flag",
+    "FrameFlag",
+    "PixelFlag",
+    "StarFlag",
+    "decode_flags",
+]
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,24 @@ class StarFlag:
     NO_APERTURE_CORRECTION = 64
     NOT_MEASURED = 128
     COSMIC_RAY = 256
+    BORROWED_PSF = 512
+    POOR_FIT = 1024
+    BLENDED = 2048
+
+
+class FrameFlag:
+    """Bits of a frame (uint16)."""
+
+    NOT_MEASURED = 1
+    NO_CALIBRATION = 2
+    CLOUDY = 4
+    POOR_SEEING = 8
+    BRIGHT_SKY = 16
+    ELONGATED = 32
+    FEW_STARS = 64
+    POOR_WCS = 128
+    BORROWED_PSF = 256
+    NO_TIME = 512
 
 
 SPOILED = (
@@ -49,6 +78,8 @@ SPOILED = (
     | StarFlag.COSMIC_RAY
 )
 """Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
+UNUSABLE = FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION | FrameFlag.NO_TIME
+"""Flags of a frame that give it no usable point in any light curve."""
 
 PIXEL_FLAGS = (
     Flag(PixelFlag.BAD, "bad", "marked bad in the frame's mask"),
@@ -83,6 +114,46 @@ STAR_FLAGS = (
     ),
     Flag(StarFlag.NOT_MEASURED, "not_measured", "no usable pixel or no usable frame: flux is NaN"),
     Flag(StarFlag.COSMIC_RAY, "cosmic_ray", "a pixel inside the aperture was recognised as a cosmic ray"),
+    Flag(
+        StarFlag.BORROWED_PSF,
+        "borrowed_psf",
+        "too few stars to measure the PSF of the frame: the reference image's was scaled to the frame's seeing",
+    ),
+    Flag(StarFlag.POOR_FIT, "poor_fit", "the PSF does not describe the star's pixels: chi2 per pixel is too large"),
+    Flag(
+        StarFlag.BLENDED,
+        "blended",
+        "a neighbour so close that the error of the fitted flux is more than twice that of a star alone",
+    ),
+)
+
+FRAME_FLAGS = (
+    Flag(FrameFlag.NOT_MEASURED, "not_measured", "no star was measured in the frame; its status says why"),
+    Flag(FrameFlag.NO_CALIBRATION, "no_calibration", "no method could find the frame's photometric scale"),
+    Flag(
+        FrameFlag.CLOUDY,
+        "cloudy",
+        "half a magnitude less light arrives than in the clearest tenth of the camera's frames",
+    ),
+    Flag(FrameFlag.POOR_SEEING, "poor_seeing", "stars are half as wide again as is usual for the camera"),
+    Flag(FrameFlag.BRIGHT_SKY, "bright_sky", "the sky is three times as bright as is usual for the camera"),
+    Flag(FrameFlag.ELONGATED, "elongated", "stars are drawn out: ellipticity above 0.3 and 0.15 above the usual"),
+    Flag(
+        FrameFlag.FEW_STARS,
+        "few_stars",
+        "less than half of the usual number of stars was measured, or of ensemble stars weighs in the frame",
+    ),
+    Flag(
+        FrameFlag.POOR_WCS,
+        "poor_wcs",
+        "the plate solution scatters three times as much as is usual for the camera, or has fewer than 10 stars",
+    ),
+    Flag(
+        FrameFlag.BORROWED_PSF,
+        "borrowed_psf",
+        "too few stars to measure the frame's PSF: the reference image's was scaled to the frame's seeing",
+    ),
+    Flag(FrameFlag.NO_TIME, "no_time", "the time of mid-exposure is not known"),
 )
 
 
@@ -94,7 +165,7 @@ def decode_flags(value: int, registry: tuple[Flag, ...] = STAR_FLAGS) -> list[st
     value : int
         Flag value.
     registry : tuple of Flag
-        `STAR_FLAGS` (default) or `PIXEL_FLAGS`.
+        `STAR_FLAGS` (default), `FRAME_FLAGS` or `PIXEL_FLAGS`.
 
     Returns
     -------

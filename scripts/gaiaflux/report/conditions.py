@@ -9,6 +9,12 @@ from gaiaflux.report.style import BLUE, GREY, VERMILION, few_ticks, say, thin
 
 __all__ = ["condition_panels", "conditions_figure", "draw_frames"]
 
+_FACTS = {
+    "psf_fwhm_pix": "PSF, FWHM (pixel)",
+    "psf_ellipticity": "PSF, ellipticity",
+    "centroid_rms_pix": "rms of the centroids in the PSF fit (pixel)",
+}
+
 
 def condition_panels(series: SeriesSummary) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """Label, values (one per frame) and errors or None of what a series is judged by; NaN where not known."""
@@ -27,6 +33,10 @@ def condition_panels(series: SeriesSummary) -> list[tuple[str, np.ndarray, np.nd
         panels.append((f"transparency, pscale{named}", method.pscale, method.epscale))
     panels.append(("plate solution, rms (mas)", frames["wcs_rms_mas"], None))
     panels.append(("stars measured", np.where(series.ok, frames["n_measured"], np.nan).astype(float), None))
+    for method in series.methods:
+        for name, label in _FACTS.items():
+            if name in method.facts and np.isfinite(method.facts[name]).any():
+                panels.append((label, method.facts[name], None))
     for method in series.methods:
         named = f" ({method.name})" if len(series.methods) > 1 else ""
         panels.append((f"scatter / error, bright stars{named}", method.statistics.frame_pull, None))
@@ -47,8 +57,11 @@ def conditions_figure(series: SeriesSummary) -> Figure:
             axes.axhline(1.0, color=GREY, lw=0.8, ls="--", zorder=0)
     for axes in grid.T.ravel()[len(panels) :]:
         axes.set_visible(False)
-    for axes in grid[-1]:
-        axes.set_xlabel(axis.label)
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.get_visible()][-1:]
+        for axes in lowest:
+            axes.set_xlabel(axis.label)
+            axes.tick_params(labelbottom=True)
     figure.align_ylabels()
     return figure
 

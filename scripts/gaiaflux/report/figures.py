@@ -38,6 +38,7 @@ __all__ = [
     "overview_figure",
     "precision_figure",
     "reference_shape",
+    "running_median",
     "save_overview",
 ]
 
@@ -66,7 +67,7 @@ def draw_precision(axes: Axes, found: MethodStatistics, *, numbered: int = 0, le
     single = known & found.clean & ~found.blended
     size = 3.2 if known.sum() < MANY else 1.8
     kinds = (
-        (blended, "o", "none", PALE, size, "neighbour in the aperture"),
+        (blended, "o", "none", PALE, size, found.blend),
         (flagged, "x", ORANGE, ORANGE, size + 0.6, "most points flagged"),
         (single, "o", BLUE, "none", size, "single star"),
         (saturated, "^", VERMILION, "none", size + 1.6, "saturated"),
@@ -80,7 +81,7 @@ def draw_precision(axes: Axes, found: MethodStatistics, *, numbered: int = 0, le
             thin(drawn, int(known.sum()))
     curve = np.isfinite(found.mag) & (found.expected > 0) & (found.clean if found.clean.any() else True)
     curve &= ~found.blended if (curve & ~found.blended).any() else True
-    middle, expected = _running(found.mag[curve], np.log10(found.expected[curve]))
+    middle, expected = running_median(found.mag[curve], np.log10(found.expected[curve]))
     if middle.size > 1:
         label = "median predicted error" + (" (single stars)" if single.any() else "")
         axes.plot(middle, 10**expected * 1e3, color=INK, lw=1.6, label=label, zorder=4)
@@ -108,7 +109,7 @@ def draw_precision(axes: Axes, found: MethodStatistics, *, numbered: int = 0, le
         say(axes, "no star has enough points")
 
 
-def _running(mag: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def running_median(mag: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median magnitude and value in bins of half a magnitude with enough stars."""
     if mag.size == 0:
         return np.zeros(0), np.zeros(0)
@@ -289,7 +290,8 @@ def overview_figure(series: SeriesSummary, method: MethodSummary, source: Datase
             axes.set_xlabel(axis.label)
     axis = axis if series.one_night else series.frame_axis()
     panels = condition_panels(series)
-    chosen = [panels[0], panels[2], next(panel for panel in panels if panel[0].startswith("plate"))]
+    pscale = "transparency, pscale" + (f" ({method.name})" if len(series.methods) > 1 else "")
+    chosen = [panels[0], *(panel for panel in panels if panel[0] == pscale or panel[0].startswith("plate"))]
     grid = conditions.subplots(len(chosen), 1, sharex=True)
     for axes, (label, values, errors) in zip(grid, chosen, strict=True):
         draw_frames(axes, series, axis, values, errors)

@@ -9,9 +9,11 @@ import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.report import words
+from gaiaflux.report.compare import comparison_figure
 from gaiaflux.report.conditions import conditions_figure
 from gaiaflux.report.figures import light_curve_figure, map_figure, precision_figure, reference_shape
 from gaiaflux.report.plate import plate_figure, stack_residuals
+from gaiaflux.report.psf import find_psf, psf_figure
 from gaiaflux.report.series import MethodSummary, SeriesSummary, read_light_curve, read_series
 from gaiaflux.report.statistics import CONSTANT, LEAST_POINTS
 from gaiaflux.report.style import BLUE, VERMILION, drawing, svg_uri
@@ -29,6 +31,7 @@ def write_report(
     pin: Mapping[str, object],
     reference: Mapping[str, object],
     wcs: Sequence[str | Path] = (),
+    psf: Sequence[str | Path] = (),
 ) -> None:
     """Write the page; the same input gives the same bytes.
 
@@ -44,12 +47,16 @@ def write_report(
         What ``reference.json`` says of the reference image.
     wcs : sequence of path
         Batches of plate solutions, for the map of their residuals; without them that map is left out.
+    psf : sequence of path
+        Batches of PSF photometry, for the picture of the reference image's PSF; without them it is left out.
     """
     with DatasetReader(dataset) as source, drawing():
         series = read_series(source)
         shape = reference_shape(series, reference)
         residuals = stack_residuals(wcs, shape) if wcs and shape else None
         known = np.isfinite(series.scale_arcsec)
+        model = find_psf(psf, str(series.attributes.get("reference_frame_id")))
+        by_both = {"aperture", "psf"} <= {method.name for method in series.methods}
         content = {
             "name": series.attributes["series"],
             "created": series.attributes["created_utc"],
@@ -64,7 +71,9 @@ def write_report(
             "conditions": svg_uri(conditions_figure(series)),
             "plate": svg_uri(plate_figure(series, reference, residuals)),
             "residuals": f"{residuals.n_matches:,}" if residuals else "",
+            "comparison": svg_uri(comparison_figure(series)) if by_both else "",
             "methods": [_method_content(source, series, method, shape) for method in series.methods],
+            "psf": svg_uri(psf_figure(model)) if model else "",
             "least_points": LEAST_POINTS,
             "catalog": words.catalog_facts(pin, series),
             "reference": words.reference_facts(
@@ -80,13 +89,12 @@ def _bad_frames(series: SeriesSummary) -> list[dict[str, str]]:
     rows = []
     for j, status in enumerate(series.frames["status"]):
         reasons = [status] if status != "ok" else []
-        if status == "ok":
+        for method in series.methods if status == "ok" else ():
+            if method.status[j] != "ok":
+                reasons.append(f"not measured ({method.name}): {method.status[j]}")
             # A series that is not calibrated at all is said once, not with every frame.
-            reasons = [
-                f"measured, not calibrated ({method.name}): {method.frame_notes[j]}"
-                for method in series.methods
-                if method.frame_notes[j] not in ("ok", method.attributes["calibration"])
-            ]
+            elif method.frame_notes[j] not in ("ok", method.attributes["calibration"]):
+                reasons.append(f"measured, not calibrated ({method.name}): {method.frame_notes[j]}")
         mjd = series.frames["mjd_utc"][j]
         when = f"{mjd:.5f}" if np.isfinite(mjd) else "–"
         rows += [{"frame_id": series.frames["frame_id"][j], "mjd": when, "reason": reason} for reason in reasons]
@@ -118,9 +126,11 @@ def _method_content(
         "precision": svg_uri(precision_figure(method)),
         "map": svg_uri(map_figure(series, method, shape), dpi=110),
         "variable": _star_rows(series, method, variable, drawn),
+        "blend": found.blend,
         "blended": _star_rows(series, method, blended, drawn),
         "curves": curves,
         "flags": words.flag_rows(method),
+        "facts": words.psf_facts(method),
     }
 
 

@@ -13,8 +13,26 @@ from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.report.statistics import MethodStatistics, measure_method
 
-__all__ = ["LightCurve", "MethodSummary", "SeriesSummary", "TimeAxis", "read_light_curve", "read_series"]
+__all__ = [
+    "FRAME_FACTS_SHOWN",
+    "LightCurve",
+    "MethodSummary",
+    "SeriesSummary",
+    "TimeAxis",
+    "read_light_curve",
+    "read_series",
+]
 
+FRAME_FACTS_SHOWN = (
+    "psf_status",
+    "psf_n_stars",
+    "psf_order",
+    "psf_residual_rms",
+    "psf_fwhm_pix",
+    "psf_ellipticity",
+    "centroid_rms_pix",
+)
+"""Datasets of a method's group, one value per frame, that the report shows."""
 _ONE_NIGHT_D = 1.5
 
 
@@ -46,6 +64,10 @@ class MethodSummary:
         ``ok``, or why the frame is not calibrated.
     star_notes : ndarray of str, shape (n,)
         ``used`` in the ensemble, why left out, or empty for no candidate.
+    status : ndarray of str, shape (m,)
+        ``ok``, or why this method did not measure the frame.
+    facts : dict of str to ndarray, shape (m,)
+        What the method says of the frames (`FRAME_FACTS_SHOWN` that the dataset has).
     """
 
     name: str
@@ -56,6 +78,8 @@ class MethodSummary:
     epscale: np.ndarray
     frame_notes: np.ndarray
     star_notes: np.ndarray
+    status: np.ndarray
+    facts: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -148,11 +172,14 @@ def read_series(source: DatasetReader) -> SeriesSummary:
         ok=frames["status"] == "ok",
         scale_arcsec=scale,
         centre_deg=centre,
-        methods=tuple(_read_method(source, name) for name in source.methods),
+        methods=tuple(_read_method(source, name, frames["status"]) for name in source.methods),
     )
 
 
-def _read_method(source: DatasetReader, name: str) -> MethodSummary:
+def _read_method(source: DatasetReader, name: str, frame_status: np.ndarray) -> MethodSummary:
+    # A file of before there were several methods has the status of the frames alone.
+    status = source.array(f"{name}/status") if f"{name}/status" in source else frame_status
+    facts = {fact: source.array(f"{name}/{fact}") for fact in FRAME_FACTS_SHOWN if f"{name}/{fact}" in source}
     return MethodSummary(
         name=name,
         unit=str(source.grid(f"{name}/flux_cal").attrs["unit"]),
@@ -162,6 +189,8 @@ def _read_method(source: DatasetReader, name: str) -> MethodSummary:
         epscale=source.array(f"{name}/epscale"),
         frame_notes=source.array(f"{name}/calibration_status"),
         star_notes=source.array(f"{name}/ensemble_status"),
+        status=status,
+        facts=facts,
     )
 
 

@@ -17,6 +17,10 @@ _FAIR_SNR = 20.0  # stars that judge a frame
 _JUDGES, _LEAST_JUDGES = 2000, 10
 _NEIGHBOURS = 61  # stars of like brightness that say what is usual
 CONSTANT = 1.5  # largest excess of a star that counts as constant
+# What makes a star blended: a neighbour whose light was taken off an aperture; a PSF is fitted to both, which fails
+# only where they are too close.
+_BLEND = {"psf": (StarFlag.BLENDED, "too close to a neighbour")}
+_BLEND_OF_APERTURES = (StarFlag.NEIGHBOUR, "neighbour in the aperture")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,9 @@ class MethodStatistics:
         At least half of the points are unspoiled, and at least 5; `level` to `chi2` are from these alone, else from
         all points.
     blended : ndarray of bool, shape (n,)
-        More than half of the points have the flag ``neighbour``.
+        More than half of the points have the flag ``neighbour``; of the PSF's ``blended``.
+    blend : str
+        What `blended` means.
     frame_pull : ndarray, shape (m,)
         Robust scatter in each frame of (flux_cal - mean) / error of clean, single stars above a signal-to-noise ratio
         of 20: 1 = the errors hold. NaN below 10 stars.
@@ -70,6 +76,7 @@ class MethodStatistics:
     blended: np.ndarray
     frame_pull: np.ndarray
     flag_points: dict[str, int]
+    blend: str
 
     def most_variable(self, n: int, *, blended: bool) -> np.ndarray:
         """Rows of the `n` clean stars of largest excess, from the largest; of the blended stars or of the single."""
@@ -100,12 +107,13 @@ def measure_method(source: DatasetReader, method: str) -> MethodStatistics:
     grids = [source.grid(f"{method}/{name}") for name in ("flux_cal", "flux_cal_err", "flags")]
     n_stars, n_frames = grids[0].shape
     step = max(256, _BLOCK_VALUES // max(n_frames, 1) // 256 * 256)
+    blend_flag, blend = _BLEND.get(method, _BLEND_OF_APERTURES)
     parts, pulls = [], []
     counts = np.zeros(len(STAR_FLAGS), dtype=np.int64)
     for first in range(0, n_stars, step):
         flux, error, flags = (grid[first : first + step] for grid in grids)
         counts += [int(((flags & flag.bit) != 0).sum()) for flag in STAR_FLAGS]
-        part, pull = _measure_block(flux, error, flags)
+        part, pull = _measure_block(flux, error, flags, blend_flag)
         parts.append(part)
         pulls.append(pull)
     names = ("n_points", "n_good", "level", "scatter", "expected", "chi2", "trimmed", "saturated", "spoiled")
@@ -128,12 +136,15 @@ def measure_method(source: DatasetReader, method: str) -> MethodStatistics:
         excess=excess,
         frame_pull=_frame_scatter(np.concatenate([np.zeros((0, n_frames), dtype="f4"), *pulls])),
         flag_points={flag.name: int(count) for flag, count in zip(STAR_FLAGS, counts, strict=True)},
+        blend=blend,
         **found,
         **kinds,
     )
 
 
-def _measure_block(flux: np.ndarray, error: np.ndarray, flags: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _measure_block(
+    flux: np.ndarray, error: np.ndarray, flags: np.ndarray, blend_flag: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Numbers of some stars, and the pulls of those that judge the frames."""
     known = np.isfinite(flux) & (error > 0)
     good = known & ((flags & SPOILED) == 0)
@@ -156,7 +167,7 @@ def _measure_block(flux: np.ndarray, error: np.ndarray, flags: np.ndarray) -> tu
     chi2, trimmed = squares / (freedom - 1), _squares(flux, rest)[0] / (freedom - 2)
     enough = n >= LEAST_POINTS
     portion = np.maximum(n_points, 1)
-    blended = 2 * (known & ((flags & StarFlag.NEIGHBOUR) != 0)).sum(axis=1) > n_points
+    blended = 2 * (known & ((flags & blend_flag) != 0)).sum(axis=1) > n_points
     fair = clean & ~blended & (level > _FAIR_SNR * typical)
     part = {
         "n_points": n_points,

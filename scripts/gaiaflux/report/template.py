@@ -64,7 +64,9 @@ PAGE = (
 <h1>{{ name }}</h1>
 <p class="sub">gaiaflux {{ versions.gaiaflux }}, dataset of {{ created }}</p>
 <nav><a href="#left-out">What was left out</a><a href="#conditions">Conditions</a>
-<a href="#astrometry">Astrometry</a>{% for method in methods %}<a href="#{{ method.name }}">Photometry
+<a href="#astrometry">Astrometry</a>
+{%- if comparison %}<a href="#comparison">Methods</a>{% endif %}
+{%- for method in methods %}<a href="#{{ method.name }}">Photometry
 {%- if methods | length > 1 %} ({{ method.name }}){% endif %}</a>{% endfor %}<a href="#origin">Origin</a></nav>
 <div class="numbers">{% for value, label in key_numbers %}<div><b>{{ value }}</b><span>{{ label }}</span></div>
 {% endfor %}</div>
@@ -93,6 +95,13 @@ the reference image (SIP terms).{% if residuals %} Right: median residuals of {{
 (signal-to-noise ratio at least 20), in cells of the detector: what the distortion
 model leaves, and blended stars where a cell has few.{% endif %}</figcaption></figure>
 
+{% if comparison %}
+<h2 id="comparison">Photometry: the methods side by side</h2>
+<figure><img src="{{ comparison }}" alt="Scatter of the light curves by PSF and by aperture photometry">
+<figcaption>Left: robust scatter of the calibrated fluxes of every star that no flag spoils, by each method, with
+running medians and the medians of the predicted errors. Right: scatter by the PSF over that by the recommended aperture
+of the same star; below 1 the PSF does better. Variable stars scatter by both alike.</figcaption></figure>
+{% endif %}
 {% for method in methods %}
 <h2 id="{{ method.name }}">Photometry: {{ method.name }}</h2>
 <figure><img src="{{ method.precision }}" alt="Scatter of the light curves against magnitude; histogram of chi-squared">
@@ -101,11 +110,17 @@ star with at least {{ least_points }} points, without its flagged points; the li
 errors. Stars that Gaia lacks are put at their own magnitude. Circles: the most variable single stars, with ranks.
 Right: reduced χ² about the weighted mean, against what constant stars with right errors would give (values outside are
 put into the first and last bin).</figcaption></figure>
+{% if method.facts %}<h3>Point-spread function</h3>
+{{ facts(method.facts) }}
+{% if psf %}<figure><img src="{{ psf }}" alt="Point-spread function of the reference image">
+<figcaption>PSF of the reference image at its corners, sides and middle; what changes over the field; what the stars
+show beside the analytic core; and its width, with sticks along the long axis of the ellipse. Its facts for every frame
+are among the conditions and in frames.csv.</figcaption></figure>{% endif %}{% endif %}
 {% if method.variable %}<h3>Most variable stars</h3>
 <p>Excess is the root of the reduced χ² (without the point farthest off) over its usual value for stars of that
 brightness: 1 is a quiet star. A high excess is a reason to look, not yet a discovery.</p>
 {{ stars(method.variable) }}{% endif %}
-{% if method.blended %}<h3>With a neighbour in the aperture</h3>
+{% if method.blended %}<h3>Set apart: {{ method.blend }}</h3>
 <p>Their light changes with the seeing and the neighbour: treat with care.</p>
 {{ stars(method.blended) }}{% endif %}
 {% if method.curves %}<h3>Light curves</h3>

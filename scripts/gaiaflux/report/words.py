@@ -17,6 +17,7 @@ __all__ = [
     "key_numbers",
     "number",
     "omissions",
+    "psf_facts",
     "reference_facts",
 ]
 
@@ -178,15 +179,41 @@ def omissions(series: SeriesSummary) -> list[str]:
         n = int((~np.isfinite(series.frames["mjd_utc"])).sum())
         said.append(f"{count(n, 'frame')} without a time, put at the end of the series.")
     for method in series.methods:
+        missed = int((series.ok & (method.status != "ok")).sum())
+        if missed:
+            said.append(f"{method.name}: {count(missed, 'frame')} that only another method could measure.")
         said += [_prefix(series, method) + text for text in _omissions_of(method, series.ok)]
     return said
+
+
+def psf_facts(method: MethodSummary) -> list[Fact]:
+    """What PSF photometry says of its frames; empty for another method."""
+    facts = method.facts
+    if "psf_status" not in facts:
+        return []
+    measured = method.status == "ok"
+    origins = Counter(facts["psf_status"][measured])
+    borrowed = origins.pop("borrowed", 0)
+    own = count(sum(origins.values()), "frame") + " with a PSF of their own"
+    rows = [
+        ("PSF", own + (f", {borrowed:,} with the reference image's, scaled" if borrowed else "")),
+        ("stars of a PSF", _spread(np.where(measured, facts["psf_n_stars"], np.nan).astype(float))),
+        ("its order over the field", _spread(np.where(measured, facts["psf_order"], np.nan).astype(float))),
+        ("FWHM", _spread(facts["psf_fwhm_pix"], "pixel")),
+        ("ellipticity", _spread(facts["psf_ellipticity"])),
+        ("rms of what it leaves of its stars, relative", _spread(facts["psf_residual_rms"])),
+        ("rms of the centroids about the places", _spread(facts["centroid_rms_pix"], "pixel")),
+    ]
+    if origins["lower order"]:
+        rows.insert(1, ("of a lower order than asked for", count(origins["lower order"], "frame")))
+    return rows
 
 
 def _omissions_of(method: MethodSummary, ok: np.ndarray) -> list[str]:
     found, note = method.statistics, str(method.attributes["calibration"])
     said = []
     if note == "ok":
-        solved = method.frame_notes == "ok"
+        solved, ok = method.frame_notes == "ok", ok & (method.status == "ok")
         used = int((method.star_notes == "used").sum())
         said.append(
             f"{count(int(solved.sum()), 'frame')} brought to one scale by an ensemble of {count(used, 'star')}."
@@ -219,8 +246,8 @@ def _omissions_of(method: MethodSummary, ok: np.ndarray) -> list[str]:
     blended = int((found.blended & found.clean).sum())
     if blended:
         said.append(
-            f"{count(blended, 'star')} with a neighbour in the aperture: their light follows the seeing, so they are "
-            "compared only with each other."
+            f"{count(blended, 'star')} set apart ({found.blend}): their light follows the seeing, so they are compared "
+            "only with each other."
         )
     return said
 

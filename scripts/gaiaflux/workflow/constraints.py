@@ -19,7 +19,7 @@ def further_problems(config: Mapping) -> list[str]:
     list of str
         One sentence each.
     """
-    problems = _photometry(config["photometry"])
+    problems = _aperture(config["photometry"]) + _psf(config["photometry"]) + _export(config["export"], config["gaia"])
     lowered: dict[str, str] = {}
     for name, series in config["series"].items():
         path = f"series.{name}"
@@ -38,7 +38,7 @@ def further_problems(config: Mapping) -> list[str]:
     return problems
 
 
-def _photometry(photometry: Mapping) -> list[str]:
+def _aperture(photometry: Mapping) -> list[str]:
     path, settings = "photometry.aperture", photometry["aperture"]
     problems = []
     for unit in ("fwhm", "arcsec"):
@@ -53,6 +53,33 @@ def _photometry(photometry: Mapping) -> list[str]:
                 f"{annulus[0]} (annulus_{unit})"
             )
     return problems
+
+
+def _psf(photometry: Mapping) -> list[str]:
+    path, settings = "photometry.psf", photometry["psf"]
+    problems = []
+    if settings["min_stars"] > settings["max_psf_stars"]:
+        problems.append(
+            f"{path}.min_stars: {settings['min_stars']} stars are needed, but max_psf_stars allows "
+            f"{settings['max_psf_stars']}"
+        )
+    if "psf" not in photometry["methods"]:
+        problems += [
+            f"{path}.{key}: goes only together with psf among photometry.methods"
+            for key in ("residual_pictures", "subtracted_images")
+            if settings[key]
+        ]
+    return problems
+
+
+def _export(export: Mapping, gaia: Mapping) -> list[str]:
+    if "aavso" not in export["formats"]:
+        return []
+    if gaia["source"] == "reference_image":
+        return ["export.formats: aavso needs standard magnitudes; with gaia.source 'reference_image' there are none"]
+    if "observer_code" not in export["aavso"]:
+        return ["export.aavso.observer_code: missing; the format aavso needs it"]
+    return []
 
 
 def _targets(path: str, series: Mapping) -> list[str]:

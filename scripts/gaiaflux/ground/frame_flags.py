@@ -1,0 +1,115 @@
+"""Flags of frames from what was measured of them and from their calibration."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gaiaflux.model.flags import FrameFlag
+
+__all__ = ["frame_flags"]
+
+_CLOUDY = 10 ** (-0.4 * 0.5)
+_CLEAREST = 90.0  # percentile of the scales that counts as clear
+_POOR_SEEING, _BRIGHT_SKY, _POOR_WCS = 1.5, 3.0, 3.0  # times the usual
+_ELONGATED, _MORE_ELONGATED = 0.3, 0.15
+_FEW = 0.5
+_LEAST_WCS_STARS = 10
+
+Columns = Mapping[str, np.ndarray]
+
+
+def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndarray:
+    """Flags of all frames of a series.
+
+    What is usual is the median of the measured frames of the same camera, since cameras of a series may differ in
+    pixel size, gain and distortion.
+
+    Parameters
+    ----------
+    frames : mapping of str to ndarray
+        Columns of ``/frames`` (m frames): status, camera, mjd_utc, exptime_s, fwhm_pix, ellipticity, sky, wcs_rms_mas,
+        wcs_n_stars, n_measured. A number that is not known (NaN) sets no flag, but for the time.
+    calibrations : mapping of str to mapping
+        For each method of photometry pscale, n_ensemble and calibration_status (m,) as in its group, and psf_status
+        where it has one. A frame counts as calibrated where one method could do it; the other facts are those of the
+        first method that could.
+
+    Returns
+    -------
+    ndarray of uint16, shape (m,)
+        Bits of `FrameFlag`.
+    """
+    measured = np.asarray(frames["status"]) == "ok"
+    number = len(measured)
+    cameras = np.asarray(frames["camera"])
+    # Exposures differ in length.
+    sky = np.asarray(frames["sky"], dtype=float) / np.asarray(frames["exptime_s"], dtype=float)
+    scale, ensemble, calibrated, borrowed = _calibration(calibrations, number)
+    usual = {
+        name: _usual(values, measured, cameras)
+        for name, values in (
+            ("fwhm", frames["fwhm_pix"]),
+            ("ellipticity", frames["ellipticity"]),
+            ("sky", sky),
+            ("rms", frames["wcs_rms_mas"]),
+            ("measured", frames["n_measured"]),
+            ("ensemble", ensemble),
+        )
+    }
+    few = np.asarray(frames["n_measured"]) < _FEW * usual["measured"]
+    few |= calibrated & (ensemble < _FEW * usual["ensemble"])
+    poor_wcs = np.asarray(frames["wcs_rms_mas"]) > _POOR_WCS * usual["rms"]
+    poor_wcs |= np.asarray(frames["wcs_n_stars"]) < _LEAST_WCS_STARS
+    elongated = np.asarray(frames["ellipticity"]) > np.maximum(_ELONGATED, usual["ellipticity"] + _MORE_ELONGATED)
+    flags = np.zeros(number, dtype=np.uint16)
+    for bit, where in (
+        (FrameFlag.CLOUDY, scale < _CLOUDY * _clearest(scale, measured & calibrated, cameras)),
+        (FrameFlag.POOR_SEEING, np.asarray(frames["fwhm_pix"]) > _POOR_SEEING * usual["fwhm"]),
+        (FrameFlag.BRIGHT_SKY, sky > _BRIGHT_SKY * usual["sky"]),
+        (FrameFlag.ELONGATED, elongated),
+        (FrameFlag.FEW_STARS, few),
+        (FrameFlag.POOR_WCS, poor_wcs),
+        (FrameFlag.BORROWED_PSF, borrowed),
+        (FrameFlag.NO_CALIBRATION, ~calibrated),
+    ):
+        flags[measured & where] |= bit
+    flags[~measured] |= FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION
+    flags[~np.isfinite(np.asarray(frames["mjd_utc"], dtype=float))] |= FrameFlag.NO_TIME
+    return flags
+
+
+def _calibration(
+    calibrations: Mapping[str, Columns], number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scale and number of ensemble stars of each frame, whether it is calibrated, and whether its PSF is borrowed."""
+    scale, ensemble = np.full(number, np.nan), np.full(number, np.nan)
+    calibrated, borrowed = np.zeros(number, dtype=bool), np.zeros(number, dtype=bool)
+    for columns in calibrations.values():
+        own = (np.asarray(columns["calibration_status"]) == "ok") & np.isfinite(columns["pscale"])
+        new = own & ~calibrated
+        scale[new], ensemble[new] = columns["pscale"][new], columns["n_ensemble"][new]
+        calibrated |= own
+        if "psf_status" in columns:
+            borrowed |= np.asarray(columns["psf_status"]) == "borrowed"
+    return scale, ensemble, calibrated, borrowed
+
+
+def _usual(values: np.ndarray, measured: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """Median over the measured frames of the same camera; NaN where none has a value."""
+    values = np.asarray(values, dtype=float)
+    usual = np.full(values.shape, np.nan)
+    for camera in set(cameras):
+        own = cameras == camera
+        known = values[own & measured & np.isfinite(values)]
+        usual[own] = np.median(known) if known.size else np.nan
+    return usual
+
+
+def _clearest(scale: np.ndarray, use: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """Scale of the clearest tenth of the frames of the same camera."""
+    clearest = np.full(scale.shape, np.nan)
+    for camera in set(cameras):
+        own = cameras == camera
+        known = scale[own & use]
+        clearest[own] = np.percentile(known, _CLEAREST) if known.size else np.nan
+    return clearest

@@ -1,0 +1,120 @@
+"""The point-spread functions that a run measured, as arrays of its files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gaiaflux.core.psf import PsfModel
+from gaiaflux.io.batchfile import BatchReader
+from gaiaflux.model.errors import InputError
+
+__all__ = ["PSF_GROUP", "psf_arrays", "psf_of_arrays", "read_psf", "read_reference_psf", "write_reference_psf"]
+
+PSF_GROUP = "psf"
+_PREFIX = "psf_"
+_NAMES = ("beta", "form", "order", "residual", "residual_order", "shape")
+
+
+def psf_arrays(psf: PsfModel) -> dict[str, np.ndarray]:
+    """Arrays that say all of a model; `psf_of_arrays` makes it of them again.
+
+    Parameters
+    ----------
+    psf : PsfModel
+
+    Returns
+    -------
+    dict of str to ndarray
+        psf_shape, psf_beta, psf_order, psf_form [1/pixel^2], psf_residual_order, psf_residual [1/pixel].
+    """
+    return {
+        f"{_PREFIX}shape": np.array(psf.shape, np.int64),
+        f"{_PREFIX}beta": np.array(psf.beta),
+        f"{_PREFIX}order": np.array(psf.order, np.int64),
+        f"{_PREFIX}form": psf.form,
+        f"{_PREFIX}residual_order": np.array(psf.residual_order, np.int64),
+        f"{_PREFIX}residual": psf.residual.astype(np.float32),
+    }
+
+
+def psf_of_arrays(arrays: Mapping[str, np.ndarray]) -> PsfModel:
+    """Model of the arrays of `psf_arrays`.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+
+    Returns
+    -------
+    PsfModel
+    """
+    value = {name: np.asarray(arrays[f"{_PREFIX}{name}"]) for name in _NAMES}
+    return PsfModel(
+        shape=(int(value["shape"][0]), int(value["shape"][1])),
+        beta=float(value["beta"]),
+        form=value["form"].astype(np.float64),
+        order=int(value["order"]),
+        residual=value["residual"].astype(np.float64),
+        residual_order=int(value["residual_order"]),
+    )
+
+
+def read_psf(path: str | Path, frame_id: str) -> PsfModel:
+    """PSF of a frame.
+
+    Parameters
+    ----------
+    path : str or Path
+        File of the rule psf_photometry, ``results/{series}/psf/{batch}.h5``; or the folder with all of a series.
+    frame_id : str
+        Name of the frame.
+
+    Returns
+    -------
+    PsfModel
+        ``values(x, y, dx, dy)`` and ``stamp(x, y, half)`` evaluate it.
+
+    Raises
+    ------
+    InputError
+        The frame is not there, or could not be measured.
+    """
+    path = Path(path)
+    files = sorted(path.glob("*.h5")) if path.is_dir() else [path]
+    for file in files:
+        with BatchReader(file) as batch:
+            if frame_id not in batch:
+                continue
+            if f"{_PREFIX}form" not in batch.names(frame_id):
+                raise InputError(f"frame {frame_id} has no PSF: {batch.attrs(frame_id)['status']}")
+            return psf_of_arrays({f"{_PREFIX}{name}": batch.array(frame_id, f"{_PREFIX}{name}") for name in _NAMES})
+    raise InputError(f"{path}: there is no frame {frame_id}")
+
+
+def write_reference_psf(file: h5py.File, psf: PsfModel | None) -> None:
+    """Add the PSF of the reference image to a star catalogue that is being written; None adds nothing."""
+    if psf is not None:
+        group = file.create_group(PSF_GROUP)
+        for name, array in psf_arrays(psf).items():
+            group.create_dataset(name, data=array)
+
+
+def read_reference_psf(path: str | Path) -> PsfModel | None:
+    """PSF of the reference image.
+
+    Parameters
+    ----------
+    path : str or Path
+        Star catalogue of a series, ``results/{series}/star_catalog.h5``.
+
+    Returns
+    -------
+    PsfModel or None
+        None where the reference image has too few stars for one.
+    """
+    with h5py.File(path, "r") as file:
+        if PSF_GROUP not in file:
+            return None
+        return psf_of_arrays({name: array[()] for name, array in file[PSF_GROUP].items()})

@@ -1,0 +1,51 @@
+"""Subtract the measured stars from each image of a batch: pictures of what is left, and images."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaiaflux.ground.extraction import mark_cosmic_rays
+from gaiaflux.ground.psf_frame import subtract_stars
+from gaiaflux.io.batchfile import BatchReader
+from gaiaflux.io.frames import frame_settings, read_frame
+from gaiaflux.io.subtracted_image import write_subtracted
+from gaiaflux.report.residuals import save_residual_picture
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+LOG = logging.getLogger(__name__)
+
+
+def main(smk: "snakemake") -> None:
+    """Fill the folder ``output.residuals``; a frame that was not measured gets a line in the log instead."""
+    folder = Path(smk.output.residuals)
+    folder.mkdir(parents=True, exist_ok=True)
+    reading = frame_settings(smk.params.reading)
+    with BatchReader(smk.input.stars) as stars, BatchReader(smk.input.wcs) as plates, BatchReader(smk.input.psf) as psf:
+        for entry in smk.params.frames:
+            frame_id, attrs = entry["frame_id"], psf.attrs(entry["frame_id"])
+            if attrs["status"] != "ok":
+                LOG.warning("%s: not measured: %s", frame_id, attrs["status"])
+                continue
+            frame = read_frame(entry["path"], frame_id, reading, entry["overrides"])
+            frame = mark_cosmic_rays(frame, stars.array(frame_id, "cosmic_pixels"))
+            arrays = {name: psf.array(frame_id, name) for name in psf.names(frame_id)}
+            subtracted, residual, sigma = subtract_stars(frame, arrays, smk.params.box_pix)
+            if smk.params.pictures:
+                save_residual_picture(folder / f"{frame_id}.png", frame, residual, sigma, attrs, arrays)
+            if smk.params.images:
+                facts = {
+                    "BUNIT": (frame.info.unit, "unit of the pixels"),
+                    "FRAMEID": (frame_id, "name of the frame"),
+                    "FILTER": (frame.info.filter, "filter"),
+                    "EXPTIME": (frame.info.exptime_s, "[s] exposure time"),
+                    "MJDMID": (frame.info.mjd_utc, "[d] mid-exposure at the observatory, UTC"),
+                }
+                cards = plates.attrs(frame_id)["wcs_header"]
+                write_subtracted(folder / f"{frame_id}_subtracted.fits", subtracted, cards, facts)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)
