@@ -11,7 +11,7 @@ SERIES ?= demo
 STARS ?= 200
 INJECTION = $(WORK)/injection/$(SERIES)
 
-.PHONY: demo test test-all lint bench inject clean
+.PHONY: demo test lint bench inject clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -53,4 +53,4 @@ $(READY): envs/requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake results demo logs
+	rm -rf $(VENV) .snakemake results injection demo logs

@@ -7,6 +7,7 @@ scintillation.
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,7 +133,9 @@ def figures(
         raise RuntimeError(f"snakemake ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
     dataset, rows = folder / "results" / "night" / "dataset.h5", []
     for method in methods:
-        rows += score_night(read_night(dataset, folder / "truth.npz", series, method), method)
+        with warnings.catch_warnings():  # of stars without a point, whose median is NaN
+            warnings.simplefilter("ignore", RuntimeWarning)
+            rows += score_night(read_night(dataset, folder / "truth.npz", series, method), method)
     return rows + large_figures(work / "large", settings["calibrate"], n_stars_large, n_frames_large)
 
 

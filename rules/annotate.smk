@@ -33,7 +33,6 @@ rule subtract_stars:
         stars="results/{series}/stars/{batch}.h5",
         wcs="results/{series}/wcs/{batch}.h5",
         psf="results/{series}/psf/{batch}.h5",
-        catalog="results/{series}/star_catalog.h5",
     output:
         residuals=directory("results/{series}/residuals/{batch}"),
     log:

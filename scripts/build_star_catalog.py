@@ -51,7 +51,7 @@ def _others(smk: "snakemake", stack: Sequence[Mapping[str, object]]) -> Iterator
     for record in stack:
         try:
             yield _read(smk, record)
-        except (BadFrameError, OSError) as reason:
+        except (BadFrameError, FileNotFoundError) as reason:
             LOG.warning("%s is left out of the stack: %s", record["frame_id"], reason)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gaiaflux.ground.injection import plant_stars
 from gaiaflux.ground.injection_scores import score_injection, write_scores
+from gaiaflux.model.errors import InputError
 from gaiaflux.report.injection import draw_injection
 
 __all__ = ["main"]
@@ -29,9 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        Wrong arguments.
-    InputError
-        The series, or its copies, have not been measured.
+        Wrong arguments; or, with the sentence of an `InputError`, the series or its copies cannot be used.
     """
     parser = argparse.ArgumentParser(prog="python -m gaiaflux.inject", description=__doc__)
     parser.add_argument("step", choices=("plant", "compare"))
@@ -42,13 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     folder = options.directory / "injection" / options.series
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if options.step == "plant":
-        planted = plant_stars(options.directory, options.series, folder, options.stars, options.seed)
-        LOG.info("%d stars are planted in the copies in %s", len(planted), folder)
-        return
-    scores = score_injection(options.directory / "results" / options.series / "dataset.h5", folder, options.series)
+    try:
+        if options.step == "plant":
+            planted = plant_stars(options.directory, options.series, folder, options.stars, options.seed)
+            LOG.info("%d stars are planted in the copies in %s", len(planted), folder)
+        else:
+            _compare(options.directory / "results" / options.series / "dataset.h5", folder, options.series)
+    except InputError as error:
+        raise SystemExit(f"{parser.prog}: {error}") from None
+
+
+def _compare(original: Path, folder: Path, series: str) -> None:
+    scores = score_injection(original, folder, series)
     write_scores(folder, scores)
-    draw_injection(folder / "injection.png", scores.bins, f"Planted stars in copies of {options.series}")
+    draw_injection(folder / "injection.png", scores.bins, f"Planted stars in copies of {series}")
     LOG.info("see injection.csv, injection_stars.csv and injection.png in %s", folder)
 
 

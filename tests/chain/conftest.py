@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from gaiaflux.sim.field import GAIA_UNITS, FieldConfig
 from gaiaflux.sim.series import Series, SeriesConfig
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("GAIAFLUX_DATA", ROOT.parent / "shared" / "data"))
 
 
 class Chain:
@@ -47,13 +45,6 @@ class Chain:
 @pytest.fixture(scope="session")
 def make_chain():
     return Chain
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    if not (DATA / "ground").is_dir():
-        pytest.skip("the shared real data are not here (GAIAFLUX_DATA)")
-    return DATA / "ground"
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from gaiaflux.ground import injection
 from gaiaflux.ground.injection import KINDS, plant_stars, read_planted
 from gaiaflux.ground.injection_scores import score_injection
 from gaiaflux.inject import main
 from gaiaflux.io.batchfile import BatchReader
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.model.errors import InputError
+from gaiaflux.model.errors import BadFrameError, InputError
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +127,40 @@ def test_what_has_not_been_measured_is_said(injected, tmp_path):
     plant_stars(original.work, "field", tmp_path / "new", 5, 1)
     with pytest.raises(InputError, match="run the workflow on the copies first"):
         score_injection(original.results("field") / "dataset.h5", tmp_path / "new", "field")
+    with pytest.raises(SystemExit, match=r"^python -m gaiaflux.inject: .*dataset\.h5: missing; run the workflow"):
+        main(["plant", "--directory", str(tmp_path), "--series", "field"])
     done = subprocess.run(
         [sys.executable, "-m", "gaiaflux.inject", "plant"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "--series" in done.stderr
+
+
+def test_a_frame_without_a_psf_gets_no_copy(injected, tmp_path, monkeypatch):
+    original, _ = injected
+
+    def no_psf_of(*names):
+        def found(results, frame, frame_id, *rest):
+            if frame_id in names:
+                raise BadFrameError("the stars are trailed")
+            return psf_of_frame(results, frame, frame_id, *rest)
+
+        return found
+
+    psf_of_frame = injection._psf
+    folder = tmp_path / "few"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "good-5.fits").write_bytes(b"of a former call")
+    with DatasetReader(original.results("field") / "dataset.h5") as source:
+        reference = source.attributes()["reference_frame_id"]
+    other = "good-5" if reference != "good-5" else "good-4"
+    monkeypatch.setattr(injection, "_psf", no_psf_of(other))
+    plant_stars(original.work, "field", folder, 5, 1)
+    assert sorted(path.stem for path in (folder / "images").iterdir()) == sorted(
+        {f"good-{k}" for k in range(8)} - {other}
+    )
+    with BatchReader(folder / "planted.h5") as truth:
+        assert truth.attrs(other)["status"] == "the stars are trailed"
+    monkeypatch.setattr(injection, "_psf", no_psf_of(reference))
+    with pytest.raises(InputError, match=f"{reference}: the reference image has no PSF.*trailed"):
+        plant_stars(original.work, "field", folder, 5, 1)

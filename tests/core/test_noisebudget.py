@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.noisebudget import fit_noise, noise_curves
+from gaiaflux.core.noisebudget import fit_noise, frame_factors, noise_curves
 
 
 def light_curves(floor=0.0, gain_error=1.0, common=0.0, n=120, m=100, variables=0.1, seed=1, least=3.0):
@@ -90,3 +90,37 @@ def test_curves_over_magnitude():
     np.testing.assert_allclose(curves["a"], [1.5, 5.0])
     assert np.isnan(curves["b"]).all()
     assert noise_curves(np.zeros(0), {"a": np.zeros(0)})["magnitude"].size == 0
+
+
+def test_errors_of_a_bad_frame_are_raised_and_of_no_other():
+    rng = np.random.default_rng(2)
+    n, m = 300, 80
+    level = 10 ** rng.uniform(3, 5, n)[:, None]
+    error = np.repeat(0.01 * level, m, axis=1)
+    wide = np.ones(m)
+    wide[[5, 30, 31]] = 1.5, 4.0, 2.0
+    flux = level + np.hypot(error, 0.006 * level) * wide * rng.normal(size=(n, m))
+    use = rng.random((n, m)) > 0.1
+    use[8:, 60] = False  # a frame with few stars says nothing
+    use[7, 60] = False
+    flux[:, 60] += 5.0 * error[:, 60]
+    factor = frame_factors(flux, error, use, 0.006**2)
+    quiet = np.delete(np.arange(m), [5, 30, 31])
+    assert factor[quiet].max() < 1.1
+    assert (factor[quiet] == 1.0).mean() > 0.85
+    assert factor[60] == 1.0
+    # What may be chance is taken off.
+    assert factor[30] == pytest.approx(4.0, rel=0.15)
+    assert factor[31] == pytest.approx(2.0, rel=0.15)
+    assert 1.2 < factor[5] < 1.55
+    assert (factor >= 1.0).all()
+
+
+def test_errors_that_are_too_large_are_not_reduced():
+    rng = np.random.default_rng(3)
+    flux = 1e4 + 20.0 * rng.normal(size=(50, 40))
+    assert (frame_factors(flux, np.full(flux.shape, 100.0), np.ones(flux.shape, bool), 0.0) == 1.0).all()
+    # A part that is taken off all of them counts.
+    excess = (20.0 / 1e4) ** 2 - (100.0 / 1e4) ** 2
+    assert np.median(frame_factors(flux, np.full(flux.shape, 100.0), np.ones(flux.shape, bool), excess)) == 1.0
+    assert (frame_factors(flux[:5], flux[:5] * 1e-4, np.ones((5, 40), bool), 0.0) == 1.0).all()

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -99,6 +100,17 @@ def test_gaia_g_is_a_filter_of_its_own(tmp_path):
     assert rows[0][4:6] == ["O", "NO"]
     assert "magnitudes are Gaia G" in rows[0][14]
     assert rows[0][13] == "na"
+
+
+def test_a_target_whose_typical_flux_is_negative(tmp_path):
+    path = write(tmp_path / "d.h5")
+    with h5py.File(path, "r+") as file:
+        file["aperture/flux_cal"][9, 2:] *= -1
+    export_dataset(path, tmp_path / "e", ["aavso"], [{"name": "faint", "star_id": 9}], SETTINGS)
+    _, rows = rows_of(tmp_path / "e" / "aavso" / "faint.txt")
+    assert len(rows) == 2
+    # No star is of like brightness: the quietest of all.
+    assert {row[9] for row in rows} == {str(BIG_ID + 7)}
 
 
 def test_what_is_not_known_is_na_and_the_delimiter_stays_out_of_the_texts(tmp_path):

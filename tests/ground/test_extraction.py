@@ -1,6 +1,4 @@
-import os
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,21 +71,10 @@ def test_trailed_stars_are_refused(made):
         extract_stars(replace(frame, image=image), None, SETTINGS)
 
 
-DATA = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "ground"
-real = [
-    pytest.mark.real,
-    pytest.mark.skipif(not DATA.is_dir(), reason="the shared real data are not here (GAIAFLUX_DATA)"),
-]
 REFINE = {"search_radius_arcsec": 90.0, "search_rotation_deg": 0.6, "max_sip_order": 3}
 REFINE |= {"min_stars": 8, "max_rms_pix": 0.5}
 CROP = "lco_banzai/lsc1m005-fl15-20170614-0130-e91_cropped.v1.fits.gz"
 TRAILED = "lco_banzai/neox_banzai_test_frame_tfn0m414-kb29-20160625_WCSERR4.fits.fz"
-
-
-def marked(function):
-    for mark in real:
-        function = mark(function)
-    return function
 
 
 def as_attrs(info):
@@ -97,9 +84,9 @@ def as_attrs(info):
 
 
 @pytest.fixture(scope="module")
-def two_mass(tmp_path_factory):
+def two_mass(real_data, tmp_path_factory):
     """The 364 stars of 2MASS in the field as a table with Gaia's names, read like any user's."""
-    path = DATA / "lco_banzai" / "lsc1m005-fl15-20170701-0144-e91_cropped_2mass.cat"
+    path = real_data / "lco_banzai" / "lsc1m005-fl15-20170701-0144-e91_cropped_2mass.cat"
     rows = [line.split("\t") for line in path.read_text().splitlines() if line]
     table = tmp_path_factory.mktemp("2mass") / "gaia.csv"
     lines = ["source_id,ra,dec,phot_g_mean_mag,ra_error,dec_error,ref_epoch"]
@@ -108,10 +95,10 @@ def two_mass(tmp_path_factory):
     return read_gaia_table(table)
 
 
-@marked
-def test_a_cropped_image_with_the_mask_and_catalogue_of_the_full_frame(two_mass):
+@pytest.mark.real
+def test_a_cropped_image_with_the_mask_and_catalogue_of_the_full_frame(two_mass, real_data):
     """The catalogue tells where the 400 x 400 pixels lie in 4096 x 4096; its stars and the mask are moved there."""
-    frame = read_frame(DATA / CROP, "e91", FrameSettings(), want_seeds=True)
+    frame = read_frame(real_data / CROP, "e91", FrameSettings(), want_seeds=True)
     assert len(two_mass) == 364
     attrs, arrays = extract_stars(frame, frame.seeds, SETTINGS)
     own, found = extract_stars(frame, None, SETTINGS)
@@ -140,15 +127,15 @@ def test_a_cropped_image_with_the_mask_and_catalogue_of_the_full_frame(two_mass)
         assert np.hypot(centre[0] - 199.5, centre[1] - 199.5) < 1.5
 
 
-@marked
-def test_where_the_cropped_image_lies():
+@pytest.mark.real
+def test_where_the_cropped_image_lies(real_data):
     """The header's solution says it to 1.2 pixels; the stars say it to the pixel, and two ways agree."""
     from astropy.io import fits
 
-    with fits.open(DATA / CROP) as hdus:
+    with fits.open(real_data / CROP) as hdus:
         catalog = catalog_positions(hdus)
         found = origin_from_catalog(hdus[0].data, hdus[0].header, catalog)
-    frame = read_frame(DATA / CROP, "e91", FrameSettings())
+    frame = read_frame(real_data / CROP, "e91", FrameSettings())
     stars = extract_stars(frame, None, SETTINGS)[1]["stars"][:100]
     dx, dy = stars["x"][:, None] - catalog["x"], stars["y"][:, None] - catalog["y"]
     near = (np.abs(dx + found[0]) < 3) & (np.abs(dy + found[1]) < 3)
@@ -157,20 +144,20 @@ def test_where_the_cropped_image_lies():
     assert np.median(dy[near]) == pytest.approx(-found[1], abs=0.02)
 
 
-@marked
+@pytest.mark.real
 @pytest.mark.parametrize("source", ["auto", "banzai", "detect"])
-def test_an_image_that_its_own_pipeline_could_not_solve_is_flagged(source):
-    frame = read_frame(DATA / TRAILED, "trailed", FrameSettings(), want_seeds=True)
+def test_an_image_that_its_own_pipeline_could_not_solve_is_flagged(source, real_data):
+    frame = read_frame(real_data / TRAILED, "trailed", FrameSettings(), want_seeds=True)
     with pytest.raises(BadFrameError, match=r"the stars are trailed: ellipticity 0\.[89]"):
         extract_stars(frame, frame.seeds, SETTINGS | {"source": source})
 
 
-@marked
-def test_a_real_matched_catalogue_is_fitted_as_well_as_its_errors_say(tmp_path):
+@pytest.mark.real
+def test_a_real_matched_catalogue_is_fitted_as_well_as_its_errors_say(real_data, tmp_path):
     """140 stars with pixels, sky, and motion; right ascension is negative, the header's orientation 7.6 deg off."""
     from astropy.io import fits
 
-    table = fits.getdata(DATA / "lco_banzai" / "banzai_ogg2m001-ep04-20201006-0097-matched-cat.fits")
+    table = fits.getdata(real_data / "lco_banzai" / "banzai_ogg2m001-ep04-20201006-0097-matched-cat.fits")
     names = {"ra": "ra", "dec": "dec", "pmra": "pmra", "pmdec": "pmdec", "phot_g_mean_mag": "gmag"}
     columns = [fits.Column("source_id", "K", array=np.arange(1, len(table) + 1))]
     columns += [fits.Column(new, "D", array=table[old]) for new, old in names.items()]

@@ -5,22 +5,16 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.projection import pixel_to_sky
-from gaiaflux.ground.psf_frame import measure_frame
+from gaiaflux.core.psfsolution import PsfOptions
+from gaiaflux.ground.psf_frame import measure_frame, psf_options
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.psf import optimal_sigma
+from gaiaflux.workflow.settings import complete_settings
 
-SETTINGS = {
-    "fit_radius_fwhm": 2.2,
-    "max_order": 2,
-    "min_stars": 12,
-    "residual": True,
-    "max_psf_stars": 400,
-    "background_box_pix": 64,
-    "rounds": 3,
-}
+SETTINGS = complete_settings({})["photometry"]["psf"]
 # Flags that say that a star is near another one, not that its measurement has suffered.
 COMPANY = np.uint16(StarFlag.NEIGHBOUR | StarFlag.BLENDED)
 
@@ -455,3 +449,7 @@ def test_settings_take_effect(scene):
     for found in (narrow, wide):
         clean = is_clean(found.flags)
         check_pulls(((found.flux / zero_of(found, flux, clean) - flux) / found.error)[clean])
+
+
+def test_who_fits_without_settings_gets_the_defaults_of_the_configuration():
+    assert psf_options(complete_settings({})["photometry"]["psf"]) == PsfOptions()

@@ -1,11 +1,13 @@
 """The PSF in files, and the image without its stars."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 
 import gaiaflux
-from gaiaflux.core.psf import PsfModel
+from gaiaflux.core.psf import PsfModel, add_light, make_stamps
 from gaiaflux.ground.psf_frame import subtract_stars
 from gaiaflux.io.batchfile import BatchReader, BatchWriter
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays, read_psf, read_reference_psf, write_reference_psf
@@ -137,3 +139,18 @@ def test_no_stars_leave_the_image_as_it_is(scene):
     subtracted, residual, sigma = subtract_stars(frame, found.arrays)
     np.testing.assert_array_equal(subtracted, frame.image)
     assert np.std(residual / sigma) == pytest.approx(1.0, abs=0.02)
+
+
+def test_all_of_a_wide_table_is_subtracted(scene):
+    # As a wider circle of the fit than the usual one leaves it: a ring of 7 FWHM in diameter.
+    distance = np.hypot(*np.meshgrid(np.arange(-20, 21), np.arange(-20, 21)))
+    ring = np.exp(-0.5 * ((distance - 16.0) / 1.2) ** 2) * (distance < 19.5)
+    psf = replace(scene.Psf().model(), residual=2e-4 * ring[None], residual_order=0)
+    x, y, flux = np.array([240.3]), np.array([219.8]), np.array([1e6])
+    none = np.zeros(0)
+    frame = scene.make_frame(none, none, none, 340)
+    light = np.zeros(scene.shape, np.float32)
+    add_light(light, make_stamps(psf, x, y, 20.0), flux, np.array([100.0]))
+    rates = {"x": x, "y": y, "flux": flux / scene.exptime, "beyond": np.zeros((0, 3)), **psf_arrays(psf)}
+    subtracted, _, _ = subtract_stars(replace(frame, image=frame.image + light), rates)
+    np.testing.assert_allclose(subtracted, frame.image, rtol=0, atol=1.0)

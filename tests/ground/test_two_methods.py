@@ -17,6 +17,7 @@ from gaiaflux.ground.targets import export_targets
 from gaiaflux.ground.variability_table import rank_stars
 from gaiaflux.io.batchfile import BatchWriter
 from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.io.dataset_tables import PER_STAR
 from gaiaflux.io.lightcurves import read_ecsv
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
@@ -331,3 +332,13 @@ def test_the_script_takes_the_methods_that_it_is_given(tmp_path):
         )
         with h5py.File(tmp_path / f"{name}.h5") as file:
             assert sorted(file) == sorted([name, "frames", "stars"])
+
+
+def test_arrays_of_stars_are_known_by_name_where_the_shape_does_not_tell(example):
+    _, path = example
+    with DatasetReader(path) as source:
+        for method in source.methods:
+            shapes = source.shapes(method)
+            per_star = {name for name, shape in shapes.items() if shape[:1] == (N,) and shape != (N, M)}
+            assert {"scatter", "noise_total", "ensemble_status"} <= per_star <= set(PER_STAR)
+            assert not {name for name, shape in shapes.items() if shape[:1] == (M,)} & set(PER_STAR)

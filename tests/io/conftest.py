@@ -1,5 +1,4 @@
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -62,12 +61,3 @@ def gaia_rows():
     for name in ("pmra", "pmdec", "parallax", "pmra_error", "pmdec_error", "ruwe"):
         rows[name][::10] = np.nan
     return rows
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    """Folder of shared real data; the test skips where it is absent."""
-    folder = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")).resolve()
-    if not (folder / "ground").is_dir():
-        pytest.skip(f"no real data at {folder} (set GAIAFLUX_DATA)")
-    return folder / "ground"

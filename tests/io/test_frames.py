@@ -1,5 +1,4 @@
 import gzip
-import os
 from pathlib import Path
 
 import numpy as np
@@ -164,11 +163,7 @@ def test_bad_files_say_why(tmp_path):
         read_frame(tmp_path / "gone.fits", "x", FrameSettings())
 
 
-DATA = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-
-
 @pytest.mark.real
-@pytest.mark.skipif(not (DATA / "ground").is_dir(), reason="the shared real data are not here (GAIAFLUX_DATA)")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -199,8 +194,8 @@ DATA = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2].parent / "
         ("awkward/galsim_tnx.fits", {"gain": 2.4, "read_noise": 5.3, "saturation": 42000.0 * 2.4}),
     ],
 )
-def test_real_headers(name, expected):
-    info = read_frame(DATA / "ground" / name, "real", FrameSettings()).info
+def test_real_headers(name, expected, real_data):
+    info = read_frame(real_data / name, "real", FrameSettings()).info
     for key, value in expected.items():
         wanted = pytest.approx(value, abs=3e-6) if isinstance(value, float) else value
         assert getattr(info, key) == wanted, key

@@ -1,6 +1,5 @@
 """Files of several images, masks and weights of their own, and cut-outs of a full frame."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -321,16 +320,10 @@ def test_calibration_images_are_refused(tmp_path, keyword):
         read_frame(tmp_path / "a.fits", "a", FrameSettings())
 
 
-DATA = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "ground"
-SURVEY = sorted((DATA / "legacypipe_decam").glob("*/images/*_ooi_*"))
-
-
 @pytest.mark.real
-@pytest.mark.skipif(not SURVEY, reason="the shared real data are not here (GAIAFLUX_DATA)")
-@pytest.mark.parametrize("path", SURVEY, ids=lambda path: path.name)
-def test_real_images_with_masks_and_weights_come_out_in_electrons(path):
+def test_real_images_with_masks_and_weights_come_out_in_electrons(survey_image):
     """The unit and the gain are right if the sky's shot noise and the read noise make up the stated error."""
-    frame = read_frame(path, "a", FrameSettings(companions=COMPANIONS))
+    frame = read_frame(survey_image, "a", FrameSettings(companions=COMPANIONS))
     info = frame.info
     assert info.unit == "electron"
     assert info.camera in ("DECam", "90prime", "Mosaic3")
@@ -338,6 +331,6 @@ def test_real_images_with_masks_and_weights_come_out_in_electrons(path):
     sky = np.median(frame.image[good])
     expected = np.sqrt(sky + info.read_noise**2)
     assert np.median(frame.error[good]) == pytest.approx(expected, rel=0.1 if info.camera == "Mosaic3" else 0.05)
-    with fits.open(str(path).replace("_ooi_", "_ood_")) as hdus:
+    with fits.open(str(survey_image).replace("_ooi_", "_ood_")) as hdus:
         np.testing.assert_array_equal((frame.pixel_flags & BAD) != 0, hdus[1].data != 0)
     assert all(np.isfinite([info.mjd_utc, info.airmass, info.site_lat_deg, info.aperture_m, info.ra_deg]))

@@ -1,6 +1,4 @@
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,7 +125,6 @@ def test_keywords():
         assert not is_wcs_keyword(keyword)
 
 
-DATA = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2] / "../shared/data")) / "ground"
 REAL = {
     "awkward/galsim_tanpv.fits.gz": 0.01,
     "awkward/galsim_tanflip.fits.gz": 1e-6,
@@ -143,10 +140,10 @@ REAL = {
 @pytest.mark.real
 @pytest.mark.parametrize("name", sorted(REAL))
 @pytest.mark.filterwarnings("ignore")
-def test_real_headers_agree_with_astropy(name):
-    if not (DATA / name).is_file():
-        pytest.skip(f"{DATA / name} is absent")
-    with fits.open(DATA / name) as hdus:
+def test_real_headers_agree_with_astropy(name, real_data):
+    if not (real_data / name).is_file():
+        pytest.skip(f"{real_data / name} is absent")
+    with fits.open(real_data / name) as hdus:
         header = next(hdu.header for hdu in hdus if hdu.header.get("CTYPE1"))
     cards = "\n".join(card.image for card in header.cards if is_wcs_keyword(card.keyword))
     shape = (header.get("NAXIS2", 1000), header.get("NAXIS1", 1000))

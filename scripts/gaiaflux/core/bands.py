@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.robust import MAD_TO_SIGMA
+from gaiaflux.core.robust import robust_scatter
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = [
     "BANDS",
@@ -25,7 +26,6 @@ __all__ = [
     "standard_magnitude",
 ]
 
-_MAG_PER_RELATIVE = 2.5 / np.log(10.0)
 _LEAST_STARS = 3  # for a zero point
 _LEAST_COLOUR_STARS = 8  # for a colour term
 _LEAST_COLOUR_SPREAD = 0.25  # 10th to 90th percentile of BP - RP [mag]
@@ -275,7 +275,7 @@ def fit_magnitude_scale(
     if flux_err is not None:
         known = use & np.isfinite(flux_err)
         relative = np.where(known, flux_err, 0.0) / np.where(use, flux, 1.0)
-        sigma = np.hypot(sigma, _MAG_PER_RELATIVE * relative)
+        sigma = np.hypot(sigma, MAG_PER_RELATIVE * relative)
     coloured = use & np.isfinite(bp_rp)
     low, high = np.percentile(bp_rp[coloured], [10, 90]) if coloured.any() else (0.0, 0.0)
     if coloured.sum() >= _LEAST_COLOUR_STARS and high - low >= _LEAST_COLOUR_SPREAD:
@@ -298,7 +298,7 @@ def _fit(
         weighted = design[keep] / sigma[keep, None]
         best, *_ = np.linalg.lstsq(weighted, value[keep] / sigma[keep], rcond=None)
         residual = value - design @ best
-        spread = MAD_TO_SIGMA * float(np.median(np.abs(residual[keep] - np.median(residual[keep]))))
+        spread = robust_scatter(residual[keep])
         now = use & (np.abs(residual) <= _CLIP * max(spread, 1e-9))
         if now.sum() < max(_LEAST_STARS, terms + 1) or np.array_equal(now, keep):
             break

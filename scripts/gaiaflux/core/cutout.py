@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from gaiaflux.core.robust import MAD_TO_SIGMA
+
 __all__ = ["find_cutout"]
 
 MAX_STARS = 300
@@ -71,7 +73,7 @@ def _signal(image: np.ndarray) -> np.ndarray:
     """Height over the median in units of the scatter, compressed so that one bright star does not decide."""
     finite = np.isfinite(image)
     middle = np.median(image[finite])
-    scatter = 1.4826 * np.median(np.abs(image[finite] - middle))
+    scatter = MAD_TO_SIGMA * np.median(np.abs(image[finite] - middle))
     height = np.where(finite, image - middle, 0.0) / max(float(scatter), 1e-30)
     return np.log1p(np.clip(height, 0.0, 1e6))
 

@@ -11,6 +11,7 @@ import numpy as np
 from gaiaflux.core.background import Background
 from gaiaflux.core.cosmics import flag_cosmic_rays
 from gaiaflux.core.detection import detect_stars, estimate_fwhm, find_peaks, matched_filter
+from gaiaflux.core.robust import MAD_TO_SIGMA
 from gaiaflux.core.starfit import fill_unusable
 from gaiaflux.core.sweeps import fit_sweeps, near_known, profile_chi2
 from gaiaflux.model.flags import StarFlag
@@ -110,7 +111,7 @@ def _width_surface(stars: np.ndarray, shape: tuple[int, int], fwhm: float) -> np
     for _ in range(5):
         coefficients = np.linalg.lstsq(basis[keep], values[keep], rcond=None)[0]
         residual = values - basis @ coefficients
-        spread = 1.4826 * np.median(np.abs(residual[keep]))
+        spread = MAD_TO_SIGMA * np.median(np.abs(residual[keep]))
         keep = np.abs(residual) < 2.5 * spread + 1e-6
     return coefficients
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from gaiaflux.core.compiled import kernel
 from gaiaflux.core.primitives import kth_smallest
+from gaiaflux.core.robust import MAD_TO_SIGMA
 from gaiaflux.core.surface import Surface, fit_surface, order_for
 
 __all__ = ["AnnulusSky", "LocalSky", "combine_sky", "measure_annuli", "paint_discs", "rough_sky"]
@@ -315,7 +316,7 @@ def _measure_annuli(
         centre = float(kth_smallest(sample, m, m // 2))
         for k in range(m):
             sample[k] = abs(sample[k] - centre)
-        sigma = 1.4826 * float(kth_smallest(sample, m, m // 2))
+        sigma = MAD_TO_SIGMA * float(kth_smallest(sample, m, m // 2))
         if sigma <= 0.0:
             # Whole numbers with little noise: most are equal. The first round then cuts nothing.
             sigma = 1e30

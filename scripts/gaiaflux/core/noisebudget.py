@@ -3,7 +3,8 @@
 The variance of a point of a constant star, relative to its flux, is taken to be ``measured^2 + zero point^2 +
 scintillation^2 + floor^2 - common^2``: the first is what photometry states (photons, sky, read-out, background), one
 floor for all stars holds what nobody states, such as flat-field errors, or else one common part holds what is stated
-but goes with the frame's scale, such as the error of an aperture correction that all stars share.
+but goes with the frame's scale, such as the error of an aperture correction that all stars share. In a frame in which
+the stars scatter by more, as in bad seeing where neighbours melt together, all of it is multiplied by one factor.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import numpy as np
 
 from gaiaflux.core.robust import MAD_TO_SIGMA, masked_median
 
-__all__ = ["NoiseFit", "fit_noise", "noise_curves"]
+__all__ = ["NoiseFit", "fit_noise", "frame_factors", "noise_curves"]
 
 _LEAST_STARS = 8
 _LEAST_POINTS = 8
@@ -29,6 +30,8 @@ _PHOTON_PART = 0.3  # of the variance, above which a star tells of its photons
 _WRONG = 1.25
 _SIGNIFICANT = 4.0
 _ROUNDS = 12
+_MEDIAN_NOISE = 1.17  # relative error of a scatter from absolute medians, times the root of the number
+_DOUBT = 2.0  # errors of a frame's chi-squared that are taken to be chance
 
 
 @dataclass(frozen=True)
@@ -112,17 +115,54 @@ def fit_noise(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, photons: 
     return NoiseFit(floor, common, n_stars, note, factor, factor_err, said)
 
 
+def frame_factors(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, excess: float) -> np.ndarray:
+    """By what the errors of each frame have to be multiplied, as constant stars say.
+
+    Parameters
+    ----------
+    flux, flux_err, use : ndarray, shape (n, m)
+        As for `fit_noise`.
+    excess : float
+        Relative variance that goes with the errors: `NoiseFit.excess`.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        Robust scatter of the stars over their errors, less what may be chance; at least 1, and 1 where fewer than 8
+        stars are known.
+    """
+    use = use & np.isfinite(flux) & np.isfinite(flux_err) & (flux_err > 0)
+    level = masked_median(np.where(use, flux, 0.0), use, 1)
+    use = use & ((use.sum(axis=1) >= _LEAST_POINTS) & (level > 0))[:, None]
+    scale = np.where(level > 0, level, 1.0)[:, None]
+    value, error2 = np.where(use, flux / scale, 1.0), np.where(use, (flux_err / scale) ** 2, 1.0)
+    _, pull, _ = _clipped_mean(value, np.maximum(error2 + excess, _LEAST_PART * error2), use)
+    points = use.sum(axis=1, keepdims=True)
+    pull = pull * np.sqrt(points / np.maximum(points - 1, 1))
+    number = use.sum(axis=0)
+    chi2 = (MAD_TO_SIGMA * np.nan_to_num(masked_median(np.where(use, pull, 0.0), use, 0))) ** 2
+    chance = _DOUBT * 2.0 * _MEDIAN_NOISE / np.sqrt(np.maximum(number, 1))
+    return np.sqrt(1.0 + np.where(number >= _LEAST_STARS, np.maximum(chi2 - 1.0 - chance, 0.0), 0.0))
+
+
+def _clipped_mean(value: np.ndarray, total: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted mean of each row without outliers, the absolute deviations over the errors, and the weights."""
+    weight = np.where(use, 1.0 / total, 0.0)
+    for _ in range(2):
+        whole = weight.sum(axis=1)
+        mean = (weight * value).sum(axis=1) / np.where(whole > 0, whole, 1.0)
+        pull = np.abs(value - mean[:, None]) / np.sqrt(total)
+        usual = MAD_TO_SIGMA * np.nan_to_num(masked_median(np.where(use, pull, 0.0), use, 1))
+        weight = np.where(use & (pull <= _CLIP * np.maximum(usual, 0.3)[:, None]), 1.0 / total, 0.0)
+    return mean, pull, weight
+
+
 def _star_variances(
     value: np.ndarray, error2: np.ndarray, use: np.ndarray, floor2: float, photons: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Each star's variance, the part of the stated one that is photon noise, the rest of it, and its points."""
     total = np.maximum(error2 + floor2, _LEAST_PART * error2)
-    weight = np.where(use, 1.0 / total, 0.0)
-    for _ in range(2):
-        mean = (weight * value).sum(axis=1) / weight.sum(axis=1)
-        pull = np.abs(value - mean[:, None]) / np.sqrt(total)
-        usual = MAD_TO_SIGMA * masked_median(np.where(use, pull, 0.0), use, 1)
-        weight = np.where(use & (pull <= _CLIP * np.maximum(usual, 0.3)[:, None]), 1.0 / total, 0.0)
+    mean, _, weight = _clipped_mean(value, total, use)
     whole = weight.sum(axis=1)
     n = (weight > 0).sum(axis=1)
     variance = (weight * (value - mean[:, None]) ** 2).sum(axis=1) / whole * n / np.maximum(n - 1, 1)

@@ -9,6 +9,7 @@ from gaiaflux.core.matching import match_mutual, poisson_log_tail
 from gaiaflux.core.platefit import PlateFit
 from gaiaflux.core.platesearch import MAX_LOG_CHANCE, MatchLists, SolveSettings, max_rotation_rad
 from gaiaflux.core.projection import pixel_to_plane, pixel_to_sky, sip_order, sky_to_pixel, sky_to_plane
+from gaiaflux.core.robust import robust_scatter
 from gaiaflux.core.sipfit import scaled_pixels
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.wcs import TanSip
@@ -88,7 +89,7 @@ def check_solution(
     difference = lists.mag[catalog] - lists.instrumental[stars]
     difference = difference[np.isfinite(difference)]
     if len(difference) >= settings.min_stars:
-        scatter = 1.4826 * np.median(np.abs(difference - np.median(difference)))
+        scatter = robust_scatter(difference)
         if scatter > MAX_MAGNITUDE_SCATTER:
             raise BadFrameError(
                 f"the matched stars' brightness has nothing to do with the catalogue's (scatter {scatter:.1f} mag)"

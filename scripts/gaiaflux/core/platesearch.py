@@ -17,6 +17,7 @@ from gaiaflux.core.projection import (
     sky_to_pixel,
     sky_to_plane,
 )
+from gaiaflux.core.robust import MAD_TO_SIGMA
 from gaiaflux.core.sipfit import fit_tan_sip
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
@@ -342,7 +343,7 @@ def matched_pairs(lists: MatchLists, wcs: TanSip, radius: float, depth: int | No
     known = np.isfinite(difference)
     if known.sum() >= 10:
         middle = np.median(difference[known])
-        width = 1.4826 * np.median(np.abs(difference[known] - middle))
+        width = MAD_TO_SIGMA * np.median(np.abs(difference[known] - middle))
         keep = ~known | (np.abs(difference - middle) < max(1.0, 5.0 * width))
         catalog, stars = catalog[keep], stars[keep]
     return stars, catalog

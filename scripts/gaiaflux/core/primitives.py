@@ -60,7 +60,7 @@ def inverse_symmetric3(
 def cubic_weights(t: float) -> tuple[float, float, float, float]:
     """Weights of the nodes at -1, 0, 1 and 2 for a place `t` from 0 to 1 (cubic convolution, a = -1/2).
 
-    Keys (1981, IEEE TASSP 29, 1153), eq. 4. In Python `t` may be an array; the weights then have its shape.
+    Keys (1981, IEEE TASSP 29, 1153). In Python `t` may be an array; the weights then have its shape.
     """
     return (
         t * (-0.5 + t * (1.0 - 0.5 * t)),

@@ -20,7 +20,16 @@ from gaiaflux.core.psfsolve import (
 )
 from gaiaflux.model.flags import PixelFlag
 
-__all__ = ["Pixels", "PsfOptions", "Solution", "lost_light", "near_saturation", "solve_fluxes", "take_off"]
+__all__ = [
+    "Pixels",
+    "PsfOptions",
+    "Solution",
+    "lost_light",
+    "near_saturation",
+    "solve_fluxes",
+    "stars_within_reach",
+    "take_off",
+]
 
 # The core is added as far as it is brighter than this part of the sky's noise, but not farther than so many FWHM.
 FAINTEST = 0.02
@@ -295,6 +304,31 @@ def solve_fluxes(
     sums = sum_stamps(residual, weight, stamps)
     flux = flux + solve(equations, sums.gradient)
     return Solution(stamps, flux, equations, sums, background, residual, light, weight)
+
+
+def stars_within_reach(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], reach: float) -> np.ndarray:
+    """Rows of the stars whose light falls on an image, from bottom to top.
+
+    In this order the pixels of a star are still in the processor's cache for the next one; and the order is always the
+    same, whatever that of the catalogue.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Positions [pixel]; NaN = not there.
+    shape : tuple of int
+        (ny, nx) of the image.
+    reach : float
+        So far beyond the edge a star is within reach [pixel].
+
+    Returns
+    -------
+    ndarray of int64
+        May be empty.
+    """
+    ny, nx = shape
+    rows = np.flatnonzero((x > -reach) & (x < nx - 1 + reach) & (y > -reach) & (y < ny - 1 + reach))
+    return rows[np.lexsort((x[rows], y[rows]))]
 
 
 def near_saturation(flags: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Robust statistics of incomplete tables."""
+"""Statistics of incomplete tables, most of them robust."""
 
 import numpy as np
 
-__all__ = ["MAD_TO_SIGMA", "clipped_mean", "clipped_scatter", "masked_median"]
+__all__ = ["MAD_TO_SIGMA", "chi2_about_mean", "clipped_mean", "clipped_scatter", "masked_median", "robust_scatter"]
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation over median absolute deviation of a Gaussian."""
@@ -35,6 +35,24 @@ def masked_median(values: np.ndarray, use: np.ndarray, axis: int) -> np.ndarray:
     low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
     high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis=axis)
     return np.where(count > 0, 0.5 * (low + high), np.nan).squeeze(axis)
+
+
+def robust_scatter(values: np.ndarray) -> float:
+    """1.4826 times the median absolute deviation from the median.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Not NaN.
+
+    Returns
+    -------
+    float
+        NaN where there is no number.
+    """
+    if not values.size:
+        return float("nan")
+    return MAD_TO_SIGMA * float(np.median(np.abs(values - np.median(values))))
 
 
 def clipped_mean(values: np.ndarray, *, clip_sigma: float = 3.0) -> tuple[float, float, int]:
@@ -88,3 +106,25 @@ def clipped_scatter(deviation: np.ndarray, use: np.ndarray) -> np.ndarray:
     count = kept.sum(axis=1)
     total = np.where(kept, size**2, 0.0).sum(axis=1)
     return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)) / _CLIPPED, np.nan)
+
+
+def chi2_about_mean(x: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chi-squared of each row about its weighted mean.
+
+    Parameters
+    ----------
+    x, sigma : ndarray, shape (n, m)
+        Finite values and their one-sigma errors; an infinite error leaves a value out.
+
+    Returns
+    -------
+    chi2 : ndarray, shape (n,)
+        Sum of the squared pulls; 0 for a row without a value.
+    pull : ndarray, shape (n, m)
+        (value - mean) / error; 0 for what is left out.
+    """
+    weight = sigma**-2.0
+    total = weight.sum(axis=1)
+    mean = (x * weight).sum(axis=1) / np.where(total > 0, total, 1.0)
+    pull = (x - mean[:, None]) / sigma
+    return (pull**2).sum(axis=1), pull

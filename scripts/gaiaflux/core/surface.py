@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.core.robust import MAD_TO_SIGMA
+
 __all__ = ["Surface", "fit_surface", "order_for", "polynomial_terms"]
 
 _STARS_PER_TERM = 5
@@ -119,7 +121,7 @@ def fit_surface(
     tiny = max(1e-12 * float(np.max(np.abs(z))), 1e-50) ** 2
     # Start from the median: a constant cannot be pulled by outliers.
     residual = z - _median(z)
-    spread2 = (1.4826 * _median(np.abs(residual))) ** 2
+    spread2 = (MAD_TO_SIGMA * _median(np.abs(residual))) ** 2
     kept = residual**2 <= clip**2 * (variance + spread2) + tiny
     scatter2 = spread2
     coefficients, covariance = np.zeros(n_terms), np.zeros((n_terms, n_terms))

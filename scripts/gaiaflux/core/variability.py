@@ -4,7 +4,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from gaiaflux.core.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.robust import MAD_TO_SIGMA, chi2_about_mean, masked_median
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = [
     "LEAST_POINTS",
@@ -18,7 +19,6 @@ __all__ = [
 
 LEAST_POINTS = 5
 """A star with fewer points has no indices."""
-_MAG = 2.5 / np.log(10.0)  # magnitudes per relative flux
 _NEIGHBOURS = 61  # stars of like brightness that say what is usual
 _LEAST_SPREAD = 0.05  # of an index among them
 
@@ -105,14 +105,14 @@ def variability_indices(flux: np.ndarray, error: np.ndarray, use: np.ndarray, mj
     n = use.sum(axis=1)
     level = masked_median(x, use, 1)
     expected = masked_median(np.where(use, sigma, 0.0), use, 1)
-    scale = np.where(level > 0, level, np.nan) / _MAG
+    scale = np.where(level > 0, level, np.nan) / MAG_PER_RELATIVE
     deviation = masked_median(np.abs(np.where(use, x - level[:, None], 0.0)), use, 1)
     enough = n >= LEAST_POINTS
     freedom = np.maximum(n, LEAST_POINTS)
 
     pair = use[:, 1:]
     step = np.where(pair, x[:, 1:] - x[:, :-1], 0.0)
-    chi2, pull = _chi2(x, sigma)
+    chi2, pull = chi2_about_mean(x, sigma)
     farthest = np.abs(np.where(use, x - level[:, None], 0.0) / sigma).argmax(axis=1)
     rest = sigma.copy()
     rest[np.arange(len(rest)), farthest] = np.inf
@@ -130,20 +130,11 @@ def variability_indices(flux: np.ndarray, error: np.ndarray, use: np.ndarray, mj
         expected_mag=expected / scale,
         noise_mag=np.where(enough, noise / scale, np.nan),
         chi2=np.where(enough, chi2 / (freedom - 1), np.nan),
-        trimmed_chi2=np.where(enough, _chi2(x, rest)[0] / (freedom - 2), np.nan),
+        trimmed_chi2=np.where(enough, chi2_about_mean(x, rest)[0] / (freedom - 2), np.nan),
         von_neumann=np.where(enough, neumann, np.nan),
         stetson_j=np.where(enough, _stetson_j(pull, pair, time, n, mjd), np.nan),
         amplitude_mag=np.where(with_range, amplitude, np.nan),
     )
-
-
-def _chi2(x: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of the squared deviations from the weighted mean over the errors, and the deviations."""
-    weight = sigma**-2.0
-    total = weight.sum(axis=1)
-    mean = (x * weight).sum(axis=1) / np.where(total > 0, total, 1.0)
-    pull = (x - mean[:, None]) / sigma
-    return (pull**2).sum(axis=1), pull
 
 
 def _stetson_j(pull: np.ndarray, pair: np.ndarray, time: np.ndarray, n: np.ndarray, mjd: np.ndarray) -> np.ndarray:

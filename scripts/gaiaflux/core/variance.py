@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.core.robust import MAD_TO_SIGMA
 from gaiaflux.core.surface import Surface
 
 __all__ = ["NoiseModel", "error_slope", "noise_model", "pixel_noise"]
@@ -67,7 +68,7 @@ def pixel_noise(image: np.ndarray, pixel_flags: np.ndarray, trend: Surface) -> f
     left, right = image[y, x].astype(np.float64), image[y, x + _LAG].astype(np.float64)
     above = left + right - 2.0 * trend.value(x + 0.5 * _LAG, y)
     low = above <= np.partition(above, len(above) // 3)[len(above) // 3]
-    return 1.4826 * float(np.median(np.abs(right[low] - left[low]))) / float(np.sqrt(2.0))
+    return MAD_TO_SIGMA * float(np.median(np.abs(right[low] - left[low]))) / float(np.sqrt(2.0))
 
 
 def noise_model(sky: float, sigma: float, *, unit: str, read_noise: float, gain: float = float("nan")) -> NoiseModel:

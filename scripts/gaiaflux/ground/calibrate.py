@@ -128,11 +128,11 @@ def _calibrate_method(
     members = np.full(n_stars, -1)
     members[rows] = np.arange(rows.size)
     calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit))
-    noise = fit_series_noise(calibration, rows, (flux, error, flags), stars)
-    write_light_curves(out, method, grids, calibration, stars, noise.excess)
+    noise, factor = fit_series_noise(calibration, rows, (flux, error, flags), stars)
+    write_light_curves(out, method, grids, calibration, stars, noise.excess, factor)
     write_solution(out, method, solution, star_notes(solution, rows, summary, stars))
     write_terms(out, method, terms)
-    write_noise(out, method, noise, twinkling, twinkling_note)
+    write_noise(out, method, noise, factor, (twinkling, twinkling_note))
     if radii is not None:
         text = "index of the radius recommended for the star"
         out.array(f"{method}/recommended_radius", summary.radius.astype("i2"), "", text)
@@ -233,6 +233,6 @@ def write_frames_csv(dataset: str | Path, path: str | Path) -> None:
         columns = {name: frames[name] for name in FRAME_COLUMNS if name not in ("wcs_header", "observer_au")}
         columns |= {f"observer_{axis}_au": frames["observer_au"][:, k] for k, axis in enumerate("xyz")}
         for method in source.methods:
-            for name in ("pscale", "epscale", "n_ensemble", "calibration_status", *FRAME_FACTS[method]):
+            for name in ("pscale", "epscale", "error_factor", "n_ensemble", "calibration_status", *FRAME_FACTS[method]):
                 columns[f"{method}_{name}"] = source.array(f"{method}/{name}")
     pd.DataFrame(columns).to_csv(path, index=False)

@@ -11,10 +11,10 @@ from gaiaflux.core.selection import candidate_reasons
 from gaiaflux.core.seriesterms import SeriesTerms
 from gaiaflux.ground.aperture_choice import ApertureSummary
 from gaiaflux.io.dataset import DatasetWriter
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = ["star_notes", "write_noise", "write_solution", "write_terms"]
 
-_MAG = 2.5 / np.log(10.0)
 _USE = "flux_cal = flux / exp(sum over terms of coefficient * (term - mean) + colour term)"
 
 
@@ -94,8 +94,8 @@ def write_terms(out: DatasetWriter, method: str, terms: SeriesTerms) -> None:
     rows = [
         {
             "term": name,
-            "value_mag": float(-_MAG * value) if kept else 0.0,
-            "error_mag": float(_MAG * error) if kept else None,
+            "value_mag": float(-MAG_PER_RELATIVE * value) if kept else 0.0,
+            "error_mag": float(MAG_PER_RELATIVE * error) if kept else None,
             "note": note,
         }
         for name, value, error, note, kept in zip(
@@ -113,21 +113,23 @@ def write_terms(out: DatasetWriter, method: str, terms: SeriesTerms) -> None:
 
 
 def write_noise(
-    out: DatasetWriter, method: str, noise: NoiseFit, scintillation: np.ndarray, scintillation_note: str
+    out: DatasetWriter, method: str, noise: NoiseFit, factor: np.ndarray, scintillation: tuple[np.ndarray, str]
 ) -> None:
-    """Write the floor, what the photon noise says of the gain, and the scintillation of each frame."""
+    """Write the floor, what the photon noise says of the gain, and of each frame its factor and scintillation."""
     out.attributes(
         {
-            "noise_floor_mag": _MAG * noise.floor,
-            "noise_common_mag": _MAG * noise.common,
+            "noise_floor_mag": MAG_PER_RELATIVE * noise.floor,
+            "noise_common_mag": MAG_PER_RELATIVE * noise.common,
             "noise_floor_n_stars": noise.n_stars,
             "noise_note": noise.note,
             "photon_noise_factor": noise.photon_factor,
             "photon_noise_factor_err": noise.photon_factor_err,
             "photon_noise_note": noise.photon_note,
-            "scintillation_note": scintillation_note,
+            "scintillation_note": scintillation[1],
         },
         method,
     )
     text = "scintillation of a star in the frame, after Young (1967); NaN where not known, and not in flux_cal_err"
-    out.array(f"{method}/scintillation", _MAG * scintillation, "mag", text)
+    out.array(f"{method}/scintillation", MAG_PER_RELATIVE * scintillation[0], "mag", text)
+    text = "factor on all errors of the frame: what the stars of the ensemble scatter by beyond theirs; at least 1"
+    out.array(f"{method}/error_factor", factor, "", text)

@@ -14,11 +14,10 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.export_ecsv import write_ecsv_export
 from gaiaflux.io.export_fits import write_fits_export
 from gaiaflux.io.export_parquet import write_parquet_export
-from gaiaflux.model.flags import SPOILED, UNUSABLE, StarFlag
+from gaiaflux.model.flags import NOT_GOOD, UNUSABLE
 
 __all__ = ["export_aavso", "export_dataset"]
 
-_NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 _CANDIDATES = 50  # stars of like brightness among which the check star is chosen
 
 Columns = Mapping[str, np.ndarray]
@@ -135,7 +134,7 @@ def _write_target(
 
 
 def _good(source: DatasetReader, method: str, row: int) -> np.ndarray:
-    return (source.grid(f"{method}/flags")[row] & _NOT_GOOD) == 0
+    return (source.grid(f"{method}/flags")[row] & NOT_GOOD) == 0
 
 
 def _magnitudes(source: DatasetReader, method: str, row: int, stars: Columns) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +149,8 @@ def _check_star(source: DatasetReader, method: str, row: int) -> int:
     if not members.size:
         return -1
     level = np.array([_level(source, method, k) for k in (row, *members)])
-    distance = np.abs(np.log(np.where(level[1:] > 0, level[1:], np.nan) / level[0]))
+    log_level = np.log(np.where(level > 0, level, np.nan))
+    distance = np.abs(log_level[1:] - log_level[0])
     near = members[np.argsort(np.nan_to_num(distance, nan=np.inf), kind="stable")[:_CANDIDATES]]
     spread = []
     for k in near:

@@ -30,7 +30,7 @@ from gaiaflux.io.psf_model import psf_of_arrays, read_psf
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
-from gaiaflux.model.errors import InputError
+from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip
@@ -115,7 +115,8 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
     series : str
         Name of the series.
     folder : str or Path
-        Gets ``images/``, ``gaia.fits``, ``planted.ecsv``, ``planted.h5`` and ``config.yaml``; it is made.
+        Gets ``images/``, ``gaia.fits``, ``planted.ecsv``, ``planted.h5`` and ``config.yaml``; it is made. Copies of a
+        former call are removed. A frame that has no PSF gets no copy, and its reason in ``planted.h5``.
     n_stars : int
         Stars to plant; fewer where they would come closer than ten seeing disks to each other.
     seed : int
@@ -129,13 +130,13 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
     Raises
     ------
     InputError
-        The series has not been measured, or its gain is not known, so that planted light would have no noise.
+        The series has not been measured, or by too few stars or at one time only; its reference image has no PSF; or
+        its gain is not known, so that planted light would have no noise.
     """
     work, folder = Path(work), Path(folder)
     results = work / "results" / series
     if not (results / "dataset.h5").is_file():
         raise InputError(f"{results / 'dataset.h5'}: missing; run the workflow on the series first")
-    (folder / "images").mkdir(parents=True, exist_ok=True)
     ledger = json.loads((results / "ledger.json").read_text(encoding="utf-8"))
     entries = {entry["frame_id"]: entry for entry in ledger["frames"]}
     rng = np.random.default_rng(seed)
@@ -146,6 +147,10 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
         stars = _choose_stars(source, frames, n_stars, rng, own_stars)
         method = "psf" if "psf" in source.methods else "aperture"
         arriving = _throughput(source, method, stars.x_ref, stars.y_ref)
+    copies = folder / "images"
+    copies.mkdir(parents=True, exist_ok=True)
+    for former in copies.glob("*.fits"):
+        former.unlink()
     catalog, _ = read_star_catalog(results / "star_catalog.h5")
     reading = frame_settings(config["series"])
     relative = stars.relative(frames)
@@ -157,11 +162,20 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
             frame = _read(work, entries[frame_id], frame_id, reading)
             wcs = tan_sip_from_cards(frames["wcs_header"][j], frame.info.shape)
             x, y = sky_to_pixel(wcs, stars.ra_deg, stars.dec_deg)
-            psf = _psf(results, frame, frame_id, wcs, catalog, float(frames["fwhm_pix"][j]))
+            try:
+                psf = _psf(results, frame, frame_id, wcs, catalog, float(frames["fwhm_pix"][j]))
+            except BadFrameError as reason:
+                if frame_id == attributes["reference_frame_id"]:
+                    raise InputError(
+                        f"{frame_id}: the reference image has no PSF to plant stars with: {reason}"
+                    ) from None
+                LOG.warning("%s: no copy: %s", frame_id, reason)
+                truth.add(frame_id, {"status": str(reason)})
+                continue
             electrons = stars.level * relative[:, j] * arriving[:, j] * frame.info.exptime_s
             copy = _with_stars(frame, psf, x, y, electrons, float(frames["fwhm_pix"][j]), rng.spawn(1)[0])
             # Not the telescope whose layout the copy has.
-            write_banzai(folder / "images" / f"{frame_id}.fits", copy, header={"TELESCOP": "INJECTION"})
+            write_banzai(copies / f"{frame_id}.fits", copy, header={"TELESCOP": "INJECTION"})
             truth.add(frame_id, {"status": "ok"}, {"x": x, "y": y, "electrons": electrons})
             LOG.info("%s: planted %d stars", frame_id, int(np.isfinite(electrons).sum()))
     _write_planted(folder / "planted.ecsv", stars, {"series": series, "seed": seed})
@@ -202,7 +216,9 @@ def _choose_stars(
     kind = np.array(KINDS, dtype=object)[_kinds(n, rng)]
     time = barycentric_jd_tdb(frames["mjd_tdb"], frames["observer_au"], float(ra.mean()), float(dec.mean()))
     time = time[np.isfinite(time)]
-    span = float(np.ptp(time))
+    span = float(np.ptp(time)) if time.size else 0.0
+    if not span > 0:
+        raise InputError("all measured frames are of one time: transits and microlensing events need a series")
     t0 = time.min() + span * rng.uniform(0.25, 0.75, n)
     is_transit, is_lens = kind == "transit", kind == "microlensing"
     return PlantedStars(
@@ -254,6 +270,8 @@ def _brightness(source: DatasetReader) -> tuple[float, float, float]:
         raise InputError("too few stars have a calibrated flux: there is no scale on which stars could be planted")
     mag = zero_point - 2.5 * np.log10(level[clean])
     useful = mag[expected[clean] < _FAINTEST_ERROR]
+    if not useful.size:
+        raise InputError(f"all stars have errors above {_FAINTEST_ERROR} mag: no planted star could be measured")
     brightest = np.sort(mag)[min(_BRIGHTEST, len(mag) - 1)]
     return float(brightest), float(np.percentile(useful, 98)), zero_point
 

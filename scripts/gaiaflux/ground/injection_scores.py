@@ -6,17 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gaiaflux.core.robust import MAD_TO_SIGMA
+from gaiaflux.core.robust import MAD_TO_SIGMA, robust_scatter
 from gaiaflux.ground.injection import PlantedStars, read_planted
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.lightcurves import write_columns
 from gaiaflux.model.errors import InputError
-from gaiaflux.model.flags import SPOILED, UNUSABLE, StarFlag
+from gaiaflux.model.flags import NOT_GOOD, UNUSABLE
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = ["InjectionScores", "score_injection", "write_scores"]
 
-_MAG = 2.5 / np.log(10.0)
-_NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 _SAME_PIX = 1.5  # a star found so near to a planted one is it
 _LEAST_POINTS, _LEAST_COMMON = 5, 10
 _BIN_MAG = 1.0
@@ -121,7 +120,7 @@ def _common_scale(before: DatasetReader, after: DatasetReader, method: str, plan
     levels = []
     for source, rows, frames in ((before, old[real], columns[0]), (after, new[real], columns[1])):
         flux, flags = (source.grid(f"{method}/{name}")[()][np.ix_(rows, frames)] for name in ("flux_cal", "flags"))
-        levels.append(np.where((flags & _NOT_GOOD) == 0, flux, np.nan))
+        levels.append(np.where((flags & NOT_GOOD) == 0, flux, np.nan))
     both = np.isfinite(levels[0]) & np.isfinite(levels[1])
     if both.sum() < _LEAST_COMMON:
         raise InputError(f"{method}: too few stars are common to both measurements; repeat the injection")
@@ -134,13 +133,13 @@ def _score_star(
     source: DatasetReader, method: str, row: int, truth: np.ndarray, relative: np.ndarray, usable: np.ndarray
 ) -> dict[str, float]:
     """Numbers of one planted star; NaN where there are too few points."""
-    nothing = dict.fromkeys(("bias_mag", "scatter_mag", "expected_mag", "pull", "pull_scatter", "event", "event_err"))
-    result = {"found": row >= 0, "n_points": 0, **dict.fromkeys(nothing, float("nan"))}
-    result |= {"pulls": np.zeros(0), "own_pulls": np.zeros(0), "n_possible": int(usable.sum())}
+    numbers = ("bias_mag", "scatter_mag", "expected_mag", "pull", "pull_scatter", "event", "event_err")
+    result = {"found": row >= 0, "n_points": 0, "n_possible": int(usable.sum())}
+    result |= {"pulls": np.zeros(0), "own_pulls": np.zeros(0), **dict.fromkeys(numbers, float("nan"))}
     if row < 0:
         return result
     flux, error, flags = (source.grid(f"{method}/{name}")[row] for name in ("flux_cal", "flux_cal_err", "flags"))
-    good = usable & ((flags & _NOT_GOOD) == 0) & np.isfinite(flux) & (error > 0)
+    good = usable & ((flags & NOT_GOOD) == 0) & np.isfinite(flux) & (error > 0)
     result["n_points"] = int(good.sum())
     if good.sum() < _LEAST_POINTS:
         return result
@@ -151,8 +150,8 @@ def _score_star(
     own = (flux - ratio * truth) / error * np.sqrt(len(flux) / (len(flux) - 1))
     result |= {
         "bias_mag": -2.5 * np.log10(ratio) if ratio > 0 else float("nan"),
-        "scatter_mag": _MAG * MAD_TO_SIGMA * float(np.median(np.abs(flux / truth - np.median(flux / truth)))),
-        "expected_mag": _MAG * float(np.median(error / truth)),
+        "scatter_mag": MAG_PER_RELATIVE * robust_scatter(flux / truth),
+        "expected_mag": MAG_PER_RELATIVE * float(np.median(error / truth)),
         "pull": float(np.median(pulls)),
         "pull_scatter": float(np.std(own)),
         "pulls": pulls,
@@ -210,8 +209,8 @@ def _bin(method: str, known: bool, low: float, stars: list[Mapping], rows: np.nd
         "scatter_mag": _median([star["scatter_mag"] for star in measured]),
         "expected_mag": _median([star["expected_mag"] for star in measured]),
         "pull": _median(pulls),
-        "pull_scatter": _robust(pulls),
-        "pull_scatter_in_star": _robust(own),
+        "pull_scatter": robust_scatter(pulls),
+        "pull_scatter_in_star": robust_scatter(own),
         "beyond_5_sigma": float((np.abs(own) > 5).mean()) if own.size else float("nan"),
         "n_events": len(events),
         "event_pull_scatter": MAD_TO_SIGMA * _median(np.abs(events)),
@@ -220,10 +219,6 @@ def _bin(method: str, known: bool, low: float, stars: list[Mapping], rows: np.nd
 
 def _median(values: np.ndarray | list[float]) -> float:
     return float(np.median(values)) if len(values) else float("nan")
-
-
-def _robust(values: np.ndarray) -> float:
-    return MAD_TO_SIGMA * _median(np.abs(values - np.median(values))) if len(values) else float("nan")
 
 
 _BIN_COLUMNS = {

@@ -6,22 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.ensemble import EnsembleSolution, apply_ensemble
-from gaiaflux.core.noisebudget import NoiseFit, fit_noise
+from gaiaflux.core.noisebudget import NoiseFit, fit_noise, frame_factors
 from gaiaflux.core.robust import clipped_scatter, masked_median
 from gaiaflux.core.twoway import quadratic_form
 from gaiaflux.ground.aperture_choice import sampled_frames, star_blocks
 from gaiaflux.io.dataset import DatasetWriter
 from gaiaflux.model.flags import SPOILED
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = ["NOISE_TERMS", "Calibration", "fit_series_noise", "photons_per_unit", "write_light_curves"]
 
-_MAG = 2.5 / np.log(10.0)  # magnitudes per relative flux
+_ORDINARY = 1.2  # largest factor on the errors of a frame that tells of the floor of the others
 NOISE_TERMS = {
     "noise_photon": "photon noise of the star",
     "noise_background": "stated noise without the star's photons: sky, read-out, background, aperture correction",
     "noise_zero_point": "error of the frame's scale and spatial terms at the place of the star",
     "noise_scintillation": "scintillation (Young 1967)",
-    "noise_total": "all terms, and what the method's attributes noise_floor_mag add and noise_common_mag take off",
+    "noise_total": "all terms, and what the method's attributes noise_floor_mag add and noise_common_mag take off, "
+    "times error_factor",
     "scatter": "measured scatter of flux_cal about its median, without outliers",
 }
 """Arrays of one value per star that a plot of scatter over magnitude needs."""
@@ -61,8 +63,8 @@ def fit_series_noise(
     rows: np.ndarray,
     measured: tuple[np.ndarray, np.ndarray, np.ndarray],
     stars: Mapping[str, np.ndarray],
-) -> NoiseFit:
-    """Fit the floor to the stars of the ensemble, each calibrated without itself.
+) -> tuple[NoiseFit, np.ndarray]:
+    """Fit the floor, and a factor for each frame, to the stars of the ensemble, each calibrated without itself.
 
     Parameters
     ----------
@@ -77,7 +79,10 @@ def fit_series_noise(
 
     Returns
     -------
-    NoiseFit
+    noise : NoiseFit
+        From ordinary frames, if they are at least half of all.
+    factor : ndarray of float64, shape (m,)
+        By which all errors of each frame are multiplied.
     """
     solution = calibration.solution
     used = np.array([status == "used" for status in solution.star_status], dtype=bool)
@@ -88,7 +93,14 @@ def fit_series_noise(
     flux_cal, flux_cal_err = apply_ensemble(solution, flux, error, *place, excess)
     use = ((flags & SPOILED) == 0) & np.isfinite(flux_cal) & np.isfinite(solution.epscale)
     photons = None if calibration.photons is None else np.where(use, flux, np.nan) * calibration.photons
-    return fit_noise(flux_cal.astype(float), flux_cal_err.astype(float), use, photons)
+    flux_cal, flux_cal_err = flux_cal.astype(float), flux_cal_err.astype(float)
+    noise = fit_noise(flux_cal, flux_cal_err, use, photons)
+    factor = frame_factors(flux_cal, flux_cal_err, use, noise.excess)
+    ordinary = factor < _ORDINARY
+    if not ordinary.all() and 2 * ordinary.sum() >= ordinary.size:
+        noise = fit_noise(flux_cal, flux_cal_err, use & ordinary, photons)
+        factor = frame_factors(flux_cal, flux_cal_err, use, noise.excess)
+    return noise, factor
 
 
 def write_light_curves(
@@ -98,6 +110,7 @@ def write_light_curves(
     calibration: Calibration,
     stars: Mapping[str, np.ndarray],
     floor2: float,
+    factor: np.ndarray,
 ) -> None:
     """Write ``flux_cal``, ``flux_cal_err`` and what the noise of each star is made of.
 
@@ -115,6 +128,8 @@ def write_light_curves(
         Columns of ``/stars``.
     floor2 : float
         Relative variance that is added to that of all points.
+    factor : ndarray, shape (m,)
+        By which all errors of each frame are multiplied then.
     """
     shape, unit = grids[0].shape, str(grids[0].attrs["unit"])
     flux_cal = out.grid(
@@ -130,7 +145,8 @@ def write_light_curves(
         shape,
         "f4",
         unit,
-        "one-sigma error of flux_cal: that of flux, of the frame's scale, scintillation and the floor of the method",
+        "one-sigma error of flux_cal: that of flux, of the frame's scale, scintillation and the floor of the method, "
+        "all times error_factor of the frame",
     )
     excess = np.nan_to_num(calibration.scintillation) ** 2 + floor2
     sample = sampled_frames(shape[1])
@@ -141,6 +157,7 @@ def write_light_curves(
         values = apply_ensemble(
             calibration.solution, flux, error, *place, calibration.members[block], stars["bp_rp"][block], excess
         )
+        np.multiply(values[1], factor.astype("f4"), out=values[1])
         flux_cal[block], flux_cal_err[block] = values
         some = (flux[:, sample], error[:, sample], flags[:, sample], *(array[:, sample] for array in values))
         for name, array in _budget(calibration, sample, place, *some).items():
@@ -166,7 +183,7 @@ def _budget(
 
     def typical(relative: np.ndarray) -> np.ndarray:
         known = use & np.isfinite(relative)
-        return _MAG * masked_median(np.where(known, relative, 0.0).astype("f4"), known, 1)
+        return MAG_PER_RELATIVE * masked_median(np.where(known, relative, 0.0).astype("f4"), known, 1)
 
     scale = np.where(use, flux, 1.0)
     stated = error / scale
@@ -185,6 +202,6 @@ def _budget(
             "noise_scintillation": typical(np.broadcast_to(calibration.scintillation[sample], use.shape)),
             "noise_total": typical(flux_cal_err / np.where(use, flux_cal, 1.0)),
         }
-    scatter = _MAG * clipped_scatter(deviation, use) / np.where(enough, level, 1.0)
+    scatter = MAG_PER_RELATIVE * clipped_scatter(deviation, use) / np.where(enough, level, 1.0)
     result["scatter"] = np.where(enough, scatter, np.nan)
     return result

@@ -12,6 +12,7 @@ from gaiaflux.core.bands import (
     scale_from_attributes,
 )
 from gaiaflux.io.dataset import DatasetReader, DatasetWriter
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = [
     "GAIA_SYSTEM",
@@ -23,7 +24,6 @@ __all__ = [
 ]
 
 GAIA_SYSTEM = "Gaia G"
-_MAG_PER_RELATIVE = 2.5 / np.log(10.0)
 _LEAST_MEMBERS = 3
 
 
@@ -125,7 +125,7 @@ def magnitudes_of_star(
     flux = np.asarray(flux, dtype=float)
     mag = scale.magnitude(flux, bp_rp)
     relative = np.asarray(error, dtype=float) / np.where(flux > 0, flux, np.nan)
-    return mag, _MAG_PER_RELATIVE * relative
+    return mag, MAG_PER_RELATIVE * relative
 
 
 def scale_facts(scale: MagnitudeScale, bp_rp: float) -> dict[str, object]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from gaiaflux.ground.aperture_choice import ApertureSummary
 from gaiaflux.io.dataset import DatasetReader, DatasetWriter
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = ["REASONS", "methods_of_stars", "recommend_methods", "write_recommendation"]
 
@@ -92,7 +93,7 @@ def write_recommendation(out: DatasetWriter, summaries: Mapping[str, ApertureSum
             ("held_out_scatter", summary.held_out, "scatter in the frames that did not choose the star's aperture"),
             ("expected_scatter", summary.expected, "error that is predicted for a typical frame, neighbours included"),
         ):
-            magnitudes = (values * 2.5 / np.log(10.0)).astype("f4")
+            magnitudes = (values * MAG_PER_RELATIVE).astype("f4")
             out.array(f"{name}/{key}", magnitudes, "mag", f"{text}; NaN where not known")
 
 

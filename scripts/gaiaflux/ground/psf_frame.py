@@ -8,7 +8,7 @@ from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, propagate
 from gaiaflux.core.projection import sky_to_pixel
 from gaiaflux.core.psf import PsfModel, make_stamps
 from gaiaflux.core.psfframe import PsfFit, fit_psf
-from gaiaflux.core.psfsolution import PsfOptions, Solution, lost_light, near_saturation, take_off
+from gaiaflux.core.psfsolution import PsfOptions, Solution, lost_light, near_saturation, stars_within_reach, take_off
 from gaiaflux.ground.psf_pixels import pixels_of
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays
 from gaiaflux.model.catalog import StarCatalog
@@ -143,12 +143,7 @@ def measure_stars(
     options = options or PsfOptions()
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     pixels, noise, source = pixels_of(frame)
-    ny, nx = frame.image.shape
-    reach = options.radius_fwhm * fwhm_pix
-    rows = np.flatnonzero((x > -reach) & (x < nx - 1 + reach) & (y > -reach) & (y < ny - 1 + reach))
-    # From bottom to top, so that the pixels of a star are still in the processor's cache for the next one; and always
-    # in one order, whatever that of the catalogue.
-    rows = rows[np.lexsort((x[rows], y[rows]))]
+    rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * fwhm_pix)
     borrowed = None
     if reference_psf is not None:
         borrowed = reference_psf.scaled(fwhm_pix / reference_psf.fwhm, frame.image.shape)
@@ -190,7 +185,9 @@ def subtract_stars(
     beyond = arrays["beyond"]
     x, y = np.append(arrays["x"][known], beyond[:, 0]), np.append(arrays["y"][known], beyond[:, 1])
     flux = np.append(flux[known], beyond[:, 2] * frame.info.exptime_s)
-    stamps = make_stamps(psf, x, y, PsfOptions().radius_fwhm * psf.fwhm)
+    # As far as the empirical residual goes; beyond, the core is added alone.
+    reach = (psf.residual.shape[1] - 1) // 2 if psf.residual_order >= 0 else 0
+    stamps = make_stamps(psf, x, y, max(PsfOptions().radius_fwhm * psf.fwhm, reach))
     residual, light, _ = take_off(pixels, stamps, flux, noise, psf.fwhm, box_pix)
     weight = pixels.weight(residual)
     with np.errstate(divide="ignore"):

@@ -12,7 +12,7 @@ from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, propagate
 from gaiaflux.core.projection import pixel_scale_arcsec, pixel_to_sky, sky_to_pixel
 from gaiaflux.core.psf import PsfModel
 from gaiaflux.core.psfframe import fit_psf
-from gaiaflux.core.psfsolution import PsfOptions, Solution
+from gaiaflux.core.psfsolution import PsfOptions, Solution, stars_within_reach
 from gaiaflux.core.robust import clipped_mean
 from gaiaflux.core.variance import noise_model
 from gaiaflux.ground.deep_image import add_frames, clean_image
@@ -136,9 +136,7 @@ def complete_catalog(
     epoch = jyear_of_mjd(frame.info.mjd_utc)
     x, y = sky_to_pixel(wcs, *propagate(gaia, epoch, earth_position_au(epoch)))
     ny, nx = frame.image.shape
-    reach = options.radius_fwhm * reference.fwhm
-    rows = np.flatnonzero((x > -reach) & (x < nx - 1 + reach) & (y > -reach) & (y < ny - 1 + reach))
-    rows = rows[np.lexsort((x[rows], y[rows]))]
+    rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * reference.fwhm)
     x, y = x[rows], y[rows]
     deep, noise = add_frames(reference, wcs, others, x, y, background_box_pix)
     found = complete_stars(deep, x, y, reference.fwhm, noise, options, detection_snr)

@@ -14,7 +14,7 @@ from gaiaflux.ground.method_facts import STAR_FACTS
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.lightcurves import write_ecsv, write_rows, write_tom_csv
 from gaiaflux.model.errors import InputError
-from gaiaflux.model.flags import SPOILED, StarFlag
+from gaiaflux.model.flags import NOT_GOOD
 
 __all__ = [
     "MATCH_RADIUS_ARCSEC",
@@ -34,7 +34,6 @@ TARGET_TABLE = "_targets.csv"
 """File in the folder of the light curves that says for each target which star it is, or why it has no light curve."""
 
 _KEPT = ("chi2", "crowding")  # of what a method says of each star and frame
-_NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 Columns = Mapping[str, np.ndarray]
 
 
@@ -320,6 +319,6 @@ def _method_columns(
         known = np.isfinite(radii)
         facts["radius_index"] = radius
         facts["median_radius_pix"] = float(np.median(radii[known])) if known.any() else float("nan")
-    good = np.isfinite(flux) & (error > 0) & ((values["flags"] & _NOT_GOOD) == 0)
+    good = np.isfinite(flux) & (error > 0) & ((values["flags"] & NOT_GOOD) == 0)
     facts["n_good"] = int(good.sum())
     return columns, facts, (mag, mag_err)

@@ -15,12 +15,11 @@ from gaiaflux.core.variability import (
 from gaiaflux.ground.magnitudes import method_scale
 from gaiaflux.ground.method_choice import methods_of_stars
 from gaiaflux.io.dataset import STAR_COLUMNS, DatasetReader
-from gaiaflux.model.flags import SPOILED, UNUSABLE, StarFlag
+from gaiaflux.model.flags import NOT_GOOD, UNUSABLE, StarFlag
 
 __all__ = ["rank_stars"]
 
 _BLOCK_VALUES = 1_000_000  # numbers of one array in memory at once
-_NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 _BLEND = StarFlag.NEIGHBOUR | StarFlag.BLENDED
 _REACH_FWHM = 2.0  # so far a variable star's light gets into a neighbour's
 _CERTAIN = 5.0  # score of a star that may be the reason of another one's
@@ -112,7 +111,7 @@ def _measure(source: DatasetReader, method: str, frames: Mapping[str, np.ndarray
     for first in range(0, n_stars, step):
         flux, error, flags = (grid[first : first + step] for grid in grids)
         known = np.isfinite(flux) & (error > 0) & usable
-        good = known & ((flags & _NOT_GOOD) == 0)
+        good = known & ((flags & NOT_GOOD) == 0)
         indices.append(variability_indices(flux, error, good, frames["mjd_utc"]))
         n = known.sum(axis=1)
         portion = np.maximum(n, 1)

@@ -7,14 +7,25 @@ import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader
 
-__all__ = ["Columns", "DatasetTable", "dataset_tables", "escape_text", "unescape_text"]
+__all__ = ["PER_STAR", "Columns", "DatasetTable", "dataset_tables", "escape_text", "unescape_text"]
 
 Columns = dict[str, tuple[np.ndarray, str, str]]
 """Name -> (values, unit, description)."""
 
+PER_STAR = (
+    "ensemble_status",
+    "recommended_radius",
+    "held_out_scatter",
+    "expected_scatter",
+    "noise_photon",
+    "noise_background",
+    "noise_zero_point",
+    "noise_scintillation",
+    "noise_total",
+    "scatter",
+)
+"""Arrays of a method with one value per star: where a series has as many stars as frames their shape does not tell."""
 _BLOCK_VALUES = 1_000_000  # numbers of one array in memory at once
-# Where a series has as many stars as frames the shape does not tell these.
-_PER_STAR = ("ensemble_status", "recommended_radius", "held_out_scatter", "expected_scatter")
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ def dataset_tables(source: DatasetReader) -> list[DatasetTable]:
         for name, shape in shapes[method].items():
             if shape == (n_stars, n_frames):
                 kind = "lightcurves"
-            elif shape[:1] == (n_frames,) and name not in _PER_STAR:
+            elif shape[:1] == (n_frames,) and name not in PER_STAR:
                 kind = "frames"
             elif shape[:1] == (n_stars,):
                 kind = "stars"

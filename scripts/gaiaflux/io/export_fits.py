@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -52,7 +53,7 @@ def write_fits_export(source: DatasetReader, path: str | Path) -> None:
         _write_attributes(stream, source)
 
 
-def _write_attributes(stream: "object", source: DatasetReader) -> None:
+def _write_attributes(stream: BinaryIO, source: DatasetReader) -> None:
     rows = [
         (group, key, json.dumps(value))
         for group in ("/", *source.methods)

@@ -6,6 +6,7 @@ import numpy as np
 
 __all__ = [
     "FRAME_FLAGS",
+    "NOT_GOOD",
     "PIXEL_FLAGS",
     "SPOILED",
     "STAR_FLAGS",
@@ -78,6 +79,8 @@ SPOILED = (
     | StarFlag.COSMIC_RAY
 )
 """Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
+NOT_GOOD = SPOILED | StarFlag.POOR_FIT
+"""Flags of a star that keep a point out of variability indices, exports, and scores of planted stars."""
 UNUSABLE = FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION | FrameFlag.NO_TIME
 """Flags of a frame that give it no usable point in any light curve."""
 

@@ -8,17 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from gaiaflux.core.noisebudget import noise_curves
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.report.conditions import condition_panels, draw_frames
 from gaiaflux.report.series import LightCurve, MethodSummary, SeriesSummary, TimeAxis, read_light_curve, read_series
 from gaiaflux.report.statistics import CONSTANT, MethodStatistics
 from gaiaflux.report.style import (
     BLUE,
+    GREEN,
     GREY,
     INK,
     MANY,
     ORANGE,
     PALE,
+    PURPLE,
     SKY,
     VERMILION,
     WARMTH,
@@ -44,10 +47,18 @@ __all__ = [
 
 _BIN_MAG = 0.5
 _LEAST_IN_BIN = 3
+_LABEL_SPACING = 0.035  # of the height of the axes
+_SKY = "sky"
+_NOISE_LINES = (
+    ("noise_photon", "photons", GREEN, "-"),
+    ("noise_background", _SKY, PURPLE, "-"),
+    ("noise_zero_point", "zero point", GREY, "-"),
+    ("noise_scintillation", "scintillation", SKY, "-"),
+)
 
 
 def draw_precision(axes: Axes, found: MethodStatistics, *, numbered: int = 0, legend: bool = True) -> None:
-    """Scatter of the stars against their magnitude, with the errors that were predicted.
+    """Scatter of the stars against their magnitude, with the errors that were predicted and what they are made of.
 
     Parameters
     ----------
@@ -81,14 +92,7 @@ def draw_precision(axes: Axes, found: MethodStatistics, *, numbered: int = 0, le
             thin(drawn, int(known.sum()))
     curve = np.isfinite(found.mag) & (found.expected > 0) & (found.clean if found.clean.any() else True)
     curve &= ~found.blended if (curve & ~found.blended).any() else True
-    middle, expected = running_median(found.mag[curve], np.log10(found.expected[curve]))
-    if middle.size > 1:
-        label = "median predicted error" + (" (single stars)" if single.any() else "")
-        axes.plot(middle, 10**expected * 1e3, color=INK, lw=1.6, label=label, zorder=4)
-    elif curve.any():
-        axes.plot(
-            found.mag[curve], found.expected[curve] * 1e3, "_", color=INK, ms=7, label="predicted error", zorder=4
-        )
+    _draw_noise(axes, found, curve, " (single stars)" if single.any() else "")
     for rank, row in enumerate(found.most_variable(numbered, blended=False), start=1):
         if known[row] and found.excess[row] > CONSTANT:
             axes.plot(found.mag[row], found.scatter[row] * 1e3, "o", ms=8, mfc="none", mec=VERMILION, mew=1.0, zorder=5)
@@ -107,6 +111,50 @@ def draw_precision(axes: Axes, found: MethodStatistics, *, numbered: int = 0, le
         axes.legend(loc="upper left", handletextpad=0.4)
     if not known.any() and not curve.any():
         say(axes, "no star has enough points")
+
+
+def _draw_noise(axes: Axes, found: MethodStatistics, use: np.ndarray, which: str) -> None:
+    """Lines of the predicted error of some stars and of its terms."""
+    if not use.any():
+        return
+    curves = noise_curves(
+        found.mag[use],
+        {"expected": found.expected[use], **{name: values[use] for name, values in found.noise.items()}},
+        step=_BIN_MAG,
+        least=_LEAST_IN_BIN,
+    )
+    middle, lines = curves["magnitude"], []
+    for name, label, color, dashes in _NOISE_LINES if middle.size > 1 else ():
+        values = 1e3 * curves.get(name, np.zeros(0))
+        if values.size and (values > 0).sum() > 1:
+            lines.append((values, label, color, dashes))
+    if lines and found.floor > 0:
+        lines.append((np.full(middle.size, 1e3 * found.floor), "floor", INK, ":"))
+    for values, _, color, dashes in lines:
+        axes.plot(middle, np.where(values > 0, values, np.nan), color=color, ls=dashes, lw=1.1, zorder=4)
+    total = 1e3 * curves["expected"]
+    if middle.size > 1:
+        axes.plot(middle, total, color=INK, lw=1.6, label=f"predicted error{which}", zorder=4)
+    else:
+        axes.plot(found.mag[use], found.expected[use] * 1e3, "_", color=INK, ms=7, label="predicted error", zorder=4)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    apart, last = (high / low) ** _LABEL_SPACING, 0.0
+    for value, label, color in sorted(
+        (values[np.flatnonzero(values > 0)[-1]], label, color) for values, label, color, _ in lines if label != _SKY
+    ):
+        last = max(float(value), last * apart)
+        axes.annotate(
+            label, (middle[-1], last), (4, 0), textcoords="offset points", color=color, fontsize=7.5, va="center",
+            zorder=5,
+        )  # fmt: skip
+    for values, label, color, _ in lines:
+        if label == _SKY:  # its faint end is among the stars
+            first = np.flatnonzero(values > 0)[0]
+            axes.annotate(
+                label, (middle[first], values[first]), (2, -4), textcoords="offset points", color=color, fontsize=7.5,
+                va="top", zorder=5,
+            )  # fmt: skip
 
 
 def running_median(mag: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

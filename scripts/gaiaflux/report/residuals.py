@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from gaiaflux.core.robust import robust_scatter
 from gaiaflux.model.frame import Frame
 from gaiaflux.report.style import VERMILION, drawing
 
@@ -79,7 +80,7 @@ def residual_figure(
     figure = Figure(figsize=(11.0, 4.9 + 5.0 * min(ny / nx, 1.5)), layout="constrained")
     axes = figure.subplots(2, 2, height_ratios=(min(ny / nx, 1.5), 1.0))
     noise = float(attrs["pixel_noise"])
-    for row, (picture, pull, where) in enumerate(((good, pulls, (0, 0)), (good[part], pulls[part], (x0, y0))), start=0):
+    for row, (picture, pull, where) in enumerate(((good, pulls, (0, 0)), (good[part], pulls[part], (x0, y0)))):
         _draw_counts(axes[row, 0], picture, float(attrs["sky"]), noise, where)
         drawn = _draw_sigma(axes[row, 1], pull, where)
     figure.colorbar(
@@ -94,7 +95,7 @@ def residual_figure(
     for image in axes[0]:
         _outline(image, x0, y0, size)
     quiet = pulls[np.isfinite(pulls)]
-    spread = 1.4826 * float(np.median(np.abs(quiet - np.median(quiet)))) if quiet.size else float("nan")
+    spread = robust_scatter(quiet)
     beyond = 100.0 * float((np.abs(quiet) > _SIGMAS).mean()) if quiet.size else float("nan")
     axes[0, 0].set_title(frame.info.frame_id)
     axes[0, 1].set_title("Without its stars")

@@ -11,6 +11,7 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import SPOILED
+from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.report.statistics import MethodStatistics, measure_method
 
 __all__ = [
@@ -235,7 +236,7 @@ def read_light_curve(source: DatasetReader, method: MethodSummary, row: int) -> 
     flux = np.where(np.isfinite(flux) & (flux > 0), flux, np.nan).astype(float)
     return LightCurve(
         mag=zero_point - 2.5 * np.log10(flux),
-        mag_err=2.5 / np.log(10.0) * error / flux,
+        mag_err=MAG_PER_RELATIVE * error / flux,
         spoiled=(flags & SPOILED) != 0,
         label=label,
     )

@@ -4,19 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.robust import MAD_TO_SIGMA, chi2_about_mean, masked_median
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import SPOILED, STAR_FLAGS, StarFlag
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
-__all__ = ["CONSTANT", "LEAST_POINTS", "MAG", "MethodStatistics", "measure_method"]
+__all__ = ["CONSTANT", "LEAST_POINTS", "MethodStatistics", "measure_method"]
 
 LEAST_POINTS = 5  # for a scatter
-MAG = 2.5 / np.log(10.0)  # magnitudes per relative flux
 _BLOCK_VALUES = 1_000_000  # numbers of one array in memory at once
 _FAIR_SNR = 20.0  # stars that judge a frame
 _JUDGES, _LEAST_JUDGES = 2000, 10
 _NEIGHBOURS = 61  # stars of like brightness that say what is usual
 CONSTANT = 1.5  # largest excess of a star that counts as constant
+NOISE_TERMS = ("noise_photon", "noise_background", "noise_zero_point", "noise_scintillation", "noise_total")
+"""Arrays of a method's group: terms of the typical error of each star [mag]."""
 # What makes a star blended: a neighbour whose light was taken off an aperture; a PSF is fitted to both, which fails
 # only where they are too close.
 _BLEND = {"psf": (StarFlag.BLENDED, "too close to a neighbour")}
@@ -55,6 +57,10 @@ class MethodStatistics:
         More than half of the points have the flag ``neighbour``; of the PSF's ``blended``.
     blend : str
         What `blended` means.
+    noise : dict of str to ndarray, shape (n,)
+        `NOISE_TERMS` that the dataset has [mag]; NaN where not known.
+    floor : float
+        Part of the noise that all stars share and no term explains [mag]; 0 where there is none, NaN where not known.
     frame_pull : ndarray, shape (m,)
         Robust scatter in each frame of (flux_cal - mean) / error of clean, single stars above a signal-to-noise ratio
         of 20: 1 = the errors hold. NaN below 10 stars.
@@ -77,6 +83,8 @@ class MethodStatistics:
     frame_pull: np.ndarray
     flag_points: dict[str, int]
     blend: str
+    noise: dict[str, np.ndarray]
+    floor: float
 
     def most_variable(self, n: int, *, blended: bool) -> np.ndarray:
         """Rows of the `n` clean stars of largest excess, from the largest; of the blended stars or of the single."""
@@ -137,6 +145,8 @@ def measure_method(source: DatasetReader, method: str) -> MethodStatistics:
         frame_pull=_frame_scatter(np.concatenate([np.zeros((0, n_frames), dtype="f4"), *pulls])),
         flag_points={flag.name: int(count) for flag, count in zip(STAR_FLAGS, counts, strict=True)},
         blend=blend,
+        noise={name: source.array(f"{method}/{name}") for name in NOISE_TERMS if f"{method}/{name}" in source},
+        floor=float(source.attributes(method).get("noise_floor_mag", np.nan)),
         **found,
         **kinds,
     )
@@ -158,13 +168,13 @@ def _measure_block(
     typical = masked_median(error, use, 1)
     error = np.where(use, error, np.inf).astype(float)
     flux = np.where(use, flux, 0.0)
-    squares, pull = _squares(flux, error)
+    squares, pull = chi2_about_mean(flux, error)
     # The point that is farthest off counts in neither the mean nor the sum.
     farthest = np.abs(np.where(use, flux - level[:, None], 0.0) / error).argmax(axis=1)
     rest = error.copy()
     rest[np.arange(len(rest)), farthest] = np.inf
     freedom = np.maximum(n, LEAST_POINTS)
-    chi2, trimmed = squares / (freedom - 1), _squares(flux, rest)[0] / (freedom - 2)
+    chi2, trimmed = squares / (freedom - 1), chi2_about_mean(flux, rest)[0] / (freedom - 2)
     enough = n >= LEAST_POINTS
     portion = np.maximum(n_points, 1)
     blended = 2 * (known & ((flags & blend_flag) != 0)).sum(axis=1) > n_points
@@ -173,8 +183,8 @@ def _measure_block(
         "n_points": n_points,
         "n_good": n_good,
         "level": level,
-        "scatter": np.where(enough, MAD_TO_SIGMA * MAG * deviation / scale, np.nan),
-        "expected": typical / scale * MAG,
+        "scatter": np.where(enough, MAD_TO_SIGMA * MAG_PER_RELATIVE * deviation / scale, np.nan),
+        "expected": typical / scale * MAG_PER_RELATIVE,
         "chi2": np.where(enough, chi2, np.nan),
         "trimmed": np.where(enough, trimmed, np.nan),
         "saturated": (known & ((flags & StarFlag.SATURATED) != 0)).sum(axis=1) / portion,
@@ -183,15 +193,6 @@ def _measure_block(
         "blended": blended,
     }
     return part, np.where(use, pull, np.nan)[fair].astype("f4")
-
-
-def _squares(flux: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the squared deviations of rows from their weighted means, and the deviations, over the errors."""
-    weight = error**-2.0
-    total = weight.sum(axis=1)
-    mean = (flux * weight).sum(axis=1) / np.where(total > 0, total, 1.0)
-    pull = (flux - mean[:, None]) / error
-    return (pull**2).sum(axis=1), pull
 
 
 def _frame_scatter(pulls: np.ndarray) -> np.ndarray:

@@ -13,11 +13,13 @@ from matplotlib.ticker import MaxNLocator
 
 __all__ = [
     "BLUE",
+    "GREEN",
     "GREY",
     "INK",
     "MANY",
     "ORANGE",
     "PALE",
+    "PURPLE",
     "SKY",
     "VERMILION",
     "WARMTH",
@@ -31,6 +33,7 @@ __all__ = [
 # Colours that people with any colour vision tell apart (Okabe & Ito 2008), and greys.
 INK, GREY, PALE = "#222222", "#8a8a8a", "#c9c9c9"
 BLUE, SKY, ORANGE, VERMILION = "#0072B2", "#56B4E9", "#E69F00", "#D55E00"
+GREEN, PURPLE = "#009E73", "#CC79A7"
 WARMTH = mpl.colors.LinearSegmentedColormap.from_list("warmth", ["#bccbd8", "#d9b25f", "#E08214", "#C44A0C", "#7a1f00"])
 """Quiet to conspicuous; its lightness falls all the way."""
 

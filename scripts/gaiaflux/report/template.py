@@ -106,10 +106,10 @@ of the same star; below 1 the PSF does better. Variable stars scatter by both al
 <h2 id="{{ method.name }}">Photometry: {{ method.name }}</h2>
 <figure><img src="{{ method.precision }}" alt="Scatter of the light curves against magnitude; histogram of chi-squared">
 <figcaption>Left: robust scatter (1.4826 median absolute deviation, as magnitudes) of the calibrated fluxes of every
-star with at least {{ least_points }} points, without its flagged points; the line is the median of the predicted
-errors. Stars that Gaia lacks are put at their own magnitude. Circles: the most variable single stars, with ranks.
-Right: reduced χ² about the weighted mean, against what constant stars with right errors would give (values outside are
-put into the first and last bin).</figcaption></figure>
+star with at least {{ least_points }} points, without its flagged points. Black line: median of the predicted errors;
+thin lines: what they are made of (sky: with read-out and background). Stars that Gaia lacks are put at their own
+magnitude. Circles: the most variable single stars, with ranks. Right: reduced χ² about the weighted mean, against what
+constant stars with right errors would give (values outside are put into the first and last bin).</figcaption></figure>
 {% if method.facts %}<h3>Point-spread function</h3>
 {{ facts(method.facts) }}
 {% if psf %}<figure><img src="{{ psf }}" alt="Point-spread function of the reference image">

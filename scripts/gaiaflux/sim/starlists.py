@@ -13,7 +13,6 @@ from gaiaflux.sim.pointing import camera_distortion
 __all__ = ["StarField", "StarList", "few_star_field", "simulate_stars", "stress_field"]
 
 FWHM_PIX = 5.0
-MAG_AT_SNR_5 = 21.0
 BRIGHTEST_MAG = 13.0
 
 
