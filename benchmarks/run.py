@@ -45,6 +45,7 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         Folder for images and runs; about 2 GB.
     """
     import accuracy
+    import assembly
     import calibration
     import frame
     import psf
@@ -79,6 +80,7 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
     if "calibration" in wanted:
         sizes = {"n_frames": 30, "n_stars_large": 2000, "n_frames_large": 100} if options.quick else {}
         figures = calibration.figures(work / "calibration", settings, methods=("aperture", "psf"), **sizes)
+        figures += assembly.figures(work / "assembly", 20_000, 100 if options.quick else 1000)
         sections.append(("calibration against the truth", figures))
     if "wcs_stress" in wanted:
         n_lists, n_images = (30, 1) if options.quick else (300, 3)
