@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "tess": {"model", "core", "io"},
     "report": {"model", "core", "io"},
     "workflow": {"model"},
-    "": {"ground", "tess", "report", "io", "model"},
+    "": {"ground", "tess", "report", "model"},
 }
 # The classes for notebooks check their caller's settings as the workflow does.
 SETTINGS = "gaiaflux.workflow.settings."

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from gaiaflux.ground.analyst import AperturePhotometryAnalyst
     from gaiaflux.ground.aperture_table import run_aperture_photometry
     from gaiaflux.ground.lightcurve_dataset import AperturePhotometryDataset
-    from gaiaflux.io.psf_model import read_psf
+    from gaiaflux.ground.psf_reader import read_psf
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 _HOMES = {
     "AperturePhotometryAnalyst": "gaiaflux.ground.analyst",
     "AperturePhotometryDataset": "gaiaflux.ground.lightcurve_dataset",
-    "read_psf": "gaiaflux.io.psf_model",
+    "read_psf": "gaiaflux.ground.psf_reader",
     "run_aperture_photometry": "gaiaflux.ground.aperture_table",
 }
 

@@ -9,8 +9,9 @@ import pytest
 import gaiaflux
 from gaiaflux.core.psf import PsfModel, add_light, make_stamps
 from gaiaflux.ground.psf_frame import subtract_stars
+from gaiaflux.ground.psf_reader import read_psf
 from gaiaflux.io.batchfile import BatchReader, BatchWriter
-from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays, read_psf, read_reference_psf, write_reference_psf
+from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays, read_reference_psf, write_reference_psf
 from gaiaflux.model.errors import InputError
 
 

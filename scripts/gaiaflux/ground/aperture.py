@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from gaiaflux.core.aperture import ApertureSums
-from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, propagate
 from gaiaflux.core.growth import GrowthCorrection, MoffatProfile
 from gaiaflux.core.localsky import LocalSky, combine_sky
-from gaiaflux.core.projection import sky_to_pixel
+from gaiaflux.core.places import places_on_image
 from gaiaflux.ground.aperture_steps import (
     Field,
     choose_correction_stars,
@@ -68,8 +67,7 @@ def measure_frame(
         The frame has no exposure time, no usable pixel or no seeing.
     """
     scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
-    epoch = jyear_of_mjd(frame.info.mjd_utc)
-    x, y = sky_to_pixel(wcs, *propagate(catalog, epoch, earth_position_au(epoch)))
+    x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
     if not (np.isfinite(fwhm_pix) and fwhm_pix > 0):
         raise BadFrameError("no star to measure the seeing with")
     radii, annulus = radii_in_pixels(settings, float(fwhm_pix), scale)

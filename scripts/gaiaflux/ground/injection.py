@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, propagate
 from gaiaflux.core.eventshapes import paczynski, transit
+from gaiaflux.core.places import places_on_image
 from gaiaflux.core.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.core.psf import PsfModel, add_light, make_stamps
 from gaiaflux.core.surface import polynomial_terms
 from gaiaflux.core.timing import barycentric_jd_tdb
 from gaiaflux.ground.psf_frame import measure_stars
+from gaiaflux.ground.psf_reader import read_psf
 from gaiaflux.ground.variability_table import rank_stars
 from gaiaflux.io.banzai_writer import write_banzai
 from gaiaflux.io.batchfile import BatchWriter
@@ -26,7 +27,7 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.frames import FrameSettings, frame_settings, read_frame
 from gaiaflux.io.gaia_catalog import read_catalog, write_catalog
 from gaiaflux.io.lightcurves import read_ecsv, write_ecsv
-from gaiaflux.io.psf_model import psf_of_arrays, read_psf
+from gaiaflux.io.psf_model import psf_of_arrays
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
@@ -303,8 +304,7 @@ def _psf(results: Path, frame: Frame, frame_id: str, wcs: TanSip, catalog: StarC
             return read_psf(results / "psf", frame_id)
         except InputError:
             LOG.info("%s: has no PSF of its own yet", frame_id)
-    epoch = jyear_of_mjd(frame.info.mjd_utc)
-    x, y = sky_to_pixel(wcs, *propagate(catalog, epoch, earth_position_au(epoch)))
+    x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
     _, arrays = measure_stars(frame, x, y, fwhm)
     return psf_of_arrays(arrays)
 

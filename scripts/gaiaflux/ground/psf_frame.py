@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, propagate
-from gaiaflux.core.projection import sky_to_pixel
+from gaiaflux.core.places import places_on_image
 from gaiaflux.core.psf import PsfModel, make_stamps
 from gaiaflux.core.psfframe import PsfFit, fit_psf
 from gaiaflux.core.psfsolution import PsfOptions, Solution, lost_light, near_saturation, stars_within_reach, take_off
@@ -88,8 +87,7 @@ def measure_frame(
     BadFrameError
         The frame has no exposure time, no usable pixel, no seeing, or no PSF.
     """
-    epoch = jyear_of_mjd(frame.info.mjd_utc)
-    x, y = sky_to_pixel(wcs, *propagate(catalog, epoch, earth_position_au(epoch)))
+    x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
     if not (np.isfinite(fwhm_pix) and fwhm_pix > 0):
         raise BadFrameError("no star to measure the seeing with")
     return measure_stars(frame, x, y, float(fwhm_pix), psf_options(settings), reference_psf)

@@ -8,8 +8,9 @@ import numpy as np
 from gaiaflux.core.background import estimate_background, subtract_background
 from gaiaflux.core.completion import complete_stars, detection_limit
 from gaiaflux.core.deblend import detect_deep
-from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, propagate
-from gaiaflux.core.projection import pixel_scale_arcsec, pixel_to_sky, sky_to_pixel
+from gaiaflux.core.epoch import jyear_of_mjd
+from gaiaflux.core.places import places_on_image
+from gaiaflux.core.projection import pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.core.psf import PsfModel
 from gaiaflux.core.psfframe import fit_psf
 from gaiaflux.core.psfsolution import PsfOptions, Solution, stars_within_reach
@@ -133,8 +134,7 @@ def complete_catalog(
     """
     reference = clean_image(frame, background_box_pix)
     options = PsfOptions(box_pix=background_box_pix)
-    epoch = jyear_of_mjd(frame.info.mjd_utc)
-    x, y = sky_to_pixel(wcs, *propagate(gaia, epoch, earth_position_au(epoch)))
+    x, y = places_on_image(gaia, wcs, frame.info.mjd_utc)
     ny, nx = frame.image.shape
     rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * reference.fwhm)
     x, y = x[rows], y[rows]
@@ -201,8 +201,7 @@ def combine_catalogs(
     StarCatalog
         `star_id` counts from 0; stars that Gaia lacks have source_id -1, no motion and the image's epoch.
     """
-    epoch = jyear_of_mjd(mjd_utc)
-    x, y = sky_to_pixel(wcs, *propagate(gaia, epoch))
+    x, y = places_on_image(gaia, wcs, mjd_utc)
     ny, nx = wcs.shape
     near = (x > -margin_pix) & (x < nx - 1 + margin_pix) & (y > -margin_pix) & (y < ny - 1 + margin_pix)
     rows = np.flatnonzero(near)
@@ -218,7 +217,7 @@ def combine_catalogs(
         "source_id": np.full(n, -1, np.int64),
         "ra_deg": ra,
         "dec_deg": dec,
-        "ref_epoch": np.full(n, epoch),
+        "ref_epoch": np.full(n, jyear_of_mjd(mjd_utc)),
         "pmra": np.zeros(n),
         "pmdec": np.zeros(n),
         "parallax": np.zeros(n),

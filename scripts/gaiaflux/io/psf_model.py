@@ -10,7 +10,7 @@ from gaiaflux.core.psf import PsfModel
 from gaiaflux.io.batchfile import BatchReader
 from gaiaflux.model.errors import InputError
 
-__all__ = ["PSF_GROUP", "psf_arrays", "psf_of_arrays", "read_psf", "read_reference_psf", "write_reference_psf"]
+__all__ = ["PSF_GROUP", "psf_arrays", "psf_of_arrays", "read_batch_psf", "read_reference_psf", "write_reference_psf"]
 
 PSF_GROUP = "psf"
 _PREFIX = "psf_"
@@ -61,36 +61,32 @@ def psf_of_arrays(arrays: Mapping[str, np.ndarray]) -> PsfModel:
     )
 
 
-def read_psf(path: str | Path, frame_id: str) -> PsfModel:
-    """PSF of a frame.
+def read_batch_psf(path: str | Path, frame_id: str) -> PsfModel | None:
+    """PSF of a frame in one file.
 
     Parameters
     ----------
     path : str or Path
-        File of the rule psf_photometry, ``results/{series}/psf/{batch}.h5``; or the folder with all of a series.
+        File of the rule psf_photometry.
     frame_id : str
         Name of the frame.
 
     Returns
     -------
-    PsfModel
-        ``values(x, y, dx, dy)`` and ``stamp(x, y, half)`` evaluate it.
+    PsfModel or None
+        None where the frame is not in the file.
 
     Raises
     ------
     InputError
-        The frame is not there, or could not be measured.
+        The frame could not be measured.
     """
-    path = Path(path)
-    files = sorted(path.glob("*.h5")) if path.is_dir() else [path]
-    for file in files:
-        with BatchReader(file) as batch:
-            if frame_id not in batch:
-                continue
-            if f"{_PREFIX}form" not in batch.names(frame_id):
-                raise InputError(f"frame {frame_id} has no PSF: {batch.attrs(frame_id)['status']}")
-            return psf_of_arrays({f"{_PREFIX}{name}": batch.array(frame_id, f"{_PREFIX}{name}") for name in _NAMES})
-    raise InputError(f"{path}: there is no frame {frame_id}")
+    with BatchReader(path) as batch:
+        if frame_id not in batch:
+            return None
+        if f"{_PREFIX}form" not in batch.names(frame_id):
+            raise InputError(f"frame {frame_id} has no PSF: {batch.attrs(frame_id)['status']}")
+        return psf_of_arrays({f"{_PREFIX}{name}": batch.array(frame_id, f"{_PREFIX}{name}") for name in _NAMES})
 
 
 def write_reference_psf(file: h5py.File, psf: PsfModel | None) -> None:

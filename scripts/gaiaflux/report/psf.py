@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from gaiaflux.core.psf import PsfModel
 from gaiaflux.io.batchfile import BatchReader
-from gaiaflux.io.psf_model import read_psf
+from gaiaflux.io.psf_model import read_batch_psf
 from gaiaflux.report.style import INK, WARMTH, few_ticks, say
 
 __all__ = ["find_psf", "psf_figure", "psf_montage"]
@@ -39,7 +39,7 @@ def find_psf(paths: Sequence[str | Path], frame_id: str) -> PsfModel | None:
         with BatchReader(path) as batch:
             measured = frame_id in batch and batch.attrs(frame_id)["status"] == "ok"
         if measured:
-            return read_psf(path, frame_id)
+            return read_batch_psf(path, frame_id)
     return None
 
 
