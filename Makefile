@@ -11,7 +11,11 @@ SERIES ?= demo
 STARS ?= 200
 INJECTION = $(WORK)/injection/$(SERIES)
 
-.PHONY: demo test lint bench inject clean
+# For `make same`: the commit to compare with, and inputs with commas between (all of them without).
+OLD ?=
+INPUTS ?=
+
+.PHONY: demo test lint bench same inject clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -27,6 +31,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+same: $(READY)
+	$(BIN)/python benchmarks/same/run.py $(OLD) --cores $(CORES) --inputs "$(INPUTS)"
 
 inject: $(READY)
 	$(BIN)/python -m gaiaflux.inject plant --directory $(WORK) --series $(SERIES) --stars $(STARS)

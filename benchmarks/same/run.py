@@ -1,0 +1,136 @@
+"""Whether two trees compute the same: ``make same OLD=<commit>``, or ``python benchmarks/same/run.py <commit>``.
+
+The inputs are run in a checkout of the older commit, once for each commit, and in this checkout as it stands, changes
+that are not committed included. What differs is printed; whether it should is for a person to say. Exit code 1 when
+anything differs.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+# Before numpy is loaded; the workflow's jobs compute in one thread too.
+os.environ.update(
+    dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
+)
+
+from compare import Comparison, compare_input
+from inputs import INPUTS, Input, chosen_inputs, real_data
+from made import make_images
+from runs import run_inputs
+from trees import ROOT, Failure, Tree, build_old, compile_kernels, resolve_commit
+
+# Lines that are printed for one input; all are in the file.
+_SHOWN = 30
+_HERE = Path(__file__).parent
+# Files that decide what is run; a change of them makes the older commit's outputs anew.
+_RUNNING = ("archive.py", "inputs.py", "interface_driver.py", "jobs.py", "made.py", "runs.py", "trees.py")
+
+
+def main() -> int:
+    """Run, compare, print; 0 where nothing differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("old", nargs="?", metavar="OLD", help="commit to compare with")
+    parser.add_argument("--inputs", default="", metavar="NAME,NAME", help="these alone, and what they go on from")
+    parser.add_argument("--list", action="store_true", help="list the inputs")
+    parser.add_argument("--cores", type=int, default=2, help="inputs at once, each in one thread (default 2)")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "same", help="folder for all runs")
+    options = parser.parse_args()
+    if options.list:
+        for one in INPUTS:
+            print(f"{one.name:<12} {one.text}")
+        return 0
+    if not options.old:
+        parser.error("which commit? make same OLD=<commit>")
+    try:
+        return compare_trees(options.old, chosen_inputs(options.inputs, INPUTS), options.out.resolve(), options.cores)
+    except (Failure, ValueError) as problem:
+        parser.exit(2, f"same: {problem}\n")
+
+
+def compare_trees(name: str, chosen: list[Input], out: Path, cores: int) -> int:
+    """Run inputs in an older commit and here, and print what differs.
+
+    Parameters
+    ----------
+    name : str
+        Older commit.
+    chosen : list of Input
+        What is run.
+    out : Path
+        Folder for all runs; those of the older commit are kept.
+    cores : int
+        Inputs at once.
+
+    Returns
+    -------
+    int
+        0 where nothing differs, else 1.
+    """
+    absent = [one for one in chosen if one.real and not (real_data() / one.real).is_dir()]
+    for one in absent:
+        print(f"{one.name:<12} left out: no {real_data() / one.real} (set GAIAFLUX_DATA)")
+    chosen = [one for one in chosen if one not in absent]
+    commit = resolve_commit(name)
+    folder = out / commit[:12]
+    old = build_old(commit, folder / "tree")
+    make_images(old, folder / "images")
+    _run_where_missing(old, chosen, folder, cores)
+    new = Tree(ROOT, Path(sys.executable))
+    compile_kernels(new)
+    _run(new, chosen, out / "new", folder / "images", cores)
+    found = {one: compare_input(one, folder / "runs", out / "new", (old.root, ROOT)) for one in chosen}
+    return _tell(found, out / "differences.txt", commit)
+
+
+def _run_where_missing(old: Tree, chosen: list[Input], folder: Path, cores: int) -> None:
+    """Run what the older commit has not been asked yet, by today's definition of the inputs."""
+    today = hashlib.sha256(b"".join((_HERE / name).read_bytes() for name in _RUNNING)).hexdigest()
+    marks = {one: folder / "runs" / f"{one.name}.done" for one in chosen}
+    missing = [one for one in chosen if not marks[one].is_file() or marks[one].read_text() != today]
+    names = {one.name for one in missing}
+    # What an input goes on from is made anew only together with all that go on from it.
+    missing = [one for one in chosen if one in missing or one.after in names]
+    for one in missing:
+        marks[one].unlink(missing_ok=True)
+    _run(old, missing, folder / "runs", folder / "images", cores)
+    for one in missing:
+        marks[one].write_text(today)
+
+
+def _run(tree: Tree, chosen: list[Input], folder: Path, images: Path, cores: int) -> None:
+    if not chosen:
+        return
+    start = time.monotonic()
+    print(f"{tree.root}: {len(chosen)} inputs", flush=True)
+
+    def done(one: Input) -> None:
+        print(f"  {one.name} [{time.monotonic() - start:.0f} s]", flush=True)
+
+    run_inputs(tree, chosen, folder, images, workers=cores, done=done)
+
+
+def _tell(found: dict[Input, Comparison], file: Path, commit: str) -> int:
+    lines, everything = [], []
+    for one, result in found.items():
+        counted = f"{result.n_files} files, {result.n_values} places in those that are not equal byte by byte"
+        state = f"{len(result.differences)} differences" if result.differences else "identical"
+        head = f"{one.name:<12} {state} ({counted})"
+        details = [f"    {line}" for line in result.differences]
+        details += [f"    remark: {line}" for line in result.remarks]
+        everything += [head, *details]
+        more = [f"    ... and {len(details) - _SHOWN} more lines, in {file}"] if len(details) > _SHOWN else []
+        lines += [head, *details[:_SHOWN], *more]
+    print("\n".join(lines))
+    file.write_text("\n".join(everything) + "\n", encoding="utf-8")
+    differing = [one.name for one, result in found.items() if result.differences]
+    same = f"{len(found) - len(differing)} of {len(found)} inputs are identical to {commit[:12]}"
+    print(f"{same}; {', '.join(differing)} differ" if differing else same)
+    return int(bool(differing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
