@@ -209,3 +209,20 @@ def test_no_stars_and_wrong_input():
         sum_circles(image, np.zeros((3, 3), np.uint8), empty, empty, RADII)
     with pytest.raises(ValueError, match="one length"):
         sum_circles(image, no_flags(), empty, np.zeros(1), RADII)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "bottom", "top"])
+def test_the_edge_begins_where_the_circle_leaves_the_last_pixel(side):
+    # Pixels reach from -0.5 to n - 0.5; two of these circles end just inside of that, two just beyond.
+    depth = np.array([-0.5 + 4.0 + 0.01, -0.5 + 4.0 - 0.01, -0.5 + 2.5 + 0.01, -0.5 + 2.5 - 0.01])
+    middle = np.full(4, 60.0)
+    length = SHAPE[1] if side in ("left", "right") else SHAPE[0]
+    along = depth if side in ("left", "bottom") else length - 1 - depth
+    x, y = (along, middle) if side in ("left", "right") else (middle, along)
+    sums = sum_circles(np.ones(SHAPE, np.float32), no_flags(), x, y, np.array([2.5, 4.0]))
+    edge = StarFlag.EDGE
+    assert sums.flags.tolist() == [[0, 0], [0, edge], [0, edge], [edge, edge]]
+    # Without a profile nothing is filled in: what is missing is missing.
+    whole = np.pi * np.array([2.5, 4.0]) ** 2
+    np.testing.assert_allclose(sums.total[0], whole, rtol=1e-9)
+    assert (sums.total[3] < whole).all()

@@ -323,3 +323,42 @@ def test_variance_that_is_taken_off_leaves_a_quarter():
     _, less = apply_ensemble(*given, None, -1.0)
     scale = np.exp(solution.basis.terms(series.x, series.y) @ solution.coefficients.T)
     np.testing.assert_allclose(less, 0.5 * series.error / scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_star_of_great_weight_does_not_look_ever_quieter(seed):
+    # Twelve stars that all vary by 0.4 %; the first one has hardly any noise, and a third of the weight with it.
+    rng = np.random.default_rng(seed)
+    n, m, varies = 12, 400, 4e-3
+    noise = np.full(n, 8e-3)
+    noise[0] = 2e-4
+    mean = np.full((n, m), 1e5)
+    flux = mean * (1.0 + np.hypot(noise, varies)[:, None] * rng.normal(size=(n, m)))
+    place = rng.uniform(0, 2048, (2, n))
+    settings = {**SETTINGS, "spatial_order": 0}
+    solution = solve_ensemble(flux, mean * noise[:, None], np.ones((n, m), bool), *place, **settings)
+    assert solution.star_status == ["used"] * n
+    # What it pulled the frames towards itself is no calm of its own; taken for it, it would soon have all the weight.
+    assert 0.25 < solution.self_weight[0].mean() < 0.4
+    assert solution.star_scatter[0] == pytest.approx(varies, rel=0.2)
+
+
+def test_points_lose_their_weight_between_one_sigma_below_and_above_the_clip():
+    rng = np.random.default_rng(16)
+    n, m, sigma, level = 60, 80, 5e-3, 1e5
+    deviation = rng.uniform(-1.0, 1.0, (n, m))
+    stars, frames = np.arange(n), rng.permutation(m)[:n]
+    deviation[stars, frames] = np.linspace(2.0, 6.4, n)
+    flux = level * (1.0 + sigma * deviation)
+    place, settings = rng.uniform(0, 2048, (2, n)), {**SETTINGS, "spatial_order": 0}
+    solution = solve_ensemble(flux, np.full((n, m), sigma * level), np.ones((n, m), bool), *place, **settings)
+    assert solution.star_status == ["used"] * n
+    whole = np.median(solution.weight, axis=1)
+    left = solution.weight[stars, frames] / whole
+    model = solution.star_flux * solution.pscale[frames]
+    sigmas = (flux[stars, frames] / model - 1.0) * np.sqrt(whole)
+    clip = settings["clip_sigma"]
+    assert sigmas.min() < clip - 1.1
+    assert sigmas.max() > clip + 1.1
+    np.testing.assert_allclose(left, np.clip(0.5 * (clip + 1.0 - sigmas), 0.0, 1.0), atol=0.02)
+    assert (left[sigmas > clip + 1.05] == 0).all()

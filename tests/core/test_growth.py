@@ -161,3 +161,26 @@ def test_surface_with_few_points():
     with pytest.raises(ValueError, match="one point"):
         fit_surface(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0), SHAPE, 0)
     assert [order_for(n, 2) for n in (0, 4, 15, 29, 30, 1000)] == [0, 0, 1, 1, 2, 2]
+
+
+def test_error_of_the_light_beyond_the_reference_radius():
+    rng = np.random.default_rng(11)
+    x, y, flux, variance, _, _ = make_stars(400, rng, variation=0.15)
+    fit = fit_correction(x, y, flux, variance, np.zeros(400), RADII, np.arange(6), 5, SHAPE, PROFILE)
+    _, error = fit.fraction(x, y)
+    # Within the reference radius the ratio is 1 by definition: all of the error is that of the light beyond it, a
+    # tenth of its change over the field and what the fit of the width leaves open.
+    np.testing.assert_allclose(fit.ratios[5].error(x, y), 0.0, atol=1e-8)
+    wider = MoffatProfile(fit.profile.alpha * np.exp(fit.widening.value(x, y)), fit.profile.beta)
+    change = np.abs(wider.growth(RADII[5]) - fit.profile.growth(RADII[5]))
+    assert change.max() > 0.005
+    far = change > 0.002
+    assert far.sum() > 50
+    ratio = error[far, 5] / change[far]
+    assert 0.08 < np.median(ratio) < 0.12
+    assert ((ratio > 0.06) & (ratio < 0.25)).all()
+    unsure = np.abs(fit.profile.growth_slope(RADII[5])) * fit.widening.error(x, y)
+    assert (unsure > 0).all()
+    assert (error[:, 5] >= 0.99 * unsure).all()
+    # The smaller circles have this error, too.
+    assert (error[:, 4] > 0.98 * error[:, 5]).all()

@@ -99,3 +99,19 @@ def test_a_transit_of_a_comparison_star_does_not_pull_the_frames():
     own, _ = apply_ensemble(solution, flux[:1], sigma[:1] * flux[:1], facts.x[:1], facts.y[:1], np.zeros(1, int))
     depth = 1.0 - own[0, 40:60].mean() / np.median(np.delete(own[0], np.s_[40:60]))
     assert depth == pytest.approx(0.004, abs=0.0006)
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.25, True), (0.45, False)])
+def test_where_a_third_of_the_weights_deviates_it_is_the_frame(quiet, share, found):
+    residual, sigma, use = quiet
+    sigma[:] = 5e-3
+    residual[:] = sigma * np.random.default_rng(6).normal(size=residual.shape)
+    n = round(share * N)
+    residual[:n, TRANSIT] -= 4.0 * sigma[:n, TRANSIT]
+    runs = deviating_runs(residual, sigma, use, min_stars=10)
+    inside = runs[:n, 52:68]
+    assert inside[use[:n, 52:68]].mean() > 0.9 if found else not inside.any()
+    # It is the weights that count, not the stars: the same few with half the errors are more than a third.
+    if found:
+        residual[:n], sigma[:n] = 0.5 * residual[:n], 0.5 * sigma[:n]
+        assert not deviating_runs(residual, sigma, use, min_stars=10)[:n, 52:68].any()
