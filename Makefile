@@ -15,7 +15,12 @@ INJECTION = $(WORK)/injection/$(SERIES)
 OLD ?=
 INPUTS ?=
 
-.PHONY: demo test lint bench same inject clean
+
+# For `make mutants`: how many small changes of the numerics are tried, and the seed of their draw.
+N ?= 60
+SEED ?= 1
+
+.PHONY: demo test lint bench same inject clean mutants
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -34,6 +39,9 @@ bench: $(READY)
 
 same: $(READY)
 	$(BIN)/python benchmarks/same/run.py $(OLD) --cores $(CORES) --inputs "$(INPUTS)"
+
+mutants: $(READY)
+	$(BIN)/python benchmarks/mutants/mutants.py --number $(N) --seed $(SEED) --cores $(CORES)
 
 inject: $(READY)
 	$(BIN)/python -m gaiaflux.inject plant --directory $(WORK) --series $(SERIES) --stars $(STARS)
