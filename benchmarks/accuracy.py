@@ -10,10 +10,10 @@ from scene import Scene
 from scipy.spatial import cKDTree
 from table import Figure
 
-from gaiaflux.core.projection import pixel_to_sky, sky_to_pixel
-from gaiaflux.core.selection import recommend_radius
-from gaiaflux.ground.star_catalog import find_reference_stars
-from gaiaflux.io.frames import FrameSettings, read_frame
+from gaiaflux.core.aperture.scatter import recommend_radius
+from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
+from gaiaflux.ground.catalog.star_catalog import find_reference_stars
+from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.flags import SPOILED, StarFlag
 from gaiaflux.sim.truth import FrameTruth
 

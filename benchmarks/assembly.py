@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from table import Figure
 
-from gaiaflux.ground.dataset import assemble_dataset
-from gaiaflux.io.batchfile import BatchWriter
+from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.model.catalog import StarCatalog
+from gaiaflux.series.assembly import assemble_dataset
 
 __all__ = ["figures"]
 

@@ -20,9 +20,9 @@ from calibration_large import BINS, DEPTHS, N_TRANSITS, fit_shape, large_figures
 from scene import REPOSITORY
 from table import Figure
 
-from gaiaflux.core.scintillation import scintillation
-from gaiaflux.io.banzai_writer import write_banzai
-from gaiaflux.io.fitstable import write_fits_tables
+from gaiaflux.core.calibration.scintillation import scintillation
+from gaiaflux.io.fits_table import write_fits_tables
+from gaiaflux.io.image.banzai_writer import write_banzai
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.sim import presets
 from gaiaflux.sim.events import Transit, add_transit

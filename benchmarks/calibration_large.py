@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 from table import Figure
 
-from gaiaflux.core.scintillation import scintillation
-from gaiaflux.ground.method_facts import write_frame_facts
+from gaiaflux.core.calibration.scintillation import scintillation
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
+from gaiaflux.series.method_facts import write_frame_facts
 
 __all__ = ["BINS", "DEPTHS", "N_TRANSITS", "fit_shape", "large_figures"]
 
@@ -22,7 +22,7 @@ DEPTHS = (0.005, 0.010)
 # Calibrates in a process of its own and prints what that used.
 JOB = """
 import json, resource, sys, time
-from gaiaflux.ground.calibrate import calibrate_dataset
+from gaiaflux.series.calibration import calibrate_dataset
 start = time.process_time()
 calibrate_dataset(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), {})
 used = time.process_time() - start

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from scene import Scene
 
-from gaiaflux.ground.aperture import measure_frame
-from gaiaflux.ground.extraction import extract_stars, mark_cosmic_rays
-from gaiaflux.ground.reference import choose_reference
-from gaiaflux.ground.star_catalog import combine_catalogs, complete_catalog
-from gaiaflux.ground.wcs import refine_frame_wcs
-from gaiaflux.io.frames import FrameSettings, read_frame
-from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.ground.catalog.reference import choose_reference
+from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
+from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays
+from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
+from gaiaflux.ground.photometry.aperture import measure_frame
+from gaiaflux.io.image.frames import FrameSettings, read_frame
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame

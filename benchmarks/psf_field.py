@@ -56,7 +56,7 @@ class PsfResult:
         CPU seconds of read, extract, wcs and psf.
     exptime_s : float
     attrs, arrays : dict
-        Of `gaiaflux.ground.psf_frame.measure_frame`.
+        Of `gaiaflux.ground.photometry.psf.measure_frame`.
     """
 
     clock: Clock
@@ -134,7 +134,7 @@ def measure_psf(field: Field, settings: Mapping[str, dict]) -> list[PsfResult]:
     -------
     list of PsfResult
     """
-    from gaiaflux.ground.psf_frame import measure_frame
+    from gaiaflux.ground.photometry.psf import measure_frame
 
     results = []
     names = list(zip(field.paths, field.frame_ids, field.measured, strict=True))

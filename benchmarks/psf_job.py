@@ -20,8 +20,8 @@ if __name__ == "__main__":  # before numpy is loaded
 
 import numpy as np
 
-from gaiaflux.ground.extraction import mark_cosmic_rays
-from gaiaflux.io.frames import FrameSettings, read_frame
+from gaiaflux.ground.frame.extraction import mark_cosmic_rays
+from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
@@ -138,7 +138,7 @@ def read_marked(path: Path, frame_id: str, cosmic_pixels: np.ndarray) -> Frame:
 
 
 def _ours(task: Task, frame: Frame) -> tuple[int, dict[str, np.ndarray]]:
-    from gaiaflux.ground.psf_frame import measure_frame
+    from gaiaflux.ground.photometry.psf import measure_frame
 
     _, arrays = measure_frame(frame, task.wcs, task.catalog, task.fwhm_pix, task.settings)
     return int(np.isfinite(arrays["flux"]).sum()), {key: arrays[key] for key in ("x", "y", "flux", "flux_err", "flags")}

@@ -20,8 +20,8 @@ from accuracy import BINS, _rms, _score
 from scipy.spatial import cKDTree
 from table import Figure, print_table
 
-from gaiaflux.core.epoch import earth_position_au, jyear_of_mjd, propagate
-from gaiaflux.core.projection import sky_to_pixel
+from gaiaflux.core.sky.epoch import earth_position_au, jyear_of_mjd, propagate
+from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.wcs import TanSip

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gaiaflux.io.banzai_writer import write_banzai
-from gaiaflux.io.fitstable import write_fits_tables
-from gaiaflux.io.gaia_table import load_gaia_table, select_cone
+from gaiaflux.io.fits_table import write_fits_tables
+from gaiaflux.io.gaia.table import load_gaia_table, select_cone
+from gaiaflux.io.image.banzai_writer import write_banzai
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.sim.field import GAIA_UNITS
 from gaiaflux.sim.series import Series, SeriesConfig

@@ -14,11 +14,11 @@ import numpy as np
 from scene import Scene, default_settings
 from table import Figure, print_table
 
-from gaiaflux.core.astrometry import refine_wcs
-from gaiaflux.core.projection import pixel_to_sky, sky_to_pixel
-from gaiaflux.ground.extraction import extract_stars
-from gaiaflux.ground.wcs import solve_frame
-from gaiaflux.io.frames import FrameSettings, read_frame
+from gaiaflux.core.plate.solve import refine_wcs
+from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
+from gaiaflux.ground.frame.extraction import extract_stars
+from gaiaflux.ground.frame.plate_solution import solve_frame
+from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.sim import presets
 from gaiaflux.sim.starlists import StarField, few_star_field, simulate_stars, stress_field

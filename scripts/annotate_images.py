@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.annotation import TABLE_UNITS, USED_ARRAYS, copy_name, frame_table, plate_facts, table_facts
-from gaiaflux.io.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
-from gaiaflux.io.batchfile import BatchReader
+from gaiaflux.io.batch_file import BatchReader
+from gaiaflux.io.image.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.workflow.job import run_job
 

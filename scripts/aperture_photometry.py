@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.aperture import measure_frame
-from gaiaflux.ground.forced import measure_batch
-from gaiaflux.io.batchfile import BatchReader, BatchWriter
-from gaiaflux.io.frames import frame_settings
+from gaiaflux.ground.photometry.aperture import measure_frame
+from gaiaflux.ground.photometry.batch import measure_batch
+from gaiaflux.io.batch_file import BatchReader, BatchWriter
+from gaiaflux.io.image.frames import frame_settings
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.workflow.job import run_job
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.dataset import assemble_dataset
-from gaiaflux.ground.method_facts import FRAME_FACTS
 from gaiaflux.io.star_catalog import read_star_catalog
+from gaiaflux.series.assembly import assemble_dataset
+from gaiaflux.series.method_facts import FRAME_FACTS
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

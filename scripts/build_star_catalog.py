@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.star_catalog import combine_catalogs, complete_catalog
-from gaiaflux.io.frames import frame_settings, read_frame
-from gaiaflux.io.gaia_catalog import read_catalog
+from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
+from gaiaflux.io.gaia.catalog import read_catalog
+from gaiaflux.io.image.frames import frame_settings, read_frame
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.io.star_catalog import write_star_catalog
-from gaiaflux.io.wcscards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip

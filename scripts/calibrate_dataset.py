@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.calibrate import calibrate_dataset, write_frames_csv
+from gaiaflux.series.calibration import calibrate_dataset, write_frames_csv
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.reference import choose_reference
-from gaiaflux.ground.reference_catalog import MAGNITUDE_SYSTEM, plane_of_reference
-from gaiaflux.ground.wcs import solve_frame
-from gaiaflux.io.batchfile import BatchReader
-from gaiaflux.io.gaia_catalog import read_catalog
+from gaiaflux.ground.catalog.reference import choose_reference
+from gaiaflux.ground.catalog.reference_catalog import MAGNITUDE_SYSTEM, plane_of_reference
+from gaiaflux.ground.frame.plate_solution import solve_frame
+from gaiaflux.io.batch_file import BatchReader
+from gaiaflux.io.gaia.catalog import read_catalog
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.workflow.job import run_job
 

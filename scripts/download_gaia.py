@@ -8,11 +8,11 @@ Parameters: settings (section gaia), centre_deg, radius_arcmin (None: from the i
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gaiaflux.ground.footprint import series_footprint
+from gaiaflux.ground.catalog.footprint import series_footprint
 from gaiaflux.io.checksum import file_sha256
-from gaiaflux.io.gaia_archive import fetch_cone
-from gaiaflux.io.gaia_catalog import write_catalog, write_pin
-from gaiaflux.io.gaia_table import load_gaia_table, select_cone
+from gaiaflux.io.gaia.archive import fetch_cone
+from gaiaflux.io.gaia.catalog import write_catalog, write_pin
+from gaiaflux.io.gaia.table import load_gaia_table, select_cone
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.job import run_job
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.export import export_dataset
+from gaiaflux.series.export import export_dataset
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.targets import export_targets
+from gaiaflux.series.targets import export_targets
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

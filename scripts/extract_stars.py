@@ -4,9 +4,9 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.extraction import extract_stars
-from gaiaflux.io.batchfile import BatchWriter
-from gaiaflux.io.frames import frame_settings, read_frame
+from gaiaflux.ground.frame.extraction import extract_stars
+from gaiaflux.io.batch_file import BatchWriter
+from gaiaflux.io.image.frames import frame_settings, read_frame
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.workflow.job import run_job
 

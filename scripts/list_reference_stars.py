@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.reference_catalog import MAGNITUDE_ZERO, catalog_of_stars
-from gaiaflux.ground.star_catalog import find_reference_stars
-from gaiaflux.io.frames import frame_settings, read_frame
-from gaiaflux.io.gaia_catalog import write_catalog, write_pin
-from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.ground.catalog.reference_catalog import MAGNITUDE_ZERO, catalog_of_stars
+from gaiaflux.ground.catalog.star_catalog import find_reference_stars
+from gaiaflux.io.gaia.catalog import write_catalog, write_pin
+from gaiaflux.io.image.frames import frame_settings, read_frame
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.io.banzai_writer import write_banzai
-from gaiaflux.io.fitstable import write_fits_tables
+from gaiaflux.io.fits_table import write_fits_tables
+from gaiaflux.io.image.banzai_writer import write_banzai
 from gaiaflux.sim.field import GAIA_UNITS
 from gaiaflux.sim.presets import demo, demo_crowded
 from gaiaflux.sim.series import Series

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.variability_table import rank_stars
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.io.export_parquet import write_parquet
-from gaiaflux.io.lightcurves import write_columns
+from gaiaflux.io.export.light_curves import write_columns
+from gaiaflux.io.export.parquet import write_parquet
+from gaiaflux.series.variability_table import rank_stars
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

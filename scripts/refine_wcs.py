@@ -8,10 +8,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.reference_catalog import refine_by_reference
-from gaiaflux.ground.wcs import refine_frame_wcs
-from gaiaflux.io.batchfile import BatchReader, BatchWriter
-from gaiaflux.io.gaia_catalog import read_catalog
+from gaiaflux.ground.catalog.reference_catalog import refine_by_reference
+from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
+from gaiaflux.io.batch_file import BatchReader, BatchWriter
+from gaiaflux.io.gaia.catalog import read_catalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.workflow.job import run_job
 

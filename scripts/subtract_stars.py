@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.extraction import mark_cosmic_rays
-from gaiaflux.ground.psf_frame import subtract_stars
-from gaiaflux.io.batchfile import BatchReader
-from gaiaflux.io.frames import frame_settings, read_frame
-from gaiaflux.io.subtracted_image import write_subtracted
-from gaiaflux.report.residuals import save_residual_picture
+from gaiaflux.ground.frame.extraction import mark_cosmic_rays
+from gaiaflux.ground.photometry.psf import subtract_stars
+from gaiaflux.io.batch_file import BatchReader
+from gaiaflux.io.image.frames import frame_settings, read_frame
+from gaiaflux.io.image.subtracted_image import write_subtracted
+from gaiaflux.report.figures.residuals import save_residual_picture
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ Public names are imported on first use (PEP 562), so that a rule pays only for w
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gaiaflux.ground.analyst import AperturePhotometryAnalyst
-    from gaiaflux.ground.aperture_table import run_aperture_photometry
-    from gaiaflux.ground.lightcurve_dataset import AperturePhotometryDataset
-    from gaiaflux.ground.psf_reader import read_psf
+    from gaiaflux.ground.interface.analyst import AperturePhotometryAnalyst
+    from gaiaflux.ground.interface.aperture_table import run_aperture_photometry
+    from gaiaflux.ground.interface.psf_reader import read_psf
+    from gaiaflux.series.lightcurve_dataset import AperturePhotometryDataset
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,10 +22,10 @@ __all__ = [
 
 # Public name -> module that has it.
 _HOMES = {
-    "AperturePhotometryAnalyst": "gaiaflux.ground.analyst",
-    "AperturePhotometryDataset": "gaiaflux.ground.lightcurve_dataset",
-    "read_psf": "gaiaflux.ground.psf_reader",
-    "run_aperture_photometry": "gaiaflux.ground.aperture_table",
+    "AperturePhotometryAnalyst": "gaiaflux.ground.interface.analyst",
+    "AperturePhotometryDataset": "gaiaflux.series.lightcurve_dataset",
+    "read_psf": "gaiaflux.ground.interface.psf_reader",
+    "run_aperture_photometry": "gaiaflux.ground.interface.aperture_table",
 }
 
 

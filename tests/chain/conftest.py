@@ -7,8 +7,8 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from gaiaflux.io.banzai_writer import write_banzai
-from gaiaflux.io.fitstable import write_fits_tables
+from gaiaflux.io.fits_table import write_fits_tables
+from gaiaflux.io.image.banzai_writer import write_banzai
 from gaiaflux.sim.conditions import Night
 from gaiaflux.sim.detector import Camera
 from gaiaflux.sim.field import GAIA_UNITS, FieldConfig

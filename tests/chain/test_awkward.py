@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gaiaflux.ground.wcs import solve_frame
-from gaiaflux.io.batchfile import BatchReader
-from gaiaflux.io.fitstable import write_fits_tables
-from gaiaflux.io.gaia_store import join_catalogs
-from gaiaflux.io.gaia_table import load_gaia_table
-from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.ground.frame.plate_solution import solve_frame
+from gaiaflux.io.batch_file import BatchReader
+from gaiaflux.io.fits_table import write_fits_tables
+from gaiaflux.io.gaia.store import join_catalogs
+from gaiaflux.io.gaia.table import load_gaia_table
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.sim.field import GAIA_UNITS
 from gaiaflux.workflow.config import load_schema
@@ -159,8 +159,8 @@ def test_awkward_plate_solutions_are_understood(name, real_data, extract, tmp_pa
 @pytest.mark.real
 def test_survey_images_against_real_gaia_tables(real_data, extract, tmp_path):
     """Masks and weights beside the image, TPV, real tables of DR2: stars lie where Gaia says, at the image's epoch."""
-    from gaiaflux.core.epoch import jyear_of_mjd, propagate
-    from gaiaflux.core.projection import sky_to_pixel
+    from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
+    from gaiaflux.core.sky.projection import sky_to_pixel
 
     companions = {"mask": {"replace": ["_ooi_", "_ood_"]}, "weight": {"replace": ["_ooi_", "_oow_"]}}
     solved, offsets, statuses = 0, [], []

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gaiaflux.ground import injection
-from gaiaflux.ground.injection import KINDS, plant_stars, read_planted
-from gaiaflux.ground.injection_scores import score_injection
-from gaiaflux.inject import main
-from gaiaflux.io.batchfile import BatchReader
+from gaiaflux.cli.inject import main
+from gaiaflux.ground.injection.planting import KINDS, plant_stars, read_planted
+from gaiaflux.ground.injection.planting import planting as injection
+from gaiaflux.ground.injection.scores import score_injection
+from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.errors import BadFrameError, InputError
 
@@ -127,10 +127,10 @@ def test_what_has_not_been_measured_is_said(injected, tmp_path):
     plant_stars(original.work, "field", tmp_path / "new", 5, 1)
     with pytest.raises(InputError, match="run the workflow on the copies first"):
         score_injection(original.results("field") / "dataset.h5", tmp_path / "new", "field")
-    with pytest.raises(SystemExit, match=r"^python -m gaiaflux.inject: .*dataset\.h5: missing; run the workflow"):
+    with pytest.raises(SystemExit, match=r"^python -m gaiaflux.cli.inject: .*dataset\.h5: missing; run the workflow"):
         main(["plant", "--directory", str(tmp_path), "--series", "field"])
     done = subprocess.run(
-        [sys.executable, "-m", "gaiaflux.inject", "plant"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "gaiaflux.cli.inject", "plant"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "--series" in done.stderr

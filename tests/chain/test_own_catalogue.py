@@ -11,9 +11,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from gaiaflux.ground.method_choice import methods_of_stars
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.series.method_choice import methods_of_stars
 
 REFERENCE = "AKB13475I0100"
 SPOILED = StarFlag.BAD_PIXEL | StarFlag.EDGE | StarFlag.OFF_IMAGE | StarFlag.NOT_MEASURED | StarFlag.COSMIC_RAY

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from gaiaflux.core.psfsolution import PsfOptions
-from gaiaflux.ground.magnitudes import method_scale
-from gaiaflux.ground.psf_frame import measure_stars
-from gaiaflux.io.batchfile import BatchReader
+from gaiaflux.core.psf.fluxes import PsfOptions
+from gaiaflux.ground.photometry.psf import measure_stars
+from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.io.frames import FrameSettings, read_frame
+from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.flags import SPOILED, StarFlag
+from gaiaflux.series.magnitudes import method_scale
 
 pytestmark = pytest.mark.real
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.background import estimate_background, subtract_background
+from gaiaflux.core.image.background import estimate_background, subtract_background
 from gaiaflux.sim.presets import sparse
 from gaiaflux.sim.series import Series
 

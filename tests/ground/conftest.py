@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf import PsfModel
-from gaiaflux.core.psfsolution import PsfOptions
-from gaiaflux.ground.psf_frame import measure_stars
+from gaiaflux.core.psf.fluxes import PsfOptions
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.ground.photometry.psf import measure_stars
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame, FrameInfo
-from gaiaflux.sim.psf import add_stars
+from gaiaflux.sim.moffat_field import add_stars
 
 SHAPE = (440, 480)
 FWHM = 4.6

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf import moffat_psf
-from gaiaflux.io.batchfile import BatchWriter
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.psf_model import psf_arrays
 from gaiaflux.model.flags import StarFlag
-from gaiaflux.report.figures import save_overview
+from gaiaflux.report.figures.overview import save_overview
+from gaiaflux.report.figures.plate import stack_residuals
 from gaiaflux.report.page import write_report
-from gaiaflux.report.plate import stack_residuals
 from gaiaflux.report.words import count, number
 
 PIN = {

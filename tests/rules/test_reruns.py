@@ -131,10 +131,10 @@ def test_a_fresh_checkout_with_other_comments_reruns_nothing(series):
 
 
 CODE = {
-    "gaiaflux/core/ensemble.py": AGGREGATES,
-    "gaiaflux/core/aperture.py": PHOTOMETRY,
+    "gaiaflux/core/calibration/ensemble.py": AGGREGATES,
+    "gaiaflux/core/aperture/sums.py": PHOTOMETRY,
     "export_lightcurves.py": {"export_lightcurves": 1},
-    "gaiaflux/core/variability.py": {"rank_variables": 1},
+    "gaiaflux/core/calibration/variability.py": {"rank_variables": 1},
     "assemble_dataset.py": AGGREGATES,
 }
 
@@ -144,7 +144,7 @@ def test_code_reruns_the_rules_that_run_it(series, file):
     path = series.repo / "scripts" / file
     path.write_text(path.read_text() + "\nANOTHER_NUMBER = 1\n")
     assert series.jobs() == CODE[file]
-    if file == "gaiaflux/core/aperture.py":
+    if file == "gaiaflux/core/aperture/sums.py":
         assert series.jobs("--config", "track_code=false") == {}
 
 
@@ -213,8 +213,8 @@ def test_what_psf_photometry_is_told(finished_both):
 
 
 CODE_OF_BOTH = {
-    "gaiaflux/ground/psf_frame.py": {"psf_photometry": 2, **AGGREGATES},
-    "gaiaflux/ground/aperture.py": {"aperture_photometry": 2, **AGGREGATES},
+    "gaiaflux/ground/photometry/psf.py": {"psf_photometry": 2, **AGGREGATES},
+    "gaiaflux/ground/photometry/aperture.py": {"aperture_photometry": 2, **AGGREGATES},
 }
 
 
@@ -235,7 +235,7 @@ def test_a_second_method_repeats_nothing_of_the_first(series):
 def test_settings_and_code_of_a_method_that_is_not_chosen_rerun_nothing(series):
     with series.config.open("a") as config:
         config.write("photometry: {psf: {max_order: 1, residual: false}}\n")
-    path = series.repo / "scripts" / "gaiaflux/ground/psf_frame.py"
+    path = series.repo / "scripts" / "gaiaflux/ground/photometry/psf.py"
     path.write_text(path.read_text() + "\nANOTHER_NUMBER = 1\n")
     assert series.jobs() == {}
 
@@ -283,9 +283,9 @@ def test_from_gaia_to_the_reference_image(series):
 
 def test_code_that_computes_nothing_of_the_series_reruns_nothing(series):
     files = ["gaiaflux/__init__.py", "gaiaflux/workflow/job.py", "download_gaia.py", "make_demo.py"]
-    files += ["export_dataset.py", "gaiaflux/io/export_fits.py", "gaiaflux/ground/export.py"]
-    files += ["annotate_images.py", "gaiaflux/io/annotated_image.py", "gaiaflux/ground/analyst.py"]
-    for file in [*files, "subtract_stars.py", "gaiaflux/io/subtracted_image.py"]:
+    files += ["export_dataset.py", "gaiaflux/io/export/fits_file.py", "gaiaflux/series/export.py"]
+    files += ["annotate_images.py", "gaiaflux/io/image/annotated_image.py", "gaiaflux/ground/interface/analyst.py"]
+    for file in [*files, "subtract_stars.py", "gaiaflux/io/image/subtracted_image.py"]:
         with (series.repo / "scripts" / file).open("a") as code:
             code.write("\nANOTHER_NUMBER = 1\n")
     assert series.jobs() == {}

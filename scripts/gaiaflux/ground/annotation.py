@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaiaflux.io.annotated_image import Facts
+from gaiaflux.io.image.annotated_image import Facts
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 
@@ -35,7 +35,7 @@ def plate_facts(plate: Mapping[str, object]) -> Facts:
     Parameters
     ----------
     plate : mapping
-        Facts of `gaiaflux.ground.wcs.refine_frame_wcs`.
+        Facts of `gaiaflux.ground.frame.plate_solution.refine_frame_wcs`.
 
     Returns
     -------

@@ -6,8 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gaiaflux.core.psf import PsfModel
-from gaiaflux.io.batchfile import BatchReader
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.model.errors import InputError
 
 __all__ = ["PSF_GROUP", "psf_arrays", "psf_of_arrays", "read_batch_psf", "read_reference_psf", "write_reference_psf"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gaiaflux.core.psf import PsfModel
+from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.io.psf_model import write_reference_psf
 from gaiaflux.model.catalog import StarCatalog
 

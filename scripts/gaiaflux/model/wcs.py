@@ -1,4 +1,4 @@
-"""The plate solution as plain numbers; `gaiaflux.core.projection` evaluates it."""
+"""The plate solution as plain numbers; `gaiaflux.core.sky.projection` evaluates it."""
 
 from dataclasses import dataclass
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.projection import pixel_scale_arcsec, pixel_to_sky
+from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.io.wcscards import tan_sip_from_cards
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.units import MAG_PER_RELATIVE

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.robust import MAD_TO_SIGMA, chi2_about_mean, masked_median
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, chi2_about_mean, masked_median
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import SPOILED, STAR_FLAGS, StarFlag
 from gaiaflux.model.units import MAG_PER_RELATIVE

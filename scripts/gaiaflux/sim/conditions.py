@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.sim.moffat_field import PsfField
 from gaiaflux.sim.pointing import Site, airmass
-from gaiaflux.sim.psf import PsfField
 
 __all__ = ["Conditions", "Night", "draw_conditions", "draw_psf", "sky_level"]
 

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from gaiaflux.core.projection import plane_to_sky
+from gaiaflux.core.sky.projection import plane_to_sky
 from gaiaflux.sim.variability import paczynski, sinusoid, transit
 
 __all__ = ["GAIA_DTYPE", "GAIA_UNITS", "STAR_DTYPE", "FieldConfig", "Kind", "gaia_table", "light_curves", "make_stars"]

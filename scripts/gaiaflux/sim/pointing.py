@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import erfa
 import numpy as np
 
-from gaiaflux.core.projection import invert_distortion, linear_tan
+from gaiaflux.core.sky.projection import invert_distortion, linear_tan
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.detector import Camera
 

@@ -9,16 +9,16 @@ from functools import cached_property
 
 import numpy as np
 
-from gaiaflux.core.projection import sky_to_pixel, sky_to_plane
-from gaiaflux.io.wcscards import cards_from_tan_sip
+from gaiaflux.core.sky.projection import sky_to_pixel, sky_to_plane
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.model.frame import Frame, FrameInfo
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.conditions import Conditions, Night, draw_conditions, draw_psf, sky_level
 from gaiaflux.sim.detector import Camera, Defects, expose, make_defects
 from gaiaflux.sim.events import Microlensing, Transit, add_microlensing, add_transit, quiet_star
 from gaiaflux.sim.field import REF_EPOCH, FieldConfig, gaia_table, light_curves, make_stars
+from gaiaflux.sim.moffat_field import add_stars, optimal_sigma
 from gaiaflux.sim.pointing import Site, apparent_positions, camera_distortion, moment, plate_solution
-from gaiaflux.sim.psf import add_stars, optimal_sigma
 from gaiaflux.sim.truth import TRUTH_DTYPE, FrameTruth, SimFrame
 
 __all__ = ["Series", "SeriesConfig"]

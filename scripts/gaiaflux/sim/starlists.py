@@ -4,7 +4,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gaiaflux.core.projection import linear_tan, pixel_to_plane, pixel_to_sky, plane_to_sky, sky_to_pixel, sky_to_plane
+from gaiaflux.core.sky.projection import (
+    linear_tan,
+    pixel_to_plane,
+    pixel_to_sky,
+    plane_to_sky,
+    sky_to_pixel,
+    sky_to_plane,
+)
 from gaiaflux.model.stars import STAR_DTYPE
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.detector import Camera

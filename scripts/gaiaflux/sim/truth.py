@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.io.wcscards import cards_from_tan_sip
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.conditions import Conditions
+from gaiaflux.sim.moffat_field import PsfField
 from gaiaflux.sim.pointing import Moment
-from gaiaflux.sim.psf import PsfField
 
 __all__ = ["TRUTH_DTYPE", "TRUTH_UNITS", "FrameTruth", "SimFrame", "banzai_catalog", "truth_tables"]
 

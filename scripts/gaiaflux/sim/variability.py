@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gaiaflux.core.eventshapes import paczynski, transit
+from gaiaflux.core.calibration.event_shapes import paczynski, transit
 
 __all__ = ["paczynski", "sinusoid", "transit"]
 

@@ -1,0 +1,1 @@
+"""The command `gaiaflux`; each verb calls the library."""

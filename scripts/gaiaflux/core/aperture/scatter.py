@@ -1,0 +1,251 @@
+"""Choices made once for a series: the stars of the ensemble, and what the choice of apertures rests on."""
+
+import numpy as np
+
+from gaiaflux.core.maths.field_basis import make_basis
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.maths.two_way import column_fit
+
+__all__ = [
+    "candidate_reasons",
+    "choose_stars",
+    "frame_trends",
+    "predicted_error",
+    "recommend_radius",
+    "trend_factors",
+]
+
+_RELATIVE_FLOOR = 1e-3  # below, more photons do not help
+_NEIGHBOUR_FLOOR = 5e-3  # what a flagged neighbour's light adds when the seeing changes
+_AS_GOOD = 1.02
+_LEAST_SNR = 5.0
+_LEAST_CALIBRATORS = 30
+_TREND_ORDER = 2
+_CLIP = 3.0
+
+
+def choose_stars(
+    snr: np.ndarray,
+    n_good: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    isolated: np.ndarray,
+    *,
+    min_stars: int,
+    max_stars: int = 400,
+) -> np.ndarray:
+    """Candidates for the ensemble: often measured, precise, isolated where enough are, and spread over the field.
+
+    Parameters
+    ----------
+    snr : ndarray, shape (n,)
+        Typical signal-to-noise ratio in one frame.
+    n_good : ndarray of int, shape (n,)
+        Number of unflagged points.
+    x, y : ndarray, shape (n,)
+        Place in the field [pixel].
+    isolated : ndarray of bool, shape (n,)
+        False where neighbours disturb the star.
+    min_stars : int
+        Number that a frame needs.
+    max_stars : int
+        Number beyond which more stars do not help.
+
+    Returns
+    -------
+    ndarray of int
+        Rows, ascending.
+    """
+    possible = (n_good > 0) & np.isfinite(x) & np.isfinite(y) & (snr >= _LEAST_SNR)
+    if not possible.any():
+        return np.zeros(0, dtype=int)
+    for least_snr in (20.0, 10.0, _LEAST_SNR):
+        chosen = possible & (snr >= least_snr)
+        if chosen.sum() >= 3 * min_stars:
+            break
+    chosen &= n_good >= 0.3 * np.quantile(n_good[chosen], 0.9)
+    if (chosen & isolated).sum() >= max(4 * min_stars, 40):
+        chosen &= isolated
+    rows = np.flatnonzero(chosen)
+    if rows.size <= max_stars:
+        return rows
+    # The best of each of 8 x 8 cells first, then the second best of each, and so on.
+    cell = _cell(x[rows]) * 8 + _cell(y[rows])
+    badness = np.hypot(1.0 / snr[rows], 3e-3) / np.sqrt(n_good[rows])
+    by_cell = np.lexsort((rows, badness, cell))
+    first = np.searchsorted(cell[by_cell], cell[by_cell])
+    rank = np.arange(rows.size) - first
+    best = by_cell[np.lexsort((rows[by_cell], badness[by_cell], rank))[:max_stars]]
+    return np.sort(rows[best])
+
+
+def candidate_reasons(
+    rows: np.ndarray,
+    snr: np.ndarray,
+    n_good: np.ndarray,
+    n_points: np.ndarray,
+    n_saturated: np.ndarray,
+    isolated: np.ndarray,
+    placed: np.ndarray,
+) -> np.ndarray:
+    """Why each star was not offered to the ensemble.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        Stars that were, from `choose_stars`.
+    snr, isolated : ndarray, shape (n,)
+        As `choose_stars` got them.
+    n_good, n_points, n_saturated : ndarray of int, shape (n,)
+        Points that are unflagged, all points, and saturated ones.
+    placed : ndarray of bool, shape (n,)
+        The place in the field is known.
+
+    Returns
+    -------
+    ndarray of str objects, shape (n,)
+        Empty for the stars in `rows`.
+    """
+    least_good = 0.3 * np.quantile(n_good[rows], 0.9) if rows.size else 1.0
+    least_snr = np.min(snr[rows], initial=np.inf)
+    reason = np.full(len(snr), "not needed: others do better here", dtype=object)
+    reason[~isolated] = "not a candidate: neighbours"
+    reason[snr < least_snr] = "not a candidate: too faint"
+    reason[snr < _LEAST_SNR] = f"not a candidate: S/N below {_LEAST_SNR:.0f}"
+    reason[n_good < least_good] = "not a candidate: few good points"
+    reason[2 * n_good < n_points] = "not a candidate: flagged in most frames"
+    reason[2 * n_saturated > n_points] = "not a candidate: saturated in most frames"
+    reason[~placed] = "not a candidate: place unknown"
+    reason[n_points == 0] = "not a candidate: never measured"
+    reason[rows] = ""
+    return reason
+
+
+def _cell(coordinate: np.ndarray) -> np.ndarray:
+    low, high = coordinate.min(), coordinate.max()
+    return np.minimum((8 * (coordinate - low) / max(high - low, 1e-9)).astype(int), 7)
+
+
+def frame_trends(flux: np.ndarray, usable: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How the fluxes of a series go up and down from frame to frame, over the field, by each radius.
+
+    Good enough to compare radii: a robust polynomial of second order in x and y for every frame and radius.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n_frames, n_stars, n_radii)
+        Fluxes of bright stars.
+    usable : ndarray of bool, shape (n_frames, n_stars, n_radii)
+        Measured, and not flagged as bad.
+    x, y : ndarray, shape (n_stars,)
+        Place in the field [pixel].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_radii, n_frames, n_terms)
+        Coefficients of the polynomial of ln flux; NaN for a frame with fewer than 30 stars.
+    """
+    terms = _trend_terms(x, y, x, y)
+    result = np.full((flux.shape[2], flux.shape[0], terms.shape[1]), np.nan)
+    everything = np.ones((flux.shape[0], terms.shape[1]), dtype=bool)
+    for k in range(flux.shape[2]):
+        use = (usable[:, :, k] & (flux[:, :, k] > 0)).T
+        log_flux = np.log(np.where(use, flux[:, :, k].T, 1.0))
+        coefficients = np.zeros(result.shape[1:])
+        weight = use.astype(float)
+        for _ in range(8):
+            fitted = log_flux - terms @ coefficients.T
+            residual = fitted - np.nan_to_num(masked_median(fitted, use, 1))[:, None]
+            spread = MAD_TO_SIGMA * np.nan_to_num(masked_median(np.abs(residual), use, 0))
+            weight = (use & (np.abs(residual) <= _CLIP * spread)).astype(float)
+            coefficients += column_fit(residual, weight, terms, everything)[0]
+        enough = weight.sum(axis=0) >= _LEAST_CALIBRATORS
+        result[k, enough] = coefficients[enough]
+    return result
+
+
+def trend_factors(
+    x: np.ndarray, y: np.ndarray, trend: np.ndarray, calibrators: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `frame_trends` says of any stars.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n_stars,)
+        Place in the field [pixel].
+    trend : ndarray, shape (n_frames, n_terms)
+        Coefficients of one radius.
+    calibrators : tuple of ndarray
+        Positions x and y of the stars that the trends were made with [pixel].
+
+    Returns
+    -------
+    factor : ndarray of float32, shape (n_stars, n_frames)
+        Flux in the frame over that in a typical one; 1 where not known.
+    known : ndarray of bool, shape (n_frames,)
+        Whether the frame has a trend.
+    """
+    known = np.isfinite(trend).all(axis=1)
+    terms = _trend_terms(x, y, *calibrators)
+    return np.exp((terms @ np.nan_to_num(trend).T).astype(np.float32)), known
+
+
+def _trend_terms(x: np.ndarray, y: np.ndarray, x_all: np.ndarray, y_all: np.ndarray) -> np.ndarray:
+    """Polynomial terms, held at the edge of the field beyond which no calibrator lies."""
+    if not len(x_all):
+        return np.ones((len(x), 1))
+    basis = make_basis(x_all, y_all, np.ones(len(x_all), bool), _TREND_ORDER)
+    return basis.terms(np.clip(x, x_all.min(), x_all.max()), np.clip(y, y_all.min(), y_all.max()))
+
+
+def predicted_error(flux: np.ndarray, flux_err: np.ndarray, usable: np.ndarray, neighbour: np.ndarray) -> np.ndarray:
+    """Error of a typical frame by each aperture.
+
+    Parameters
+    ----------
+    flux, flux_err : ndarray of float32, shape (n_frames, n_stars, n_radii)
+        Total flux by each radius (the same quantity for all), and its error.
+    usable : ndarray of bool, shape (n_frames, n_stars, n_radii)
+        Measured, and not flagged as bad.
+    neighbour : ndarray of bool, shape (n_frames, n_stars, n_radii)
+        A neighbour disturbs that aperture.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_stars, n_radii)
+        Median over the frames of the measured error, 0.1 % of the flux, and 0.5 % of it where a neighbour disturbs, in
+        flux; raised where the radius has fewer usable points. NaN without any.
+    """
+    n_frames, n_stars, n_radii = flux.shape
+    use = np.ascontiguousarray(usable.reshape(n_frames, -1).T)
+    level = masked_median(flux.reshape(n_frames, -1).T, use, 1).reshape(n_stars, n_radii)
+    level = np.max(np.nan_to_num(level), axis=1)
+    floor2 = _RELATIVE_FLOOR**2 + np.where(neighbour, np.float32(_NEIGHBOUR_FLOOR**2), np.float32(0.0))
+    predicted = np.sqrt(np.square(flux_err) + np.square(level.astype(np.float32))[:, None] * floor2)
+    score = masked_median(predicted.reshape(n_frames, -1).T, use, 1).reshape(n_stars, n_radii)
+    count = use.sum(axis=1).reshape(n_stars, n_radii)
+    return score * np.sqrt(count.max(axis=1, keepdims=True) / np.maximum(count, 1))
+
+
+def recommend_radius(
+    flux: np.ndarray, flux_err: np.ndarray, usable: np.ndarray, neighbour: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Aperture of each star with the least predicted error in a typical frame.
+
+    Parameters
+    ----------
+    flux, flux_err, usable, neighbour
+        As for `predicted_error`.
+
+    Returns
+    -------
+    index : ndarray of int, shape (n_stars,)
+        Smallest radius within 2 % of the best; the middle one for a star without a usable point.
+    score : ndarray of float64, shape (n_stars, n_radii)
+        What `predicted_error` says.
+    """
+    score = predicted_error(flux, flux_err, usable, neighbour)
+    known = np.where(np.isfinite(score), score, np.inf)
+    best = known.min(axis=1, keepdims=True)
+    index = np.argmax(known <= _AS_GOOD * best, axis=1)
+    return np.where(np.isfinite(best[:, 0]), index, score.shape[1] // 2), score

@@ -1,0 +1,1 @@
+"""Plate solutions: matching, search, fit and check; the projection itself lives in `sky`."""

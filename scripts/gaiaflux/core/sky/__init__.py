@@ -1,0 +1,1 @@
+"""Directions, projections, epochs, times and bands; no pixel values."""

@@ -1,0 +1,267 @@
+"""Find the stars of an image that a catalogue lacks, on what the fitted catalogue leaves of it.
+
+Stars are found on the residual, fitted together with all others, and found again on what is then left (Stetson 1987,
+PASP 99, 191; Schlafly et al. 2018, ApJS 234, 39). The catalogue's stars stay where they are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaiaflux.core.compiled import kernel
+from gaiaflux.core.psf.fit import PsfFit, fit_psf
+from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, Solution, solve_fluxes
+from gaiaflux.core.stars.deep_kernels import near_known
+from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
+
+__all__ = ["Completed", "complete_stars", "detection_limit"]
+
+ROUNDS = 5
+POSITION_STEPS = 4
+MODEL_ERROR = 0.02  # of the stars' light in a pixel: what may be left of it and is no star
+MIN_SEPARATION = 0.45  # [FWHM] from a known star
+MAX_STEP = 0.25  # [FWHM] that a position may change at once
+MAX_SHIFT = 0.7  # [FWHM] in all
+PEAK_FRACTION = 0.9  # of the limit, for peaks; the fit decides
+LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
+CONVERGED = 0.003  # change of the number of stars
+NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
+CONFUSED = 0.1  # stars in the area of a beam above which blends are taken for stars
+LEAST_LIMIT = 3.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Catalogue and found stars, fitted together.
+
+    Attributes
+    ----------
+    x, y : ndarray of float64, shape (n,)
+        The given stars, then the found ones [pixel].
+    n_known : int
+        How many were given.
+    error : ndarray of float64, shape (n - n_known,)
+        One sigma of the found stars' positions along an axis [pixel].
+    snr : ndarray of float64, shape (n,)
+        Flux over its error.
+    fit : PsfFit
+    solution : Solution
+        Rows as above.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    n_known: int
+    error: np.ndarray
+    snr: np.ndarray
+    fit: PsfFit
+    solution: Solution
+
+
+def complete_stars(
+    pixels: Pixels, x: np.ndarray, y: np.ndarray, fwhm: float, noise: float, options: PsfOptions, min_snr: float
+) -> Completed:
+    """Fit the known stars, and find and fit what is left.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    x, y : ndarray, shape (n_known,)
+        Places of the known stars [pixel]; they may lie outside of the image.
+    fwhm : float
+        Seeing [pixel].
+    noise : float
+        Of a pixel of the sky.
+    options : PsfOptions
+    min_snr : float
+        Signal-to-noise ratio of the faintest found star, of its fit beside all others; raised to `detection_limit`.
+
+    Returns
+    -------
+    Completed
+
+    Raises
+    ------
+    BadFrameError
+        No clean pixels.
+    """
+    n_known = len(x)
+    fit, solution = fit_psf(pixels, x, y, fwhm, noise, options)
+    x, y = solution.stamps.x, solution.stamps.y
+    start = np.stack([x, y])
+    for round_number in range(ROUNDS):
+        width = fit.psf.fwhm
+        before = len(x)
+        limit = _limit(solution, width, min_snr)
+        found = _new_peaks(solution, width, PEAK_FRACTION * limit, x, y)
+        x, y, start = np.append(x, found[0]), np.append(y, found[1]), np.append(start, found, axis=1)
+        flux = np.append(solution.flux, np.zeros(found.shape[1]))
+        for _ in range(POSITION_STEPS):
+            solution = solve_fluxes(pixels, fit.psf, x, y, flux, noise, options, 1, width)
+            flux = solution.flux
+            x, y = _moved(solution, n_known, start, width)
+        # The second look: without the false ones some of the others are fainter.
+        for _ in range(2):
+            solution = solve_fluxes(pixels, fit.psf, x, y, flux, noise, options, 1, width)
+            stays = _stays(solution, n_known, _limit(solution, width, min_snr))
+            x, y, start, flux = x[stays], y[stays], start[:, stays], solution.flux[stays]
+        last = abs(len(x) - before) <= CONVERGED * len(x) or round_number == ROUNDS - 1
+        if round_number == 0 or last:
+            fit, solution = fit_psf(pixels, x, y, width, noise, options, fit.psf)
+            x, y = x + fit.shift[0], y + fit.shift[1]
+            start = start + np.array(fit.shift)[:, None]
+        else:
+            solution = solve_fluxes(pixels, fit.psf, x, y, flux, noise, options, 1, width)
+        if last:
+            break
+    error = _position_steps(solution, n_known)[2]
+    return Completed(x, y, n_known, error, solution.flux / solution.error, fit, solution)
+
+
+def detection_limit(n_stars: int, n_pixels: int, fwhm: float) -> float:
+    """Signal-to-noise ratio below which too many of the stars of an image would be none.
+
+    Parameters
+    ----------
+    n_stars : int
+        Stars of the image.
+    n_pixels : int
+        Its usable pixels.
+    fwhm : float
+        Seeing [pixel].
+
+    Returns
+    -------
+    float
+        At least 3. White noise that is filtered with a Gaussian of the seeing's sigma has u exp(-u^2 / 2) /
+        ((2 pi)^1.5 2 sigma^2) high peaks above u per pixel, its Euler characteristic (arXiv:1102.5707): 0.4 %
+        of the number of stars are allowed. Above one star in ten beams, pi FWHM^2 / (4 ln 2) each, the limit rises in
+        proportion to their number: many of the faintest stars are then blends of fainter ones.
+    """
+    sigma = fwhm * FWHM_TO_SIGMA
+    ratio = n_pixels / ((2.0 * np.pi) ** 1.5 * 2.0 * sigma**2) / (NOISE_SHARE * max(n_stars, 1))
+    limit = LEAST_LIMIT
+    for _ in range(30):
+        limit = float(np.sqrt(2.0 * np.log(max(ratio * limit, 1.0))))
+        limit = max(limit, LEAST_LIMIT)
+    per_beam = n_stars * np.pi * fwhm**2 / (4.0 * np.log(2.0)) / max(n_pixels, 1)
+    return limit * max(1.0, float(per_beam) / CONFUSED)
+
+
+def _limit(solution: Solution, fwhm: float, min_snr: float) -> float:
+    """Limit for the stars that are fitted now."""
+    ny, nx = solution.residual.shape
+    stamps = solution.stamps
+    inside = (stamps.column >= 0) & (stamps.row >= 0) & (stamps.column < nx) & (stamps.row < ny)
+    usable = int(np.count_nonzero(solution.weight))
+    return max(min_snr, detection_limit(int(np.count_nonzero(inside)), usable, fwhm))
+
+
+def _stays(solution: Solution, n_known: int, min_snr: float) -> np.ndarray:
+    """Known stars, and the found ones that are significant and mostly on good pixels."""
+    full = solution.stamps.values.sum(axis=(1, 2), dtype=np.float64)
+    stays = (solution.flux > min_snr * solution.error) & (solution.sums.light > LEAST_LIGHT * full)
+    stays[:n_known] = True
+    return stays
+
+
+def _new_peaks(solution: Solution, fwhm: float, min_snr: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Places of the significant maxima of the residual that are no known star, shape (2, n)."""
+    weight = np.zeros_like(solution.weight)
+    variance = (np.float32(MODEL_ERROR) * solution.light) ** 2
+    variance *= solution.weight
+    variance += np.float32(1.0)
+    np.divide(solution.weight, variance, out=weight)
+    sigma = fwhm * FWHM_TO_SIGMA
+    signal = convolve(solution.residual * weight, sigma)
+    # The square of a Gaussian is 1 / (4 pi sigma^2) times a Gaussian of 1 / sqrt(2) of its width.
+    power = convolve(weight, sigma / np.sqrt(2.0))
+    power /= np.float32(4.0 * np.pi * sigma**2)
+    enough = power > 0.3 * float(np.median(power))
+    significance = np.where(enough, signal / np.sqrt(np.where(enough, power, np.float32(1.0))), np.float32(0.0))
+    column, row, _ = find_peaks(significance, np.full((1, 1), min_snr, np.float32), max(significance.shape))
+    found = np.stack(
+        [
+            column + _vertex(significance[row, column - 1], significance[row, column], significance[row, column + 1]),
+            row + _vertex(significance[row - 1, column], significance[row, column], significance[row + 1, column]),
+        ]
+    )
+    order = np.argsort(y, kind="stable")
+    new = np.ones(found.shape[1], np.bool_)
+    near_known(x[order], y[order], found[0], found[1], MIN_SEPARATION * fwhm, new)
+    return found[:, new]
+
+
+def _vertex(before: np.ndarray, peak: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Offset of the top of the parabola through three values, within half a pixel."""
+    curvature = 2.0 * peak.astype(np.float64) - before - after
+    return np.clip(0.5 * (after - before) / np.where(curvature > 0, curvature, np.inf), -0.5, 0.5)
+
+
+def _moved(solution: Solution, n_known: int, start: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions after one step of the found stars; one that has walked off returns to its peak."""
+    x, y = solution.stamps.x.copy(), solution.stamps.y.copy()
+    dx, dy, _ = _position_steps(solution, n_known)
+    x[n_known:] += np.clip(dx, -MAX_STEP * fwhm, MAX_STEP * fwhm)
+    y[n_known:] += np.clip(dy, -MAX_STEP * fwhm, MAX_STEP * fwhm)
+    away = np.hypot(x - start[0], y - start[1]) > MAX_SHIFT * fwhm
+    return np.where(away, start[0], x), np.where(away, start[1], y)
+
+
+def _position_steps(solution: Solution, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Newton steps of the positions of stars from row `first` on, and their errors, each of shape (n,) [pixel]."""
+    steps = np.zeros((3, len(solution.stamps) - first))
+    stamps = solution.stamps
+    _newton_steps(
+        solution.residual, solution.weight, stamps.values, stamps.column, stamps.row, solution.flux, first, steps
+    )
+    return steps[0], steps[1], steps[2]
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, :, ::1], int64[::1], int64[::1], float64[::1], int64,"
+    " float64[:, ::1])"
+)
+def _newton_steps(
+    residual: np.ndarray,
+    weight: np.ndarray,
+    values: np.ndarray,
+    column: np.ndarray,
+    row: np.ndarray,
+    flux: np.ndarray,
+    first: int,
+    steps: np.ndarray,
+) -> None:
+    """Derivatives are differences of the stamp's pixels; the flux is uncorrelated with the position of a round star."""
+    ny, nx = residual.shape
+    n, size, _ = values.shape
+    half = (size - 1) // 2
+    for k in range(first, n):
+        gx = 0.0
+        gy = 0.0
+        hxx = 0.0
+        hxy = 0.0
+        hyy = 0.0
+        for j in range(max(0, row[k] - half + 1), min(ny, row[k] + half)):
+            b = j - row[k] + half
+            for i in range(max(0, column[k] - half + 1), min(nx, column[k] + half)):
+                a = i - column[k] + half
+                w = weight[j, i]
+                left, right = values[k, b, a - 1], values[k, b, a + 1]
+                below, above = values[k, b - 1, a], values[k, b + 1, a]
+                if not w > 0 or left == 0 or right == 0 or below == 0 or above == 0:
+                    continue
+                dx = 0.5 * flux[k] * (left - right)
+                dy = 0.5 * flux[k] * (below - above)
+                gx += w * dx * residual[j, i]
+                gy += w * dy * residual[j, i]
+                hxx += w * dx * dx
+                hxy += w * dx * dy
+                hyy += w * dy * dy
+        det = hxx * hyy - hxy * hxy
+        if flux[k] > 0 and det > 1e-6 * hxx * hyy:
+            steps[0, k - first] = (hyy * gx - hxy * gy) / det
+            steps[1, k - first] = (hxx * gy - hxy * gx) / det
+            steps[2, k - first] = np.sqrt(0.5 * (hxx + hyy) / det)
+        else:
+            steps[2, k - first] = half

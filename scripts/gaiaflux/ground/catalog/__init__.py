@@ -1,0 +1,1 @@
+"""What is settled once for a series: footprint, reference image, catalogue of stars."""

@@ -1,0 +1,1 @@
+"""One image before its photometry: stars, plate solution, pixels with their noise."""

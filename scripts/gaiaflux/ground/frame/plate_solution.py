@@ -1,0 +1,138 @@
+"""Plate solution of one frame from its stars, its header and the Gaia catalogue."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gaiaflux.core.plate.solve import AstrometricFit, refine_wcs
+from gaiaflux.core.sky.epoch import earth_position_au, jyear_of_mjd, position_error_mas, propagate
+from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
+from gaiaflux.model.catalog import SkyCatalog
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.wcs import TanSip
+
+__all__ = ["MATCH_DTYPE", "first_guesses", "refine_frame_wcs", "solve_frame"]
+
+MATCH_DTYPE = np.dtype(
+    [("source_row", "i8"), ("x", "f8"), ("y", "f8"), ("dx_mas", "f4"), ("dy_mas", "f4"), ("snr", "f4")]
+)
+"""Stars of the fit: row of the catalogue; measured position [0-based pixel]; measured minus predicted position along x
+and y [mas]; signal-to-noise ratio."""
+
+
+def first_guesses(attrs: Mapping[str, object]) -> tuple[TanSip | None, TanSip | None]:
+    """Where a frame may lie on the sky, from its header.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Facts of the frame: wcs_cards, nx, ny; ra_deg, dec_deg, pixel_scale_arcsec where they are known.
+
+    Returns
+    -------
+    header : TanSip or None
+        The header's solution; None where it has none that can be used.
+    nominal : TanSip or None
+        Tangent plane at the pointing, with the nominal scale or else the header's; None where the pointing is unknown.
+
+    Raises
+    ------
+    BadFrameError
+        Neither is known; the text says what to set.
+    """
+    shape = int(attrs["ny"]), int(attrs["nx"])
+    header, reason = None, "no WCS in the header"
+    if attrs["wcs_cards"]:
+        try:
+            header = tan_sip_from_cards(str(attrs["wcs_cards"]), shape)
+        except BadFrameError as error:
+            reason = str(error)
+    ra, dec, scale = (float(attrs.get(key, np.nan)) for key in ("ra_deg", "dec_deg", "pixel_scale_arcsec"))
+    if not scale > 0 and header is not None:
+        scale = pixel_scale_arcsec(header)
+    missing = [] if np.isfinite(ra) and abs(dec) <= 90.0 else ["no pointing (set centre_deg)"]
+    missing += [] if scale > 0 else ["no pixel scale (set pixel_scale_arcsec)"]
+    if not missing:
+        step = scale / 3600.0
+        centre = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+        return header, linear_tan((ra % 360.0, dec), centre, np.diag([-step, step]), shape)
+    if header is None:
+        raise BadFrameError(f"{reason}, and {' and '.join(missing)}")
+    return header, None
+
+
+def solve_frame(
+    attrs: Mapping[str, object], stars: np.ndarray, catalog: SkyCatalog, settings: Mapping[str, object]
+) -> AstrometricFit:
+    """Fit the plate solution of a frame to Gaia at the frame's epoch.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Facts of the frame; used are those of `first_guesses` and mjd_utc.
+    stars : ndarray of STAR_DTYPE, shape (n_stars,)
+        Stars of the frame.
+    catalog : SkyCatalog
+        Gaia's stars of the field.
+    settings : mapping
+        Section ``refine_wcs``: search_radius_arcsec, search_rotation_deg, max_sip_order, min_stars, max_rms_pix.
+
+    Returns
+    -------
+    AstrometricFit
+
+    Raises
+    ------
+    BadFrameError
+        No start, no time, or no solution; the text says why.
+    """
+    header, nominal = first_guesses(attrs)
+    if not np.isfinite(attrs["mjd_utc"]):
+        raise BadFrameError("the time of the exposure is unknown: no proper motions")
+    epoch = jyear_of_mjd(float(attrs["mjd_utc"]))
+    ra, dec = propagate(catalog, epoch, earth_position_au(epoch))
+    return refine_wcs(
+        stars,
+        ra,
+        dec,
+        catalog.phot_g_mean_mag,
+        position_error_mas(catalog, epoch),
+        header,
+        nominal=nominal,
+        search_radius_arcsec=settings["search_radius_arcsec"],
+        search_rotation_deg=settings["search_rotation_deg"],
+        max_sip_order=settings["max_sip_order"],
+        min_stars=settings["min_stars"],
+        max_rms_pix=settings["max_rms_pix"],
+    )
+
+
+def refine_frame_wcs(
+    attrs: Mapping[str, object], stars: np.ndarray, catalog: SkyCatalog, settings: Mapping[str, object]
+) -> tuple[dict[str, object], np.ndarray]:
+    """What the batch file of plate solutions holds of a frame; arguments and errors as for `solve_frame`.
+
+    Returns
+    -------
+    attrs : dict
+        wcs_header (FITS cards, one a line), wcs_rms_mas, wcs_error_mas, wcs_n_stars, wcs_method, corner_coverage,
+        sip_order.
+    matches : ndarray of MATCH_DTYPE, shape (wcs_n_stars,)
+    """
+    fit = solve_frame(attrs, stars, catalog, settings)
+    matches = np.empty(fit.n_stars, MATCH_DTYPE)
+    matches["source_row"] = fit.catalog_rows
+    matches["x"], matches["y"] = stars["x"][fit.star_rows], stars["y"][fit.star_rows]
+    matches["dx_mas"], matches["dy_mas"] = fit.dx_mas, fit.dy_mas
+    matches["snr"] = stars["snr"][fit.star_rows]
+    facts = {
+        "wcs_header": cards_from_tan_sip(fit.wcs),
+        "wcs_rms_mas": fit.rms_mas,
+        "wcs_error_mas": fit.solution_err_mas,
+        "wcs_n_stars": fit.n_stars,
+        "wcs_method": fit.method,
+        "corner_coverage": fit.corner_coverage,
+        "sip_order": fit.sip_order,
+    }
+    return facts, matches

@@ -1,0 +1,1 @@
+"""Classes and functions for notebooks, on the library that the rules use."""

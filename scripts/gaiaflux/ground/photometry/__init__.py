@@ -1,0 +1,1 @@
+"""Photometry of the frames of a batch, a module for each method."""

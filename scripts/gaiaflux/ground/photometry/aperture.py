@@ -1,0 +1,276 @@
+"""Aperture photometry of one frame: the stars of the catalogue, at their places in this frame."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gaiaflux.core.aperture.correction import GrowthCorrection, MoffatProfile
+from gaiaflux.core.aperture.sums import ApertureSums
+from gaiaflux.core.image.local_sky import LocalSky, combine_sky
+from gaiaflux.core.sky.star_positions import places_on_image
+from gaiaflux.ground.photometry.aperture_steps import (
+    Field,
+    choose_correction_stars,
+    estimate_light,
+    fill_in,
+    find_correction,
+    light_of_neighbours,
+    prepare,
+    sky_annuli,
+    sums_of,
+    without_wings,
+)
+from gaiaflux.model.catalog import StarCatalog
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.frame import Frame
+from gaiaflux.model.wcs import TanSip
+
+__all__ = ["measure_frame", "measure_stars", "radii_in_pixels"]
+
+_NEIGHBOUR_FRACTION = 0.01
+# Error of the neighbours' light that is taken off: their brightness, the wings of the profile.
+_NEIGHBOUR_ERROR = 0.03
+# Largest value of what is stored as float16.
+_MOST = 6e4
+
+Result = tuple[dict[str, str | bool | int | float], dict[str, np.ndarray]]
+
+
+def measure_frame(
+    frame: Frame, wcs: TanSip, catalog: StarCatalog, fwhm_pix: float, settings: Mapping[str, object]
+) -> Result:
+    """Measure every star of the catalogue in one frame.
+
+    Parameters
+    ----------
+    frame : Frame
+        Pixels.
+    wcs : TanSip
+        Refined plate solution of this frame.
+    catalog : StarCatalog
+        Stars; positions are carried to the frame's epoch (proper motion, parallax).
+    fwhm_pix : float
+        The frame's seeing.
+    settings : mapping
+        Section ``photometry.aperture``: ``radii_fwhm`` and ``annulus_fwhm``, or ``radii_arcsec`` and
+        ``annulus_arcsec``; ``min_correction_stars``; ``subtract_neighbours``.
+
+    Returns
+    -------
+    attrs, arrays : dict
+        See `measure_stars`.
+
+    Raises
+    ------
+    BadFrameError
+        The frame has no exposure time, no usable pixel or no seeing.
+    """
+    scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
+    x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
+    if not (np.isfinite(fwhm_pix) and fwhm_pix > 0):
+        raise BadFrameError("no star to measure the seeing with")
+    radii, annulus = radii_in_pixels(settings, float(fwhm_pix), scale)
+    return measure_stars(
+        frame,
+        x,
+        y,
+        catalog.mag,
+        float(fwhm_pix),
+        radii,
+        annulus,
+        min_correction_stars=int(settings["min_correction_stars"]),
+        subtract_neighbours=bool(settings["subtract_neighbours"]),
+    )
+
+
+def radii_in_pixels(
+    settings: Mapping[str, object], fwhm_pix: float, scale_arcsec: float
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Aperture radii and annulus of a frame.
+
+    Parameters
+    ----------
+    settings : mapping
+        As for `measure_frame`.
+    fwhm_pix : float
+        The frame's seeing [pixel].
+    scale_arcsec : float
+        The frame's pixel scale [arcsec/pixel].
+
+    Returns
+    -------
+    radii : ndarray of float64, shape (n_radii,)
+        Increasing [pixel].
+    annulus : tuple of float
+        Inner and outer radius [pixel].
+    """
+    in_arcsec = settings.get("radii_arcsec") is not None
+    unit = 1.0 / scale_arcsec if in_arcsec else fwhm_pix
+    radii = np.sort(np.asarray(settings["radii_arcsec" if in_arcsec else "radii_fwhm"], np.float64)) * unit
+    if settings.get("annulus_arcsec") is not None:
+        annulus = np.asarray(settings["annulus_arcsec"], np.float64) / scale_arcsec
+    else:
+        annulus = np.asarray(settings["annulus_fwhm"], np.float64) * fwhm_pix
+    return radii, (float(annulus[0]), float(annulus[1]))
+
+
+def measure_stars(
+    frame: Frame,
+    x: np.ndarray,
+    y: np.ndarray,
+    mag: np.ndarray,
+    fwhm_pix: float,
+    radii: np.ndarray,
+    annulus: tuple[float, float],
+    *,
+    min_correction_stars: int = 10,
+    subtract_neighbours: bool = True,
+) -> Result:
+    """Measure stars at given places of a frame.
+
+    Parameters
+    ----------
+    frame : Frame
+        Pixels.
+    x, y : ndarray, shape (n_stars,)
+        Positions [pixel]; NaN = off the image.
+    mag : ndarray, shape (n_stars,)
+        Catalogue magnitudes, NaN where unknown; they only say how bright neighbours are.
+    fwhm_pix : float
+        The frame's seeing [pixel].
+    radii : ndarray, shape (n_radii,)
+        Increasing [pixel].
+    annulus : tuple of float
+        Inner and outer radius of the sky annulus [pixel].
+    min_correction_stars : int
+        With fewer stars fit for it, the aperture correction is a model's and all stars are flagged.
+    subtract_neighbours : bool
+        Whether to take the light of the other stars of known magnitude off each aperture: as bright as they are in
+        this frame, or, where they are faint or blended, as the catalogue says. Its error is 3 % of it.
+
+    Returns
+    -------
+    attrs : dict
+        ``status`` (``ok``), ``unit`` of the fluxes, ``n_measured`` (stars with a flux in every radius),
+        ``n_correction_stars``, ``correction_measured``, ``outside_fraction`` (light beyond the correction's reference
+        radius ``reference_radius_pix``, from the profile of width ``profile_fwhm_pix`` and exponent ``profile_beta``),
+        ``sky`` (median level), ``sky_scatter`` (real structure of the sky between stars), ``pixel_noise``, ``noise``
+        (where the variances come from), ``annulus_inner_pix``, ``annulus_outer_pix``.
+    arrays : dict of ndarray
+        ``radii_pix`` (n_radii,); per star ``x``, ``y`` [pixel], ``sky``, ``sky_err`` [image unit per pixel];
+        per star and radius ``flux``, ``flux_err`` (total light [image unit / s]), ``flags`` (bits of `StarFlag`),
+        ``fraction``, ``fraction_err`` (of the star's light inside the aperture), ``filled`` (part of the light
+        inside that was filled in), ``contamination`` (neighbours' light over the star's). NaN where not measured.
+
+    Raises
+    ------
+    BadFrameError
+        No exposure time, or no usable pixel.
+    """
+    x, y, mag = (np.asarray(values, np.float64) for values in (x, y, mag))
+    if not frame.info.exptime_s > 0:
+        raise BadFrameError("exposure time is zero or unknown")
+    reach = annulus[0] + radii[-1]
+    ny, nx = frame.image.shape
+    on = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
+    near = ~on & (x > -reach) & (x < nx + reach) & (y > -reach) & (y < ny + reach)
+    # From bottom to top: the pixels of a star are then still in the processor's cache for the next one.
+    rows = np.concatenate([np.flatnonzero(on)[np.argsort(y[on], kind="stable")], np.flatnonzero(near)])
+    n_on = int(np.count_nonzero(on))
+    field = prepare(frame, x[rows], y[rows], n_on, radii, annulus, fwhm_pix)
+    profile = MoffatProfile.from_fwhm(fwhm_pix)
+
+    # Pixels are filled in later, when sky and profile are known.
+    sums = sums_of(field, slice(0, n_on), radii, None, 0.0)
+    light = estimate_light(field, sums, mag[rows], profile, fwhm_pix)
+    raw_ring, discs = sky_annuli(field, light, profile)
+    ring = without_wings(field, raw_ring, light, discs, profile)
+    chosen = choose_correction_stars(field, sums, light, profile, fwhm_pix, min_correction_stars)
+    growth = sums_of(field, chosen, field.all_radii, None, 0.0)
+    near = light_of_neighbours(field, light, field.all_radii, profile, chosen)
+    correction = find_correction(field, chosen, growth, near, ring.level, ring.error, profile, annulus)
+    # The profile is known now: take the stars' own light off their annuli, and correct with the better sky.
+    profile = correction.profile
+    ring = without_wings(field, raw_ring, light, discs, profile)
+    own_light = light[:n_on] * profile.annulus_brightness(*annulus)
+    sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.trend, field.sigma)
+    correction = find_correction(field, chosen, growth, near, sky.level, sky.error, profile, None)
+    sums = fill_in(field, sums, correction.profile, sky.level)
+    # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
+    known = light * np.isfinite(mag[rows]) if subtract_neighbours else np.zeros(len(rows))
+    return _assemble(field, rows, (x, y), sums, sky, correction, light, known)
+
+
+def _assemble(
+    field: Field,
+    rows: np.ndarray,
+    positions: tuple[np.ndarray, np.ndarray],
+    sums: ApertureSums,
+    sky: LocalSky,
+    correction: GrowthCorrection,
+    light: np.ndarray,
+    known_light: np.ndarray,
+) -> Result:
+    n_on, radii, info = field.n_on, field.radii, field.frame.info
+    area = np.pi * radii**2
+    fraction, fraction_err = correction.fraction(field.x[:n_on], field.y[:n_on])
+    near = light_of_neighbours(field, light, radii, correction.profile, np.arange(n_on))
+    taken = light_of_neighbours(field, known_light, radii, correction.profile, np.arange(n_on))
+    flux = (sums.total - area * sky.level[:, None] - taken) / fraction
+    _, series_err = correction.fraction(field.x[:n_on], field.y[:n_on], star_scatter=False)
+    variance = (sums.variance + (area * sky.error[:, None]) ** 2) / fraction**2 + (flux * series_err / fraction) ** 2
+    variance += (_NEIGHBOUR_ERROR * taken / fraction) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        contamination = near / (light[:n_on, None] * fraction)
+        crowded = near > _NEIGHBOUR_FRACTION * light[:n_on, None] * fraction
+    flags = sums.flags.copy()
+    flags[crowded] |= StarFlag.NEIGHBOUR
+    flags[sky.unreliable] |= StarFlag.BACKGROUND
+    if not correction.measured:
+        flags |= StarFlag.NO_APERTURE_CORRECTION
+    on = rows[:n_on]
+    shape = (len(positions[0]), len(radii))
+
+    def spread(values: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+        """Rows of the stars on the image to the rows of all stars, NaN elsewhere."""
+        whole = np.full((shape[0], *values.shape[1:]), np.nan, dtype)
+        whole[on] = values
+        return whole
+
+    all_flags = np.full(shape, StarFlag.OFF_IMAGE, np.uint16)
+    all_flags[on] = flags
+    flux = spread(flux / info.exptime_s)
+    attrs = {
+        "status": "ok",
+        "unit": f"{info.unit}/s",
+        "n_measured": int(np.count_nonzero(np.isfinite(flux).all(axis=1))),
+        "n_correction_stars": correction.n_stars,
+        "correction_measured": correction.measured,
+        "reference_radius_pix": correction.reference_radius,
+        "outside_fraction": 1.0 - float(correction.profile.growth(correction.reference_radius)),
+        "profile_fwhm_pix": correction.profile.fwhm,
+        "profile_beta": correction.profile.beta,
+        "sky": float(np.median(sky.level)) if n_on else float("nan"),
+        "sky_scatter": sky.scatter,
+        "pixel_noise": field.sigma,
+        "noise": "error image" if field.frame.error is not None else field.noise.source,
+        "annulus_inner_pix": field.annulus[0],
+        "annulus_outer_pix": field.annulus[1],
+    }
+    arrays = {
+        "radii_pix": radii,
+        "x": positions[0],
+        "y": positions[1],
+        "sky": spread(sky.level),
+        "sky_err": spread(sky.error),
+        "flux": flux,
+        "flux_err": spread(np.sqrt(variance) / info.exptime_s),
+        "flags": all_flags,
+        "fraction": spread(fraction),
+        # Two digits are enough for these.
+        "fraction_err": spread(np.minimum(fraction_err, _MOST), np.float16),
+        "filled": spread(sums.filled, np.float16),
+        "contamination": spread(np.minimum(contamination, _MOST), np.float16),
+    }
+    return attrs, arrays

@@ -1,0 +1,323 @@
+"""Steps of the aperture photometry of one frame, in the order in which `gaiaflux.ground.photometry.aperture` takes them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaiaflux.core.aperture.correction import GrowthCorrection, MoffatProfile, fit_correction, model_correction
+from gaiaflux.core.aperture.neighbours import neighbour_light
+from gaiaflux.core.aperture.sums import ApertureSums, sum_circles
+from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli, paint_discs, rough_sky
+from gaiaflux.core.image.noise import NoiseModel, noise_model, pixel_noise
+from gaiaflux.core.maths.surface import Surface
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.frame import Frame
+
+__all__ = [
+    "Field",
+    "choose_correction_stars",
+    "estimate_light",
+    "fill_in",
+    "find_correction",
+    "light_of_neighbours",
+    "prepare",
+    "sky_annuli",
+    "sums_of",
+    "without_wings",
+]
+
+# Radii that the growth curve is measured at, beside the wanted ones [FWHM].
+_GROWTH_RADII = (0.7, 1.0, 1.5, 2.2, 3.0)
+# Radius that the field-dependent correction refers to [FWHM]; one of the above.
+_REFERENCE_FWHM = 2.2
+# Around a known star, the sky begins where the star's light is below this part of the sky's noise.
+_MASK_LEVEL = 0.05
+# A saturated or half-seen star may be so many times brighter than what was measured of it.
+_MOST_MISSING = 30.0
+# Stars for the aperture correction: the first pair of signal-to-noise ratio and neighbours' part of the light that
+# enough stars meet; the last ones in crowded fields, where the neighbours' light is known well enough to be taken off.
+_CORRECTION_LADDER = (
+    *((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05)),
+    *((60.0, 0.1), (30.0, 0.2), (30.0, 0.4)),
+)
+# Error of the neighbours' light in the growth curve of a single star.
+_NEIGHBOUR_ERROR = 0.15
+
+# Up to this part of neighbours' light in the first look, the rest is taken for the star's; above, the catalogue's.
+_MOST_BLENDED = 0.3
+# Brightest stars that say what the catalogue's magnitudes mean in a frame; the faint ones are blends in crowded fields.
+_SCALE_STARS = 50
+_WANTED_CORRECTION_STARS = 20
+_MAX_CORRECTION_STARS = 500
+_SPOILED = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.EDGE
+_UNFIT = _SPOILED | StarFlag.SATURATED | StarFlag.NOT_MEASURED
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the steps share: pixels, the stars on the image (first `n_on`) and near it, and the frame's scales."""
+
+    frame: Frame
+    x: np.ndarray
+    y: np.ndarray
+    n_on: int
+    radii: np.ndarray
+    all_radii: np.ndarray
+    reference_radius: float
+    annulus: tuple[float, float]
+    noise: NoiseModel
+    sigma: float
+    trend: Surface
+
+
+def prepare(
+    frame: Frame, x: np.ndarray, y: np.ndarray, n_on: int, radii: np.ndarray, annulus: tuple[float, float], fwhm: float
+) -> Field:
+    """Scales of a frame: radii of the growth curve, noise, trend of the sky.
+
+    Parameters
+    ----------
+    frame : Frame
+        Pixels.
+    x, y : ndarray, shape (n_near,)
+        Stars on the image, then those near it [pixel].
+    n_on : int
+        How many are on the image.
+    radii : ndarray, shape (n_radii,)
+        Wanted apertures [pixel].
+    annulus : tuple of float
+        Inner and outer radius of the sky annulus [pixel].
+    fwhm : float
+        Seeing [pixel].
+
+    Returns
+    -------
+    Field
+
+    Raises
+    ------
+    BadFrameError
+        No usable pixels.
+    """
+    trend = rough_sky(frame.image, frame.pixel_flags)
+    sigma = pixel_noise(frame.image, frame.pixel_flags, trend) if trend is not None else float("nan")
+    if trend is None or not np.isfinite(sigma):
+        raise BadFrameError("no usable pixels")
+    ny, nx = frame.image.shape
+    info = frame.info
+    middle = float(trend.value(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]))[0])
+    # `info.gain` is already in pixels in electrons; pixels in adu have none.
+    noise = noise_model(middle, sigma, unit=info.unit, read_noise=info.read_noise)
+    grid = np.unique(np.concatenate([radii, np.array(_GROWTH_RADII) * fwhm]))
+    return Field(frame, x, y, n_on, radii, grid, _REFERENCE_FWHM * fwhm, annulus, noise, sigma, trend)
+
+
+def sums_of(
+    field: Field, stars: slice | np.ndarray, radii: np.ndarray, profile: MoffatProfile | None, sky: np.ndarray | float
+) -> ApertureSums:
+    """`gaiaflux.core.aperture.sums.sum_circles` for some stars of a field; without a profile nothing is filled in."""
+    frame = field.frame
+    return sum_circles(
+        frame.image,
+        frame.pixel_flags,
+        field.x[stars],
+        field.y[stars],
+        radii,
+        error=frame.error,
+        noise=(field.noise.floor, field.noise.slope),
+        sky=sky,
+        profile=(profile.alpha, profile.beta) if profile else None,
+    )
+
+
+def _probe(field: Field, fwhm: float) -> int:
+    """Column of the radius nearest to the FWHM: the one with the best signal-to-noise ratio for a first look."""
+    return int(np.argmin(np.abs(field.radii - fwhm)))
+
+
+def estimate_light(
+    field: Field, sums: ApertureSums, mag: np.ndarray, profile: MoffatProfile, fwhm: float
+) -> np.ndarray:
+    """Total light of the stars, good enough for masks and neighbours; the catalogue's where the frame says little.
+
+    Parameters
+    ----------
+    field : Field
+        Frame and stars.
+    sums : ApertureSums
+        Sums of the stars on the image.
+    mag : ndarray, shape (n_near,)
+        Catalogue magnitudes, NaN where unknown.
+    profile : MoffatProfile
+        Guess of the profile.
+    fwhm : float
+        Seeing [pixel].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_near,)
+        [image unit]; 0 where nothing is known.
+    """
+    n_on, k = field.n_on, _probe(field, fwhm)
+    area = np.pi * field.radii[k] ** 2
+    fraction = float(profile.growth(field.radii[k]))
+    measured, error = np.zeros(len(mag)), np.full(len(mag), np.inf)
+    with np.errstate(invalid="ignore"):
+        raw = sums.total[:, k] - area * field.trend.value(field.x[:n_on], field.y[:n_on])
+        measured[:n_on] = np.maximum(np.nan_to_num(raw / fraction), 0.0)
+        error[:n_on] = np.nan_to_num(np.sqrt(sums.variance[:, k]) / fraction, nan=np.inf)
+    relative = 10.0 ** (-0.4 * (mag - np.nanmedian(mag))) if np.isfinite(mag).any() else np.full(len(mag), np.nan)
+    good = (measured[:n_on] > 30 * error[:n_on]) & (sums.flags[:, k] == 0) & np.isfinite(relative[:n_on])
+    if np.count_nonzero(good) < 3:
+        return measured
+    good = np.flatnonzero(good)
+    good = good[np.argsort(-relative[good], kind="stable")][: max(_SCALE_STARS, len(good) // 10)]
+    expected = relative * np.median(measured[good] / relative[good])
+    known = np.isfinite(expected)
+    near = (
+        light_of_neighbours(
+            field,
+            np.where(known, np.minimum(expected, measured + 3 * error), 0.0),
+            field.radii[k : k + 1],
+            profile,
+            np.arange(n_on),
+        )[:, 0]
+        / fraction
+    )
+    own = measured.copy()
+    own[:n_on] -= near
+    expected *= np.median(own[good] / measured[good])
+    light = np.where(known, np.minimum(expected, measured + 3 * error), measured)
+    # More than expected is a blend or a cosmic ray; less is what there is, unless pixels are saturated or missing.
+    seen = known & (own > 10 * error)
+    seen[:n_on] &= near < _MOST_BLENDED * own[:n_on]
+    light[seen] = np.minimum(own, 3.0 * expected)[seen]
+    partial = known & (measured > 0)
+    partial[:n_on] &= (sums.flags[:, k] & (_SPOILED | StarFlag.SATURATED)) != 0
+    partial[n_on:] = False
+    light[partial] = np.maximum(measured, np.minimum(expected, _MOST_MISSING * measured))[partial]
+    return light
+
+
+def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> tuple[AnnulusSky, np.ndarray]:
+    """Sky around the stars on the image, and the radius of the disc that was kept out of it around each star."""
+    avoid = field.frame.pixel_flags.copy()
+    discs = np.zeros(len(light))
+    bright = light > 0
+    discs[bright] = profile.radius_of(_MASK_LEVEL * field.sigma / light[bright])
+    discs = np.minimum(discs, field.annulus[0])
+    paint_discs(avoid, field.x, field.y, discs)
+    x, y = field.x[: field.n_on], field.y[: field.n_on]
+    slope_x, slope_y = field.trend.gradient(x, y)
+    ring = measure_annuli(field.frame.image, avoid, x, y, *field.annulus, slope_x=slope_x, slope_y=slope_y)
+    return ring, discs
+
+
+def without_wings(
+    field: Field, ring: AnnulusSky, light: np.ndarray, discs: np.ndarray, profile: MoffatProfile
+) -> AnnulusSky:
+    """What is left of all stars outside of their discs lifts the sky; on average by so much."""
+    on = slice(0, field.n_on)
+    wings = float(np.sum(light[on] * (1.0 - profile.growth(discs[on])))) / field.frame.image.size
+    return AnnulusSky(ring.level - wings, ring.error, ring.n_pixels)
+
+
+def light_of_neighbours(
+    field: Field, light: np.ndarray, radii: np.ndarray, profile: MoffatProfile, wanted: np.ndarray
+) -> np.ndarray:
+    """Light of other stars in the apertures of the stars of rows `wanted`, shape (n_wanted, n_radii)."""
+    return neighbour_light(field.x, field.y, light, radii, profile, field.annulus[0] + radii[-1], wanted)
+
+
+def choose_correction_stars(
+    field: Field, sums: ApertureSums, light: np.ndarray, profile: MoffatProfile, fwhm: float, least: int
+) -> np.ndarray:
+    """Rows of bright, isolated, undisturbed stars, the brightest first; empty if there are fewer than `least`."""
+    n_on, k = field.n_on, _probe(field, fwhm)
+    outer = field.all_radii[-1]
+    x, y = field.x[:n_on], field.y[:n_on]
+    ny, nx = field.frame.image.shape
+    inside = (x - outer > 0) & (x + outer < nx - 1) & (y - outer > 0) & (y + outer < ny - 1)
+    fit = inside & ((sums.flags & _UNFIT) == 0).all(axis=1)
+    near = light_of_neighbours(field, light, np.array([outer]), profile, np.arange(n_on))[:, 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = np.pi * field.radii[k] ** 2
+        snr = (sums.total[:, k] - area * field.trend.value(x, y)) / np.sqrt(sums.variance[:, k])
+        contamination = near / light[:n_on]
+        chosen = np.zeros(0, np.int64)
+        for least_snr, most_contamination in _CORRECTION_LADDER:
+            chosen = np.flatnonzero(fit & (snr > least_snr) & (contamination < most_contamination))
+            if len(chosen) >= max(_WANTED_CORRECTION_STARS, least):
+                break
+    chosen = chosen[np.argsort(-snr[chosen], kind="stable")][:_MAX_CORRECTION_STARS]
+    return chosen if len(chosen) >= max(least, 1) else chosen[:0]
+
+
+def find_correction(
+    field: Field,
+    chosen: np.ndarray,
+    growth: ApertureSums,
+    near: np.ndarray,
+    level: np.ndarray,
+    level_err: np.ndarray,
+    profile: MoffatProfile,
+    annulus: tuple[float, float] | None,
+) -> GrowthCorrection:
+    """Aperture correction from the chosen stars, or a model where there are none.
+
+    Parameters
+    ----------
+    field : Field
+        Frame and stars.
+    chosen : ndarray of int, shape (n_chosen,)
+        Rows of the stars.
+    growth : ApertureSums
+        Their sums in `field.all_radii`.
+    near : ndarray, shape (n_chosen, n_all)
+        Light of neighbours, taken off.
+    level, level_err : ndarray, shape (n_on,)
+        Sky of the stars on the image.
+    profile : MoffatProfile
+        First guess.
+    annulus : tuple of float or None
+        Radii of the sky annulus if `level` still holds the stars' own light; the correction is then the same over the
+        whole field.
+
+    Returns
+    -------
+    GrowthCorrection
+    """
+    usable = np.isfinite(level[chosen]) & np.isfinite(growth.total).all(axis=1)
+    usable &= ((growth.flags & _UNFIT) == 0).all(axis=1)
+    if np.count_nonzero(usable) == 0:
+        return model_correction(field.radii, profile)
+    rows = chosen[usable]
+    flux = growth.total[usable] - np.pi * field.all_radii**2 * level[rows][:, None] - near[usable]
+    return fit_correction(
+        field.x[rows],
+        field.y[rows],
+        flux,
+        growth.variance[usable] + (_NEIGHBOUR_ERROR * near[usable]) ** 2,
+        level_err[rows],
+        field.all_radii,
+        np.searchsorted(field.all_radii, field.radii),
+        int(np.searchsorted(field.all_radii, max(field.radii[-1], field.reference_radius))),
+        field.frame.image.shape,
+        profile,
+        annulus=annulus,
+        max_order=2 if annulus is None else 0,
+    )
+
+
+def fill_in(field: Field, sums: ApertureSums, profile: MoffatProfile, sky: np.ndarray) -> ApertureSums:
+    """Sums with the unusable pixels filled in, from the measured sky and profile."""
+    spoiled = np.flatnonzero(((sums.flags & _SPOILED) != 0).any(axis=1))
+    if len(spoiled) == 0:
+        return sums
+    again = sums_of(field, spoiled, field.radii, profile, sky[spoiled])
+    total, variance, filled = sums.total.copy(), sums.variance.copy(), sums.filled.copy()
+    flags = sums.flags.copy()
+    total[spoiled], variance[spoiled], filled[spoiled] = again.total, again.variance, again.filled
+    flags[spoiled] = again.flags
+    return ApertureSums(total, variance, filled, flags)

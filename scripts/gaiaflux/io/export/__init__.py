@@ -1,0 +1,1 @@
+"""A dataset or its light curves in other formats."""

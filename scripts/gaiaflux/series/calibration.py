@@ -1,0 +1,238 @@
+"""Calibrate the measurements of a series: one aperture for each star, one scale for all frames."""
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from gaiaflux.core.aperture.scatter import choose_stars
+from gaiaflux.core.calibration.ensemble import EnsembleSolution
+from gaiaflux.core.maths.robust import clipped_mean
+from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
+from gaiaflux.model.flags import SPOILED
+from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
+from gaiaflux.series.frame_flags import frame_flags
+from gaiaflux.series.light_curves import Calibration, fit_series_noise, photons_per_unit, write_light_curves
+from gaiaflux.series.magnitudes import magnitude_scale, write_magnitude_scale
+from gaiaflux.series.method_choice import write_recommendation
+from gaiaflux.series.method_facts import FRAME_FACTS, copy_facts
+from gaiaflux.series.solution import frame_scintillation, series_facts, solve_series
+from gaiaflux.series.star_summary import ApertureSummary, choose_and_write, read_rows
+
+__all__ = ["calibrate_dataset", "frame_zero_points", "write_frames_csv"]
+
+_GAIA_SYSTEM = "Gaia G"
+_LEAST_ZERO_POINT_STARS = 3
+_USED = ("used", "not solved")  # stars of the ensemble whose typical flux is known
+
+
+def calibrate_dataset(
+    measured: str | Path, path: str | Path, settings: Mapping[str, float], config: Mapping[str, object]
+) -> None:
+    """Write the dataset of a series.
+
+    Parameters
+    ----------
+    measured : str or Path
+        File of `gaiaflux.series.assembly.assemble_dataset`.
+    path : str or Path
+        Dataset to write.
+    settings : mapping
+        Section ``calibrate``: spatial_order, max_iterations, min_stars, clip_sigma.
+    config : mapping
+        Configuration of the series, stored as JSON.
+    """
+    with DatasetReader(measured) as source, DatasetWriter(path) as out:
+        frames, stars = source.table("frames"), source.table("stars")
+        out.attributes(source.attributes())
+        out.attributes(
+            {
+                "config": json.dumps(config, sort_keys=True),
+                "versions": json.dumps(_versions()),
+                "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+        )
+        summaries = {}
+        for method in source.methods:
+            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, settings)
+            # The first method that has one gives the frames' zero points.
+            frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
+        frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in source.methods})
+        system = _magnitude_system(source)
+        out.table("frames", frames, _in_system(FRAME_COLUMNS, system))
+        out.table("stars", stars, _in_system(STAR_COLUMNS, system))
+        if summaries:
+            write_recommendation(out, summaries)
+
+
+def _frame_facts(out: DatasetWriter, method: str) -> dict[str, np.ndarray]:
+    """What the flags of the frames are decided by."""
+    names = [f"{method}/{name}" for name in ("pscale", "n_ensemble", "calibration_status", "psf_status")]
+    return {name.partition("/")[2]: out.read(name) for name in names if name in out}
+
+
+def _magnitude_system(source: DatasetReader) -> str:
+    return str(source.attributes().get("magnitude_system", _GAIA_SYSTEM))
+
+
+def _in_system(columns: Mapping[str, Column], system: str) -> dict[str, Column]:
+    """Columns whose descriptions name the series' magnitude system."""
+    return {
+        name: column._replace(description=column.description.replace(_GAIA_SYSTEM, system))
+        for name, column in columns.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("gaiaflux", "numpy", "scipy", "astropy", "h5py", "numba")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _calibrate_method(
+    source: DatasetReader,
+    out: DatasetWriter,
+    method: str,
+    frames: Mapping[str, np.ndarray],
+    stars: Mapping[str, np.ndarray],
+    settings: Mapping,
+) -> tuple[np.ndarray, ApertureSummary]:
+    """Write the group of one method; returns the zero points of the frames [mag], and a summary of the stars."""
+    n_frames, n_stars, _ = source.grid(f"{method}/flux").shape
+    unit = str(source.grid(f"{method}/flux").attrs["unit"])
+    shape = (n_stars, n_frames)
+    where = ", at the radius recommended for it" if f"{method}/radii_pix" in source else ""
+    grids = (
+        out.grid(f"{method}/flux", shape, "f4", unit, f"total flux of the star{where}, as measured"),
+        out.grid(f"{method}/flux_err", shape, "f4", unit, "one-sigma error of flux"),
+        out.grid(f"{method}/flags", shape, "u2", "", f"bits of the star flags{where}"),
+    )
+    summary, radii = choose_and_write(source, method, grids, frames, stars)
+    x, y = stars["x_ref"], stars["y_ref"]
+    clean = summary.isolated & (2 * summary.n_good >= summary.n_points)
+    rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings["min_stars"])
+    flux, error, flags = read_rows(grids, rows)
+    good = (flags & SPOILED) == 0
+    twinkling, twinkling_note = frame_scintillation(frames)
+    reference = str(source.attributes().get("reference_frame_id", ""))
+    solution, terms = solve_series(
+        flux,
+        np.hypot(error, np.nan_to_num(twinkling) * flux),
+        good,
+        series_facts(frames, stars, rows, reference),
+        settings,
+    )
+    members = np.full(n_stars, -1)
+    members[rows] = np.arange(rows.size)
+    calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit))
+    noise, factor = fit_series_noise(calibration, rows, (flux, error, flags), stars)
+    write_light_curves(out, method, grids, calibration, stars, noise.excess, factor)
+    write_solution(out, method, solution, star_notes(solution, rows, summary, stars))
+    write_terms(out, method, terms)
+    write_noise(out, method, noise, factor, (twinkling, twinkling_note))
+    if radii is not None:
+        text = "index of the radius recommended for the star"
+        out.array(f"{method}/recommended_radius", summary.radius.astype("i2"), "", text)
+        text = "radii of the apertures in each frame; those behind the measured ones have one size in all frames, and "
+        text += "their fluxes are interpolated between the two measured ones next to them"
+        out.array(f"{method}/radii_pix", radii, "pixel", text)
+    copy_facts(source, out, method)
+    mags = stars["phot_g_mean_mag"]
+    series, per_frame = frame_zero_points(solution, flux, good, mags[rows], summary.flux, mags)
+    _write_zero_point(out, method, series, _magnitude_system(source))
+    if _magnitude_system(source) == _GAIA_SYSTEM:
+        used = np.array([status in _USED for status in solution.star_status], dtype=bool)
+        level = np.where(used, solution.star_flux, np.nan)
+        scale = magnitude_scale(level, rows, summary.flux, stars, source.array("frames/filter"))
+        write_magnitude_scale(out, method, scale)
+    return per_frame, summary
+
+
+def frame_zero_points(
+    solution: EnsembleSolution,
+    flux: np.ndarray,
+    good: np.ndarray,
+    mag: np.ndarray,
+    all_flux: np.ndarray,
+    all_mag: np.ndarray,
+) -> tuple[tuple[float, float, int], np.ndarray]:
+    """Zero points from fluxes to the catalogue's magnitudes (G in what follows), without colour terms.
+
+    Parameters
+    ----------
+    solution : EnsembleSolution
+        Scales of the m frames.
+    flux, good : ndarray, shape (n, m)
+        Fluxes as measured of the stars of the ensemble, and whether they are usable.
+    mag : ndarray, shape (n,)
+        Their G [mag]; NaN where unknown.
+    all_flux, all_mag : ndarray, shape (s,)
+        Typical flux and G of all stars; used where the ensemble has none with a G.
+
+    Returns
+    -------
+    series : tuple (zero point, scatter of the stars, number of stars)
+        G = zero point - 2.5 log10(flux_cal); NaN where no star has a G.
+    per_frame : ndarray of float64, shape (m,)
+        G = zero point - 2.5 log10(flux as measured). A frame with a scale has the zero point of the series changed by
+        its scale, so that missing stars do not shift it; another has the mean over its own stars if there are at
+        least 3; else NaN.
+    """
+    used = np.array([status in _USED for status in solution.star_status], dtype=bool)
+    level = np.where(used & (solution.star_flux > 0), solution.star_flux, np.nan)
+    series = clipped_mean(mag + 2.5 * np.log10(level))
+    if series[2] == 0:
+        series = clipped_mean(all_mag + 2.5 * np.log10(np.where(all_flux > 0, all_flux, np.nan)))
+    per_frame = np.full(flux.shape[1], np.nan)
+    for j in range(flux.shape[1]):
+        if solution.solved and np.isfinite(solution.pscale[j]):
+            per_frame[j] = series[0] + 2.5 * np.log10(solution.pscale[j])
+            continue
+        fit = used & good[:, j] & (flux[:, j] > 0)
+        if fit.any():
+            mean, _, n = clipped_mean(mag[fit] + 2.5 * np.log10(flux[fit, j]))
+            per_frame[j] = mean if n >= _LEAST_ZERO_POINT_STARS else np.nan
+    return series, per_frame
+
+
+def _write_zero_point(out: DatasetWriter, method: str, series: tuple[float, float, int], system: str) -> None:
+    note = "ok"
+    if series[2] < _LEAST_ZERO_POINT_STARS:
+        verdict = "no zero point" if series[2] == 0 else "uncertain"
+        note = f"{series[2]} stars with a magnitude in {system}: {verdict}"
+    out.attributes(
+        {
+            "magnitude_system": system,
+            "zero_point_mag": series[0],
+            "zero_point_scatter_mag": series[1],
+            "zero_point_n_stars": series[2],
+            "zero_point_note": note,
+        },
+        method,
+    )
+
+
+def write_frames_csv(dataset: str | Path, path: str | Path) -> None:
+    """Write the table of frames for people.
+
+    Parameters
+    ----------
+    dataset : str or Path
+        Dataset.
+    path : str or Path
+        CSV file: the columns of ``/frames`` but the plate solutions, and of each method the scale of the frames and
+        what else it says of each.
+    """
+    import pandas as pd
+
+    with DatasetReader(dataset) as source:
+        frames = source.table("frames")
+        columns = {name: frames[name] for name in FRAME_COLUMNS if name not in ("wcs_header", "observer_au")}
+        columns |= {f"observer_{axis}_au": frames["observer_au"][:, k] for k, axis in enumerate("xyz")}
+        for method in source.methods:
+            for name in ("pscale", "epscale", "error_factor", "n_ensemble", "calibration_status", *FRAME_FACTS[method]):
+                columns[f"{method}_{name}"] = source.array(f"{method}/{name}")
+    pd.DataFrame(columns).to_csv(path, index=False)

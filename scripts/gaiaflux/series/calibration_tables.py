@@ -1,0 +1,135 @@
+"""What a calibration found, written beside the light curves: scales, terms, comparison stars, and what was left out."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from gaiaflux.core.aperture.scatter import candidate_reasons
+from gaiaflux.core.calibration.ensemble import EnsembleSolution
+from gaiaflux.core.calibration.noise_budget import NoiseFit
+from gaiaflux.core.calibration.terms import SeriesTerms
+from gaiaflux.io.dataset import DatasetWriter
+from gaiaflux.model.units import MAG_PER_RELATIVE
+from gaiaflux.series.star_summary import ApertureSummary
+
+__all__ = ["star_notes", "write_noise", "write_solution", "write_terms"]
+
+_USE = "flux_cal = flux / exp(sum over terms of coefficient * (term - mean) + colour term)"
+
+
+def star_notes(
+    solution: EnsembleSolution, rows: np.ndarray, summary: ApertureSummary, stars: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """What the ensemble says of each star: ``used``, or why it was left out or not offered; str objects."""
+    notes = candidate_reasons(
+        rows,
+        summary.snr,
+        summary.n_good,
+        summary.n_points,
+        summary.n_saturated,
+        summary.isolated.astype(bool),
+        np.isfinite(stars["x_ref"]) & np.isfinite(stars["y_ref"]),
+    )
+    notes[rows] = solution.star_status
+    return notes
+
+
+def write_solution(out: DatasetWriter, method: str, solution: EnsembleSolution, notes: np.ndarray) -> None:
+    """Write the frames' scales and spatial terms, and what became of each star.
+
+    Parameters
+    ----------
+    out : DatasetWriter
+        Dataset.
+    method : str
+        Group.
+    solution : EnsembleSolution
+        Of the frames of the dataset.
+    notes : ndarray of str objects, shape (n_stars,)
+        From `star_notes`.
+    """
+    basis = solution.basis
+    terms = [f"u^{p - q} v^{q}" for p in range(basis.order + 1) for q in range(p + 1)]
+    out.attributes(
+        {
+            "calibration": solution.note,
+            "spatial_terms": json.dumps(
+                {
+                    "terms": terms,
+                    "u": f"(x_ref - {basis.x0!r}) / {basis.half!r}",
+                    "v": f"(y_ref - {basis.y0!r}) / {basis.half!r}",
+                    "means": basis.means.tolist(),
+                    "use": _USE,
+                    "held_out_scatter_by_order": solution.order_scatter.tolist(),
+                }
+            ),
+        },
+        method,
+    )
+    text = "ok, or the reason why the frame has no scale or only that of 1"
+    logarithm = "natural logarithm of the frame's scale, then of its spatial terms (attribute spatial_terms)"
+    for name, values, unit, description in (
+        ("pscale", solution.pscale, "", "photometric scale of the frame: 1 = typical, above 1 = more flux arrives"),
+        ("epscale", solution.epscale, "", "one-sigma error of pscale; NaN where it was not solved"),
+        ("calibration_status", np.array(solution.frame_status, dtype=object), "", text),
+        ("n_ensemble", solution.n_stars, "", "stars of the ensemble that weigh in the frame"),
+        ("spatial_order", solution.order, "", "order of the frame's own spatial terms; -1 where not solved"),
+        ("spatial_coefficients", solution.coefficients, "", logarithm),
+        ("spatial_covariance", solution.covariance, "", "covariance of spatial_coefficients"),
+        (
+            "colour_coefficients",
+            solution.colour_coefficients,
+            "1/mag",
+            "change of the natural logarithm of the flux with BP - RP, from the attribute colour_zero on; 0 without a "
+            "term of colour. A star without a colour is taken to have that of colour_zero",
+        ),
+        ("ensemble_status", notes, "", "used; or why the star was left out of the ensemble, or not offered to it"),
+    ):
+        out.array(f"{method}/{name}", values, unit, description)
+
+
+def write_terms(out: DatasetWriter, method: str, terms: SeriesTerms) -> None:
+    """Write the terms that all frames share, those that were left out with the reason."""
+    rows = [
+        {
+            "term": name,
+            "value_mag": float(-MAG_PER_RELATIVE * value) if kept else 0.0,
+            "error_mag": float(MAG_PER_RELATIVE * error) if kept else None,
+            "note": note,
+        }
+        for name, value, error, note, kept in zip(
+            terms.names, terms.values, terms.errors, terms.notes, terms.values != 0, strict=True
+        )
+    ]
+    out.attributes(
+        {
+            "series_terms": json.dumps(rows),
+            "colour_zero": terms.colour_zero,
+            "airmass_zero": terms.airmass_zero,
+        },
+        method,
+    )
+
+
+def write_noise(
+    out: DatasetWriter, method: str, noise: NoiseFit, factor: np.ndarray, scintillation: tuple[np.ndarray, str]
+) -> None:
+    """Write the floor, what the photon noise says of the gain, and of each frame its factor and scintillation."""
+    out.attributes(
+        {
+            "noise_floor_mag": MAG_PER_RELATIVE * noise.floor,
+            "noise_common_mag": MAG_PER_RELATIVE * noise.common,
+            "noise_floor_n_stars": noise.n_stars,
+            "noise_note": noise.note,
+            "photon_noise_factor": noise.photon_factor,
+            "photon_noise_factor_err": noise.photon_factor_err,
+            "photon_noise_note": noise.photon_note,
+            "scintillation_note": scintillation[1],
+        },
+        method,
+    )
+    text = "scintillation of a star in the frame, after Young (1967); NaN where not known, and not in flux_cal_err"
+    out.array(f"{method}/scintillation", MAG_PER_RELATIVE * scintillation[0], "mag", text)
+    text = "factor on all errors of the frame: what the stars of the ensemble scatter by beyond theirs; at least 1"
+    out.array(f"{method}/error_factor", factor, "", text)

@@ -1,0 +1,207 @@
+"""Calibrated light curves with all terms of their noise, streamed in blocks of stars."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaiaflux.core.calibration.ensemble import EnsembleSolution, apply_ensemble
+from gaiaflux.core.calibration.noise_budget import NoiseFit, fit_noise, frame_factors
+from gaiaflux.core.maths.robust import clipped_scatter, masked_median
+from gaiaflux.core.maths.two_way import quadratic_form
+from gaiaflux.io.dataset import DatasetWriter
+from gaiaflux.model.flags import SPOILED
+from gaiaflux.model.units import MAG_PER_RELATIVE
+from gaiaflux.series.star_summary import sampled_frames, star_blocks
+
+__all__ = ["NOISE_TERMS", "Calibration", "fit_series_noise", "photons_per_unit", "write_light_curves"]
+
+_ORDINARY = 1.2  # largest factor on the errors of a frame that tells of the floor of the others
+NOISE_TERMS = {
+    "noise_photon": "photon noise of the star",
+    "noise_background": "stated noise without the star's photons: sky, read-out, background, aperture correction",
+    "noise_zero_point": "error of the frame's scale and spatial terms at the place of the star",
+    "noise_scintillation": "scintillation (Young 1967)",
+    "noise_total": "all terms, and what the method's attributes noise_floor_mag add and noise_common_mag take off, "
+    "times error_factor",
+    "scatter": "measured scatter of flux_cal about its median, without outliers",
+}
+"""Arrays of one value per star that a plot of scatter over magnitude needs."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the light curves of a method are made with, for s stars and m frames.
+
+    Attributes
+    ----------
+    solution : EnsembleSolution
+        Scales and terms.
+    members : ndarray of int, shape (s,)
+        Row of each star in the solution; -1 where it was not offered.
+    scintillation : ndarray, shape (m,)
+        Relative; NaN where not known.
+    photons : ndarray, shape (m,), or None
+        Electrons for a flux of 1; None where the gain is not known.
+    """
+
+    solution: EnsembleSolution
+    members: np.ndarray
+    scintillation: np.ndarray
+    photons: np.ndarray | None
+
+
+def photons_per_unit(frames: Mapping[str, np.ndarray], unit: str) -> np.ndarray | None:
+    """Electrons that a flux of 1 stands for in each frame, shape (n_frames,); None where the gain is not known."""
+    exptime = frames["exptime_s"]
+    known = np.isfinite(exptime) & (exptime > 0)
+    return np.where(known, exptime, np.nan) if unit == "electron/s" and known.any() else None
+
+
+def fit_series_noise(
+    calibration: Calibration,
+    rows: np.ndarray,
+    measured: tuple[np.ndarray, np.ndarray, np.ndarray],
+    stars: Mapping[str, np.ndarray],
+) -> tuple[NoiseFit, np.ndarray]:
+    """Fit the floor, and a factor for each frame, to the stars of the ensemble, each calibrated without itself.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Solution.
+    rows : ndarray of int, shape (n,)
+        Stars of the ensemble.
+    measured : tuple of ndarray, shape (n, m)
+        Their flux, flux_err and flags.
+    stars : mapping of str to ndarray
+        Columns of ``/stars``.
+
+    Returns
+    -------
+    noise : NoiseFit
+        From ordinary frames, if they are at least half of all.
+    factor : ndarray of float64, shape (m,)
+        By which all errors of each frame are multiplied.
+    """
+    solution = calibration.solution
+    used = np.array([status == "used" for status in solution.star_status], dtype=bool)
+    flux, error, flags = (array[used] for array in measured)
+    some = rows[used]
+    place = stars["x_ref"][some], stars["y_ref"][some], calibration.members[some], stars["bp_rp"][some]
+    excess = np.nan_to_num(calibration.scintillation) ** 2
+    flux_cal, flux_cal_err = apply_ensemble(solution, flux, error, *place, excess)
+    use = ((flags & SPOILED) == 0) & np.isfinite(flux_cal) & np.isfinite(solution.epscale)
+    photons = None if calibration.photons is None else np.where(use, flux, np.nan) * calibration.photons
+    flux_cal, flux_cal_err = flux_cal.astype(float), flux_cal_err.astype(float)
+    noise = fit_noise(flux_cal, flux_cal_err, use, photons)
+    factor = frame_factors(flux_cal, flux_cal_err, use, noise.excess)
+    ordinary = factor < _ORDINARY
+    if not ordinary.all() and 2 * ordinary.sum() >= ordinary.size:
+        noise = fit_noise(flux_cal, flux_cal_err, use & ordinary, photons)
+        factor = frame_factors(flux_cal, flux_cal_err, use, noise.excess)
+    return noise, factor
+
+
+def write_light_curves(
+    out: DatasetWriter,
+    method: str,
+    grids: tuple,
+    calibration: Calibration,
+    stars: Mapping[str, np.ndarray],
+    floor2: float,
+    factor: np.ndarray,
+) -> None:
+    """Write ``flux_cal``, ``flux_cal_err`` and what the noise of each star is made of.
+
+    Parameters
+    ----------
+    out : DatasetWriter
+        Dataset.
+    method : str
+        Group.
+    grids : tuple of h5py.Dataset
+        Its flux, flux_err and flags, shape (n_stars, n_frames).
+    calibration : Calibration
+        Solution.
+    stars : mapping of str to ndarray
+        Columns of ``/stars``.
+    floor2 : float
+        Relative variance that is added to that of all points.
+    factor : ndarray, shape (m,)
+        By which all errors of each frame are multiplied then.
+    """
+    shape, unit = grids[0].shape, str(grids[0].attrs["unit"])
+    flux_cal = out.grid(
+        f"{method}/flux_cal",
+        shape,
+        "f4",
+        unit,
+        "flux on the common scale of the series: flux / (pscale * spatial and colour terms of the frame); a star of "
+        "the ensemble with the fit of all other stars. NaN where the frame could not be calibrated",
+    )
+    flux_cal_err = out.grid(
+        f"{method}/flux_cal_err",
+        shape,
+        "f4",
+        unit,
+        "one-sigma error of flux_cal: that of flux, of the frame's scale, scintillation and the floor of the method, "
+        "all times error_factor of the frame",
+    )
+    excess = np.nan_to_num(calibration.scintillation) ** 2 + floor2
+    sample = sampled_frames(shape[1])
+    budget = {name: np.full(shape[0], np.nan, dtype="f4") for name in NOISE_TERMS}
+    for block in star_blocks(*shape):
+        flux, error, flags = (grid[block] for grid in grids)
+        place = stars["x_ref"][block], stars["y_ref"][block]
+        values = apply_ensemble(
+            calibration.solution, flux, error, *place, calibration.members[block], stars["bp_rp"][block], excess
+        )
+        np.multiply(values[1], factor.astype("f4"), out=values[1])
+        flux_cal[block], flux_cal_err[block] = values
+        some = (flux[:, sample], error[:, sample], flags[:, sample], *(array[:, sample] for array in values))
+        for name, array in _budget(calibration, sample, place, *some).items():
+            budget[name][block] = array
+    for name, text in NOISE_TERMS.items():
+        kind = "" if name == "scatter" else "typical error of a point of the star: "
+        out.array(f"{method}/{name}", budget[name], "mag", f"{kind}{text}; NaN where not known")
+
+
+def _budget(
+    calibration: Calibration,
+    sample: slice,
+    place: tuple[np.ndarray, np.ndarray],
+    flux: np.ndarray,
+    error: np.ndarray,
+    flags: np.ndarray,
+    flux_cal: np.ndarray,
+    flux_cal_err: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Medians over the sampled frames of the terms of the noise of some stars [mag]."""
+    solution = calibration.solution
+    use = ((flags & SPOILED) == 0) & np.isfinite(flux_cal) & (flux > 0)
+
+    def typical(relative: np.ndarray) -> np.ndarray:
+        known = use & np.isfinite(relative)
+        return MAG_PER_RELATIVE * masked_median(np.where(known, relative, 0.0).astype("f4"), known, 1)
+
+    scale = np.where(use, flux, 1.0)
+    stated = error / scale
+    photon = np.full(flux.shape, np.nan, dtype="f4")
+    if calibration.photons is not None:
+        photon = np.minimum(1.0 / np.sqrt(np.maximum(scale * calibration.photons[sample], 1e-6)), stated)
+    variance = quadratic_form(solution.basis.terms(*place), solution.covariance[sample])
+    level = masked_median(np.where(use, flux_cal, 0.0), use, 1)
+    deviation = np.where(use, flux_cal - np.nan_to_num(level)[:, None], 0.0)
+    enough = (level > 0) & (use.sum(axis=1) > 1)
+    with np.errstate(invalid="ignore"):
+        result = {
+            "noise_photon": typical(photon),
+            "noise_background": typical(np.sqrt(np.maximum(stated**2 - np.nan_to_num(photon) ** 2, 0.0))),
+            "noise_zero_point": typical(np.sqrt(variance)),
+            "noise_scintillation": typical(np.broadcast_to(calibration.scintillation[sample], use.shape)),
+            "noise_total": typical(flux_cal_err / np.where(use, flux_cal, 1.0)),
+        }
+    scatter = MAG_PER_RELATIVE * clipped_scatter(deviation, use) / np.where(enough, level, 1.0)
+    result["scatter"] = np.where(enough, scatter, np.nan)
+    return result

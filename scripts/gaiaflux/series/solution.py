@@ -1,0 +1,150 @@
+"""Scales of the frames of a series with all terms that its stars support."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gaiaflux.core.calibration.ensemble import LEAST_SCATTER, EnsembleSolution, solve_ensemble
+from gaiaflux.core.calibration.excursions import deviating_runs
+from gaiaflux.core.calibration.scintillation import scintillation
+from gaiaflux.core.calibration.terms import SeriesFacts, SeriesTerms, fit_terms, term_table, with_terms
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.model.errors import BadFrameError
+
+__all__ = ["frame_scintillation", "series_facts", "solve_series"]
+
+
+def frame_scintillation(frames: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str]:
+    """Scintillation of each frame, and what is not known of it.
+
+    Parameters
+    ----------
+    frames : mapping of str to ndarray
+        Columns of ``/frames``.
+
+    Returns
+    -------
+    relative : ndarray of float64, shape (n_frames,)
+        NaN where it is not known.
+    note : str
+        ``ok`` or what is missing.
+    """
+    names = ("aperture_m", "airmass", "exptime_s", "site_height_m")
+    relative = scintillation(*(frames[name] for name in names))
+    unknown = ~np.isfinite(relative) & (frames["status"] == "ok")
+    if not unknown.any():
+        return relative, "ok"
+    missing = [name for name in names if not np.isfinite(frames[name][unknown]).all()]
+    why = f"{', '.join(missing)} not known" if missing else "a value that cannot be"
+    return relative, f"left out in {unknown.sum()} of {len(unknown)} frames: {why}"
+
+
+def series_facts(
+    frames: Mapping[str, np.ndarray], stars: Mapping[str, np.ndarray], rows: np.ndarray, reference: str
+) -> SeriesFacts:
+    """What the shared terms are functions of.
+
+    Parameters
+    ----------
+    frames, stars : mapping of str to ndarray
+        Columns of ``/frames`` and ``/stars``.
+    rows : ndarray of int
+        Stars of the ensemble.
+    reference : str
+        frame_id of the reference image.
+
+    Returns
+    -------
+    SeriesFacts
+    """
+    names, camera = np.unique(frames["camera"].astype(str), return_inverse=True)
+    return SeriesFacts(
+        x=stars["x_ref"][rows],
+        y=stars["y_ref"][rows],
+        colour=stars["bp_rp"][rows],
+        airmass=frames["airmass"],
+        camera=camera,
+        camera_names=[str(name) for name in names],
+        axes=_axes(frames, reference),
+    )
+
+
+def _axes(frames: Mapping[str, np.ndarray], reference: str) -> np.ndarray:
+    """Detector axes of the frames over those of the reference image."""
+    matrices = np.full((len(frames["frame_id"]), 2, 2), np.nan)
+    for j, cards in enumerate(frames["wcs_header"]):
+        if cards:
+            try:
+                matrices[j] = tan_sip_from_cards(cards, (int(frames["ny"][j]), int(frames["nx"][j]))).cd
+            except BadFrameError:
+                continue  # a frame without a plate solution is turned like the others
+    area = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
+    known = np.flatnonzero(np.abs(area) > 0)
+    axes = np.repeat(np.eye(2)[None], len(matrices), axis=0)
+    if known.size:
+        at = np.flatnonzero(frames["frame_id"][known] == reference)
+        first = matrices[known[at[0] if at.size else 0]]
+        axes[known] = np.linalg.inv(matrices[known]) @ first
+    return axes
+
+
+def solve_series(
+    flux: np.ndarray, flux_err: np.ndarray, good: np.ndarray, facts: SeriesFacts, settings: Mapping[str, float]
+) -> tuple[EnsembleSolution, SeriesTerms]:
+    """Solve for the frames' scales and spatial terms, then for the shared terms, then for the frames again.
+
+    Stars do not count in frames in which they deviate for a while (`gaiaflux.core.calibration.excursions.deviating_runs`).
+
+    Parameters
+    ----------
+    flux, flux_err : ndarray, shape (n, m)
+        Fluxes of the stars of the ensemble, and their errors with the scintillation.
+    good : ndarray of bool, shape (n, m)
+        Points that no flag spoils.
+    facts : SeriesFacts
+        Of the n stars and m frames.
+    settings : mapping
+        Section ``calibrate``.
+
+    Returns
+    -------
+    solution : EnsembleSolution
+        With the shared terms that were kept.
+    terms : SeriesTerms
+        The shared terms, kept or not.
+    """
+    options = {name: settings[name] for name in ("spatial_order", "max_iterations", "min_stars", "clip_sigma")}
+    first = solve_ensemble(flux, flux_err, good, facts.x, facts.y, **options)
+    if not first.solved:
+        return first, fit_terms(first, facts)
+    terms = fit_terms(first, facts)
+    options["spatial_order"] = first.basis.order
+    solution = first
+    if terms.any:
+        factor = np.exp(term_table(terms, facts, first)[2])
+        flux, flux_err = flux / factor, flux_err / factor
+        solution = solve_ensemble(flux, flux_err, good, facts.x, facts.y, **options)
+    runs = _runs(flux, flux_err, good, facts, solution, settings["min_stars"])
+    if runs.any():
+        solution = solve_ensemble(flux, flux_err, good & ~runs, facts.x, facts.y, **options)
+    return with_terms(solution, first, terms, facts) if terms.any else solution, terms
+
+
+def _runs(
+    flux: np.ndarray,
+    flux_err: np.ndarray,
+    good: np.ndarray,
+    facts: SeriesFacts,
+    solution: EnsembleSolution,
+    min_stars: int,
+) -> np.ndarray:
+    """Points of the stars of the ensemble in frames in which they deviate for a while, shape (n, m)."""
+    used = np.array([status == "used" for status in solution.star_status], dtype=bool)
+    frames = np.isfinite(solution.coefficients[:, 0])
+    model = np.nan_to_num(solution.coefficients) @ solution.basis.terms(facts.x, facts.y).T
+    model = np.exp(model.T) * np.where(used, solution.star_flux, 1.0)[:, None]
+    use = good & used[:, None] & frames & np.isfinite(flux) & np.isfinite(flux_err) & (flux_err > 0)
+    # A star of great weight hides a part of what it does in the frame's scale.
+    residual = np.where(use, flux / model - 1.0, 0.0) / np.maximum(1.0 - solution.self_weight, 0.1)
+    sigma = np.where(use, np.hypot(flux_err / model, LEAST_SCATTER), 1.0)
+    return deviating_runs(residual, sigma, use, min_stars=min_stars)

@@ -1,0 +1,204 @@
+"""One aperture for each star, and what each star did over the series by it, streamed in blocks of stars."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from gaiaflux.core.aperture.choice import (
+    FixedApertures,
+    choose_apertures,
+    fixed_apertures,
+    fold_scatter,
+    pick_aperture,
+    with_fixed,
+)
+from gaiaflux.core.aperture.scatter import frame_trends, predicted_error
+from gaiaflux.core.maths.robust import masked_median
+from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.model.flags import SPOILED, StarFlag
+
+__all__ = ["ApertureSummary", "choose_and_write", "read_rows", "sampled_frames", "star_blocks"]
+
+_BLOCK_VALUES = 4_000_000  # numbers of one array in memory at once
+_SAMPLED_FRAMES = 200  # enough for a median
+_CANDIDATE_SNR = 20.0
+_TREND_STARS = 200  # brightest, that tell the radii's common ups and downs
+_TREND_ROWS = 2048  # among these: catalogues begin with their brightest stars
+_LEAST_FRAMES = 30  # with fewer, no scatter tells whether a fixed aperture is better
+_NEAR = np.uint16(StarFlag.NEIGHBOUR | StarFlag.BLENDED | StarFlag.POOR_FIT)
+
+
+@dataclass(frozen=True)
+class ApertureSummary:
+    """One value per star, from its points by its recommended aperture.
+
+    Attributes
+    ----------
+    radius : ndarray of int
+        Recommended aperture.
+    flux : ndarray
+        Typical flux; NaN where there is no good point.
+    snr : ndarray
+        Typical signal-to-noise ratio, at most what the scatter over the series says.
+    n_points, n_good, n_saturated : ndarray of int
+        Points, unflagged points, saturated points.
+    isolated : ndarray of bool
+        No neighbour disturbs the star, or the series shows that it does not matter.
+    held_out : ndarray
+        Scatter in the half of the frames that did not choose the aperture, relative to the flux; NaN where not known.
+    expected : ndarray
+        Error that is predicted for a typical frame, relative to the flux.
+    """
+
+    radius: np.ndarray
+    flux: np.ndarray
+    snr: np.ndarray
+    n_points: np.ndarray
+    n_good: np.ndarray
+    n_saturated: np.ndarray
+    isolated: np.ndarray
+    held_out: np.ndarray
+    expected: np.ndarray
+
+
+def star_blocks(n_stars: int, values_per_star: int) -> Iterator[slice]:
+    """Blocks of stars that fit the memory, whole chunks of the file."""
+    step = max(256, _BLOCK_VALUES // max(values_per_star, 1) // 256 * 256)
+    for first in range(0, n_stars, step):
+        yield slice(first, min(first + step, n_stars))
+
+
+def sampled_frames(n_frames: int) -> slice:
+    """Frames that are enough for a median; the same number of even and of odd ones."""
+    return slice(None, None, max(1, n_frames // _SAMPLED_FRAMES))
+
+
+def choose_and_write(
+    source: DatasetReader,
+    method: str,
+    grids: tuple,
+    frames: Mapping[str, np.ndarray],
+    stars: Mapping[str, np.ndarray],
+) -> tuple[ApertureSummary, np.ndarray | None]:
+    """Pick each star's aperture, write its measurements there, and sum each star up.
+
+    Parameters
+    ----------
+    source : DatasetReader
+        File of `gaiaflux.series.assembly.assemble_dataset`.
+    method : str
+        Its group.
+    grids : tuple of h5py.Dataset
+        Where flux, flux_err and flags go, shape (n_stars, n_frames).
+    frames, stars : mapping of str to ndarray
+        Columns of ``/frames`` and ``/stars``.
+
+    Returns
+    -------
+    summary : ApertureSummary
+        Of all stars.
+    radii : ndarray, shape (n_frames, n), or None
+        Radii that the recommended apertures count through: those that were measured and then, where the series is
+        long enough and its seeing changes, some of fixed size. None for a method without radii.
+    """
+    inputs = tuple(source.grid(f"{method}/{name}") for name in ("flux", "flux_err", "flags"))
+    n_frames, n_stars, n_radii = inputs[0].shape
+    radii = source.array(f"{method}/radii_pix") if f"{method}/radii_pix" in source else None
+    fixed = FixedApertures.none(n_frames)
+    if radii is not None and np.isfinite(radii).all(axis=1).sum() >= _LEAST_FRAMES:
+        fixed = fixed_apertures(radii, frames["fwhm_pix"])
+    sample = sampled_frames(n_frames)
+    chosen = np.arange(n_frames)[sample]
+    x, y = stars["x_ref"], stars["y_ref"]
+    trends, calibrators = _trends(inputs, sample, chosen, fixed, x, y)
+    parts = []
+    for block in star_blocks(n_stars, n_frames * n_radii):
+        values = tuple(grid[:, block] for grid in inputs)
+        some = with_fixed(*(array[sample] for array in values), fixed, chosen)
+        usable = ((some[2] & SPOILED) == 0) & np.isfinite(some[0]) & np.isfinite(some[1])
+        expected = predicted_error(some[0], some[1], usable, (some[2] & _NEAR) != 0)
+        scatter, count = fold_scatter(some[0], usable, x[block], y[block], trends, calibrators)
+        error, level = _typical(some[0], some[1], usable)
+        choice = choose_apertures(scatter, count, error, level, np.where(np.isfinite(expected), expected, np.inf))
+        picked = pick_aperture(*values, choice.index, fixed)
+        for grid, array in zip(grids, picked, strict=True):
+            grid[block] = array
+        own = np.take_along_axis(expected, choice.index[:, None], axis=1)[:, 0]
+        parts.append(_summary(picked, sample, choice.index, choice.held_out, own))
+    whole = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.zeros(0)] * 9
+    summary = ApertureSummary(**dict(zip((field.name for field in fields(ApertureSummary)), whole, strict=True)))
+    if radii is None:
+        return summary, None
+    measured = np.isfinite(radii).all(axis=1)
+    added = np.where(measured[:, None], fixed.radii, np.nan)
+    return summary, np.concatenate([radii, added], axis=1)
+
+
+def _trends(
+    inputs: tuple, sample: slice, chosen: np.ndarray, fixed: FixedApertures, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Common ups and downs of the sampled frames by each aperture, and the stars that they are from."""
+    first = tuple(grid[:, :_TREND_ROWS][sample] for grid in inputs)
+    usable = ((first[2] & SPOILED) == 0) & np.isfinite(first[0]) & np.isfinite(first[1])
+    usable &= (np.isfinite(x) & np.isfinite(y))[:_TREND_ROWS][None, :, None]
+    bright = _brightest(first[0], first[1], usable)
+    flux, error, flags = with_fixed(*(array[:, bright] for array in first), fixed, chosen)
+    usable = ((flags & SPOILED) == 0) & np.isfinite(flux) & np.isfinite(error)
+    return frame_trends(flux, usable, x[bright], y[bright]), (x[bright], y[bright])
+
+
+def _brightest(flux: np.ndarray, error: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Rows of the stars with the best signal-to-noise ratio among those that are often measured by every radius."""
+    often = usable.all(axis=2).sum(axis=0)
+    possible = np.flatnonzero((often > 0) & (often >= 0.7 * often.max(initial=0)))
+    middle = flux.shape[2] // 2
+    good = usable[:, possible, middle]
+    snr = np.where(good, flux[:, possible, middle] / np.where(good, error[:, possible, middle], 1.0), 0.0)
+    level = np.nan_to_num(masked_median(snr, good, 0))
+    return np.sort(possible[np.argsort(-level, kind="stable")[:_TREND_STARS]])
+
+
+def _typical(flux: np.ndarray, error: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median error by each aperture, and median flux, of each star; 0 where there is no point."""
+    n_frames, n_stars, n_radii = flux.shape
+    use = np.ascontiguousarray(usable.reshape(n_frames, -1).T)
+    typical = [
+        np.nan_to_num(masked_median(array.reshape(n_frames, -1).T, use, 1)).reshape(n_stars, n_radii)
+        for array in (error, flux)
+    ]
+    return typical[0], typical[1].max(axis=1)
+
+
+def _summary(
+    picked: tuple, sample: slice, radius: np.ndarray, held_out: np.ndarray, expected: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Values of `ApertureSummary`, in its order, for some stars."""
+    flux, error, flags = picked
+    good = ((flags & SPOILED) == 0) & np.isfinite(flux) & (error > 0)
+    level = masked_median(flux[:, sample], good[:, sample], 1)
+    ratio = flux[:, sample] / np.where(good, error, 1)[:, sample]
+    snr = np.nan_to_num(masked_median(ratio, good[:, sample], 1))
+    # What the star did over the series says more than the errors and than the neighbours that are known; a variable
+    # star stays a candidate that the ensemble then leaves out.
+    seen = np.isfinite(held_out) & (level > 0)
+    snr[seen] = np.minimum(snr, np.maximum(level / np.where(held_out > 0, held_out, 1.0), _CANDIDATE_SNR))[seen]
+    isolated = (((flags & _NEAR) != 0) & good).sum(axis=1) <= 0.5 * good.sum(axis=1)
+    scale = np.where(level > 0, level, np.nan)
+    saturated = ((flags & StarFlag.SATURATED) != 0) & np.isfinite(flux)
+    return (
+        *(radius, level, snr, np.isfinite(flux).sum(axis=1), good.sum(axis=1), saturated.sum(axis=1)),
+        *(isolated | seen, held_out / scale, expected / scale),
+    )
+
+
+def read_rows(grids: tuple, rows: np.ndarray) -> list[np.ndarray]:
+    """Some rows of chunked datasets of shape (n_stars, n_frames), read in whole blocks."""
+    n_stars, n_frames = grids[0].shape
+    found = [np.empty((rows.size, n_frames), dtype=grid.dtype) for grid in grids]
+    for block in star_blocks(n_stars, n_frames):
+        inside = (rows >= block.start) & (rows < block.stop)
+        if inside.any():
+            for grid, values in zip(grids, found, strict=True):
+                values[inside] = grid[block][rows[inside] - block.start]
+    return found

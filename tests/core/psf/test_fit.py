@@ -1,0 +1,53 @@
+import numpy as np
+
+from gaiaflux.core.psf.fit import choose_psf_stars, fit_psf
+from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, solve_fluxes
+from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
+from gaiaflux.model.flags import PixelFlag
+
+SHAPE = (500, 500)
+FWHM = 10.0
+SKY = 200.0
+OPTIONS = PsfOptions(min_stars=5, max_order=0)
+
+
+def wide_stars():
+    """Stars so wide that one pixel holds less than a hundredth of their light; those above the limit are cut off."""
+    rng = np.random.default_rng(1)
+    gx, gy = np.meshgrid(np.arange(50.0, 500.0, 80.0), np.arange(50.0, 500.0, 80.0))
+    x, y = gx.ravel() + rng.uniform(-3, 3, gx.size), gy.ravel() + rng.uniform(-3, 3, gx.size)
+    flux = 10 ** rng.uniform(5.0, 5.8, len(x))
+    saturated = np.arange(len(x)) % 3 == 0
+    # Beside the pixel that is known to be saturated the detector has lost light, too: such a star looks wider.
+    flux[saturated] = 4e6
+    light = np.zeros(SHAPE, np.float32)
+    for chosen, fwhm in ((saturated, 1.3 * FWHM), (~saturated, FWHM)):
+        stamps = make_stamps(moffat_psf(SHAPE, fwhm), x[chosen], y[chosen], 3.0 * fwhm)
+        add_light(light, stamps, flux[chosen], np.full(np.count_nonzero(chosen), 60.0))
+    flags = np.zeros(SHAPE, np.uint8)
+    rows, columns = np.rint(y[saturated]).astype(int), np.rint(x[saturated]).astype(int)
+    flags[rows, columns] = PixelFlag.SATURATED
+    return Pixels(rng.poisson(light + SKY).astype(np.float32), flags, 0.0, 1.0), x, y, flux, saturated
+
+
+def test_saturated_stars_do_not_shape_the_psf():
+    pixels, x, y, _, saturated = wide_stars()
+    fit, _ = fit_psf(pixels, x, y, FWHM, float(np.sqrt(SKY)), OPTIONS)
+    assert len(fit.stars.row) == np.count_nonzero(~saturated)
+    assert not saturated[fit.stars.row].any()
+    assert abs(fit.psf.fwhm / FWHM - 1.0) < 0.02
+
+
+def test_chosen_stars_are_bright_whole_and_not_saturated():
+    pixels, x, y, _, saturated = wide_stars()
+    x, y = np.append(x, [2.0, 300.0]), np.append(y, [250.0, 1.0])
+    psf = moffat_psf(SHAPE, FWHM)
+    solution = solve_fluxes(pixels, psf, x, y, np.zeros(len(x)), float(np.sqrt(SKY)), OPTIONS, 2, FWHM)
+    marked = np.append(saturated, [False, False])
+    chosen = choose_psf_stars(solution, marked, OPTIONS)
+    # The two last ones are cut by the edge.
+    assert sorted(chosen) == np.flatnonzero(~saturated).tolist()
+    snr = solution.flux * np.sqrt(solution.sums.curvature)
+    assert (np.diff(snr[chosen]) <= 0).all()
+    # Without the mark the saturated ones would lead the list.
+    assert set(np.flatnonzero(saturated)) <= set(choose_psf_stars(solution, np.zeros(len(x), bool), OPTIONS))
