@@ -35,7 +35,7 @@ lint: $(READY)
 	$(BIN)/snakemake --lint
 
 bench: $(READY)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 same: $(READY)
 	$(BIN)/python benchmarks/same/run.py $(OLD) --cores $(CORES) --inputs "$(INPUTS)"

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import sep_script
-from frame import Pairs
-from scene import Scene
 from scipy.spatial import cKDTree
-from table import Figure
 
+from benchmarks.frame import Pairs
+from benchmarks.peers import sep_script
+from benchmarks.scene import Scene
+from benchmarks.table import Figure
 from gaiaflux.core.aperture.scatter import recommend_radius
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.ground.catalog.star_catalog import find_reference_stars

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scene import Scene
 
+from benchmarks.scene import Scene
 from gaiaflux.ground.catalog.reference import choose_reference
 from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
 from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from statistics import median
 
-import sep_script
-from chain import Measured, make_star_catalog, measure
-from scene import Scene
-from sep_script import SepResult
-from table import Figure
-
+from benchmarks.chain import Measured, make_star_catalog, measure
+from benchmarks.peers import sep_script
+from benchmarks.peers.sep_script import SepResult
+from benchmarks.scene import Scene
+from benchmarks.table import Figure
 from gaiaflux.model.catalog import StarCatalog
 
 __all__ = ["STAGES", "Pairs", "figures", "run_pairs"]

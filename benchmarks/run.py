@@ -1,4 +1,4 @@
-"""Benchmarks: `make bench`, or ``.venv/bin/python benchmarks/run.py [--quick] [--only NAME] [--json FILE]``.
+"""Benchmarks: `make bench`, or ``.venv/bin/python -m benchmarks.run [--quick] [--only NAME] [--json FILE]``.
 
 Everything is simulated from fixed seeds. Times are CPU seconds (user and system) of one thread; other work on the
 machine raises them, so a peer is always measured in the same run, on the same frames in turn.
@@ -44,16 +44,13 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
     work : Path
         Folder for images and runs; about 2 GB.
     """
-    import accuracy
-    import assembly
-    import calibration
-    import frame
-    import psf
-    import wcs_stress
-    import workflow
-    from scene import CROWDED_FRAMES, Scene, default_settings
-    from table import print_table, write_json
-
+    from benchmarks import accuracy, frame, workflow
+    from benchmarks.calibration import assembly
+    from benchmarks.calibration import figures as calibration
+    from benchmarks.plate import stress
+    from benchmarks.psf import figures as psf
+    from benchmarks.scene import CROWDED_FRAMES, Scene, default_settings
+    from benchmarks.table import print_table, write_json
     from gaiaflux.sim import presets
 
     wanted = options.only or BENCHMARKS
@@ -84,8 +81,8 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         sections.append(("calibration against the truth", figures))
     if "wcs_stress" in wanted:
         n_lists, n_images = (30, 1) if options.quick else (300, 3)
-        stress = wcs_stress.figures(work, settings, n_lists=n_lists, n_images=n_images)
-        sections.append(("plate solutions under stress", stress))
+        lists = stress.figures(work, settings, n_lists=n_lists, n_images=n_images)
+        sections.append(("plate solutions under stress", lists))
     if "workflow" in wanted:
         n_frames, n_dry = (20, 1000) if options.quick else (200, 10_000)
         run = workflow.figures(sparse, settings, work / "workflow", n_frames=n_frames, n_dry=n_dry)

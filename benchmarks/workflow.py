@@ -13,10 +13,11 @@ from pathlib import Path
 from statistics import mean
 
 import yaml
-from chain import measure
-from frame import Pairs
-from scene import REPOSITORY, link_copies
-from table import Figure
+
+from benchmarks.chain import measure
+from benchmarks.frame import Pairs
+from benchmarks.scene import REPOSITORY, link_copies
+from benchmarks.table import Figure
 
 __all__ = ["Overview", "figures"]
 

@@ -21,12 +21,28 @@ MAY_IMPORT = {
     "core": {"model"},
     "io": {"model", "core"},
     "sim": {"model", "core", "io"},
-    "ground": {"model", "core", "io"},
-    "tess": {"model", "core", "io"},
-    "report": {"model", "core", "io"},
+    "series": {"model", "core", "io"},
+    "ground": {"model", "core", "io", "series"},
+    "tess": {"model", "core", "io", "series"},
+    "report": {"model", "core", "io", "series"},
+    "cli": {"model", "core", "io", "series", "ground", "tess", "report"},
     "workflow": {"model"},
-    "": {"ground", "tess", "report", "model"},
+    "": {"series", "ground", "tess", "report", "model"},
 }
+# Sub-packages of core: each may import those before it.
+CORE = (
+    "kernels",
+    "maths",
+    "sky",
+    "image",
+    "psf",
+    "stars",
+    "plate",
+    "aperture",
+    "difference",
+    "calibration",
+    "cadences",
+)
 # The classes for notebooks check their caller's settings as the workflow does.
 SETTINGS = "gaiaflux.workflow.settings."
 FILES = {"astropy.io.fits", "h5py", "pyarrow", "astroquery", "pyvo", "urllib", "requests", "pathlib", "logging"}
@@ -73,6 +89,27 @@ def test_imports_go_in_one_direction(path):
             assert len(parts) > 2, f"{name}: import from the module itself"
             allowed = parts[1] == own or parts[1] in MAY_IMPORT[own] or (own in ("ground", "tess") and SETTINGS in name)
             assert allowed, f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=ids)
+def test_core_builds_upwards(path):
+    parts = path.relative_to(PACKAGE / "core").parts
+    if len(parts) == 1:
+        assert path.name == "__init__.py", "core has sub-packages only"
+        return
+    assert len(parts) == 2
+    below = CORE[: CORE.index(parts[0]) + 1]
+    for name in names_imported(path):
+        if name.startswith("gaiaflux.core."):
+            assert name.split(".")[2] in below, f"{parts[0]} imports {name}"
+
+
+def test_each_package_says_what_lives_there():
+    folders = sorted({path.parent for path in LIBRARY})
+    for folder in folders:
+        text = (folder / "__init__.py").read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), folder
+        assert folder == PACKAGE or len(text.splitlines()) <= 4, f"{folder}: an __init__ re-exports nothing"
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=ids)

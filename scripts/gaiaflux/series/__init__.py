@@ -1,1 +1,1 @@
-"""What every family needs after its frames are measured: assembly, calibration, light curves, choices, exports; no images."""
+"""What every family needs after its frames are measured: assembly, calibration, light curves, exports; no images."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gaiaflux.core.aperture.scatter import choose_stars
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
+from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
 from gaiaflux.model.flags import SPOILED

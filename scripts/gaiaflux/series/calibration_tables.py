@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gaiaflux.core.aperture.scatter import candidate_reasons
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
+from gaiaflux.core.calibration.ensemble_stars import candidate_reasons
 from gaiaflux.core.calibration.noise_budget import NoiseFit
 from gaiaflux.core.calibration.terms import SeriesTerms
 from gaiaflux.io.dataset import DatasetWriter

@@ -93,7 +93,8 @@ def solve_series(
 ) -> tuple[EnsembleSolution, SeriesTerms]:
     """Solve for the frames' scales and spatial terms, then for the shared terms, then for the frames again.
 
-    Stars do not count in frames in which they deviate for a while (`gaiaflux.core.calibration.excursions.deviating_runs`).
+    Stars do not count in frames in which they deviate for a while
+    (`gaiaflux.core.calibration.excursions.deviating_runs`).
 
     Parameters
     ----------

@@ -46,8 +46,9 @@ def rank_stars(source: DatasetReader) -> Table:
     """Variability indices of all stars, sorted by a score.
 
     Only good points count: calibrated ones of usable frames that no flag spoils. The score of a star is that of the
-    method that is recommended for it (`gaiaflux.core.calibration.variability.variability_score`, blended stars among blended
-    ones); it is halved for a star within two seeing disks of one that varies by more light and is certainly variable.
+    method that is recommended for it (`gaiaflux.core.calibration.variability.variability_score`, blended stars among
+    blended ones); it is halved for a star within two seeing disks of one that varies by more light and is certainly
+    variable.
 
     Parameters
     ----------

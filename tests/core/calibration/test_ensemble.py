@@ -3,8 +3,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from gaiaflux.core.aperture.scatter import choose_stars, recommend_radius
+from gaiaflux.core.aperture.scatter import recommend_radius
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
+from gaiaflux.core.calibration.ensemble_stars import choose_stars
 
 SETTINGS = {"spatial_order": 2, "max_iterations": 20, "min_stars": 10, "clip_sigma": 4.0}
 

@@ -218,7 +218,7 @@ def choose_apertures(
     level : ndarray, shape (n,)
         Typical flux.
     expected : ndarray, shape (n, k)
-        Predicted error with what neighbours may add, as `gaiaflux.core.aperture.scatter.predicted_error` gives it: decides
+        Predicted error with what neighbours may add, as from `gaiaflux.core.aperture.scatter.predicted_error`: decides
         alone where the scatter is not known. Infinite where there is no point.
 
     Returns

@@ -33,7 +33,7 @@ class PsfModel:
     beta : float
         Moffat exponent.
     form : ndarray of float64, shape (3, n_terms)
-        Polynomials over the field of A, B and C [1/pixel^2]; terms as in `gaiaflux.core.maths.surface.polynomial_terms`.
+        Polynomials over the field of A, B and C [1/pixel^2]; terms of `gaiaflux.core.maths.surface.polynomial_terms`.
     order : int
         Their degree.
     residual : ndarray of float64, shape (n_residual_terms, size, size)

@@ -167,8 +167,8 @@ def refine_by_reference(
     Returns
     -------
     attrs, matches
-        As from `gaiaflux.ground.frame.plate_solution.refine_frame_wcs`; wcs_method is ``reference`` where the frame lies as the
-        reference does.
+        As from `gaiaflux.ground.frame.plate_solution.refine_frame_wcs`; wcs_method is ``reference`` where the frame
+        lies as the reference does.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Steps of the aperture photometry of one frame, in the order in which `gaiaflux.ground.photometry.aperture` takes them."""
+"""Steps of the aperture photometry of one frame, in the order in which the module `aperture` beside it takes them."""
 
 from dataclasses import dataclass
 

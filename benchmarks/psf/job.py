@@ -1,6 +1,7 @@
-"""PSF photometry of one frame in a process of its own, by us or by a peer: ``psf_job.py ours|photutils TASK RESULT``.
+"""PSF photometry of one frame in a process of its own, by us or by a peer.
 
-TASK and RESULT are pickle files. A process of its own has its own peak memory.
+``python -m benchmarks.psf.job ours|photutils TASK RESULT``; TASK and RESULT are pickle files. A process
+of its own has its own peak memory.
 """
 
 import os
@@ -29,6 +30,7 @@ from gaiaflux.model.wcs import TanSip
 
 __all__ = ["Task", "Used", "read_marked", "run"]
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 GROUP_FWHM = 1.5
 BETA_STARS = 50  # brightest clean stars that the peer's profile is fitted to
 # Photutils' flags of a result that its documentation warns of: part of the pixels, off the image, no convergence or
@@ -116,7 +118,7 @@ def run(program: str, task: Task, folder: Path) -> Used:
     """
     files = [folder / f"{program}-{kind}.pickle" for kind in ("task", "result")]
     files[0].write_bytes(pickle.dumps(task))
-    subprocess.run([sys.executable, __file__, program, *map(str, files)], check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.psf.job", program, *map(str, files)], check=True, cwd=REPOSITORY)
     return pickle.loads(files[1].read_bytes())
 
 
@@ -201,6 +203,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Under its own name, so that the pickles of both processes know the same classes.
-    import psf_job
+    from benchmarks.psf import job
 
-    psf_job.main()
+    job.main()

@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from table import Figure
 
+from benchmarks.table import Figure
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.series.assembly import assemble_dataset

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from chain import make_star_catalog
-from frame import Pairs
-from psf_field import Field, PsfResult, measure_psf, measure_stars, time_figures
-from psf_job import Task, read_marked, run
-from psf_scores import FieldScore, FrameFluxes, fluxes, score_frames
-from psf_scores import figures as score_figures
-from scene import Scene
-from table import Figure
 
+from benchmarks.chain import make_star_catalog
+from benchmarks.frame import Pairs
+from benchmarks.psf.field import Field, PsfResult, measure_psf, measure_stars, time_figures
+from benchmarks.psf.job import Task, read_marked, run
+from benchmarks.psf.scores import FieldScore, FrameFluxes, fluxes, score_frames
+from benchmarks.psf.scores import figures as score_figures
+from benchmarks.scene import Scene
+from benchmarks.table import Figure
 from gaiaflux.sim import presets
 
 __all__ = ["figures"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import sep
 from astropy.io import fits
-from chain import Clock
 from scipy.spatial import cKDTree
 
+from benchmarks.chain import Clock
 from gaiaflux.model.catalog import SkyCatalog
 
 __all__ = ["SepResult", "detect_deep", "run"]

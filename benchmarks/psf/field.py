@@ -7,11 +7,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from chain import Clock, Measured, build_catalog, measure
-from psf_job import read_marked
-from scene import CROWDED_FRAMES, Scene
-from table import Figure
 
+from benchmarks.chain import Clock, Measured, build_catalog, measure
+from benchmarks.psf.job import read_marked
+from benchmarks.scene import CROWDED_FRAMES, Scene
+from benchmarks.table import Figure
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.sim import presets
 from gaiaflux.sim.truth import FrameTruth

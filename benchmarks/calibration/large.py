@@ -8,8 +8,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from table import Figure
 
+from benchmarks.table import Figure
 from gaiaflux.core.calibration.scintillation import scintillation
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
 from gaiaflux.series.method_facts import write_frame_facts

@@ -16,10 +16,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import yaml
-from calibration_large import BINS, DEPTHS, N_TRANSITS, fit_shape, large_figures
-from scene import REPOSITORY
-from table import Figure
 
+from benchmarks.calibration.large import BINS, DEPTHS, N_TRANSITS, fit_shape, large_figures
+from benchmarks.scene import REPOSITORY
+from benchmarks.table import Figure
 from gaiaflux.core.calibration.scintillation import scintillation
 from gaiaflux.io.fits_table import write_fits_tables
 from gaiaflux.io.image.banzai_writer import write_banzai

@@ -1,6 +1,6 @@
 """How good PSF photometry is, against the truth of simulated frames: bias, scatter, error bars, completeness.
 
-``python benchmarks/psf_scores.py --work DIR --sparse 3 --crowded 1`` scores a few frames; what comes before the
+``python -m benchmarks.psf.scores --work DIR --sparse 3 --crowded 1`` scores a few frames; what comes before the
 photometry is kept in a folder, so that a second call takes little more than the photometry itself.
 """
 
@@ -16,10 +16,10 @@ if __name__ == "__main__":  # before numpy is loaded
     )
 
 import numpy as np
-from accuracy import BINS, _rms, _score
 from scipy.spatial import cKDTree
-from table import Figure, print_table
 
+from benchmarks.accuracy import BINS, _rms, _score
+from benchmarks.table import Figure, print_table
 from gaiaflux.core.sky.epoch import earth_position_au, jyear_of_mjd, propagate
 from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.model.catalog import StarCatalog
@@ -390,8 +390,8 @@ def main() -> None:
 
 def _score_field(name: str, number: int, options: argparse.Namespace) -> tuple[FieldScore, list[Figure]]:
     """Figures of a field and its times, with what the photometry itself says of each frame printed before."""
-    from psf_field import measure_psf, prepare_field, time_figures
-    from scene import default_settings
+    from benchmarks.psf.field import measure_psf, prepare_field, time_figures
+    from benchmarks.scene import default_settings
 
     settings = default_settings()
     folder = Path(options.work) / f"{name}{number}"

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scene import Scene, default_settings
-from table import Figure, print_table
 
+from benchmarks.scene import Scene, default_settings
+from benchmarks.table import Figure, print_table
 from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.ground.frame.extraction import extract_stars
