@@ -44,9 +44,9 @@ mutants: $(READY)
 	$(BIN)/python benchmarks/mutants/mutants.py --number $(N) --seed $(SEED) --cores $(CORES)
 
 inject: $(READY)
-	$(BIN)/python -m gaiaflux.cli.inject plant --directory $(WORK) --series $(SERIES) --stars $(STARS)
+	$(BIN)/gaiaflux inject plant --directory $(WORK) --series $(SERIES) --stars $(STARS)
 	$(BIN)/snakemake --cores $(CORES) --configfile $(INJECTION)/config.yaml --directory $(INJECTION)
-	$(BIN)/python -m gaiaflux.cli.inject compare --directory $(WORK) --series $(SERIES)
+	$(BIN)/gaiaflux inject compare --directory $(WORK) --series $(SERIES)
 
 .venv: $(READY)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gaiaflux.cli.inject import main
+from gaiaflux.cli.main import main
 from gaiaflux.ground.injection.planting import KINDS, plant_stars, read_planted
 from gaiaflux.ground.injection.planting import planting as injection
 from gaiaflux.ground.injection.scores import score_injection
@@ -22,12 +22,12 @@ def injected(spoiled_run, make_chain):
     """Thirty stars in copies of the eight good frames, measured by the workflow."""
     original, _, _ = spoiled_run
     arguments = ["--directory", str(original.work), "--series", "field"]
-    main(["plant", *arguments, "--stars", "30", "--seed", "3"])
+    main(["inject", "plant", *arguments, "--stars", "30", "--seed", "3"])
     folder = original.work / "injection" / "field"
     chain = make_chain(folder)
     done = chain.run("--quiet", "all")
     assert done.returncode == 0, done.stdout + done.stderr
-    main(["compare", *arguments])
+    main(["inject", "compare", *arguments])
     return original, folder
 
 
@@ -127,10 +127,10 @@ def test_what_has_not_been_measured_is_said(injected, tmp_path):
     plant_stars(original.work, "field", tmp_path / "new", 5, 1)
     with pytest.raises(InputError, match="run the workflow on the copies first"):
         score_injection(original.results("field") / "dataset.h5", tmp_path / "new", "field")
-    with pytest.raises(SystemExit, match=r"^python -m gaiaflux.cli.inject: .*dataset\.h5: missing; run the workflow"):
-        main(["plant", "--directory", str(tmp_path), "--series", "field"])
+    with pytest.raises(SystemExit, match=r"^gaiaflux inject: .*dataset\.h5: missing; run the workflow"):
+        main(["inject", "plant", "--directory", str(tmp_path), "--series", "field"])
     done = subprocess.run(
-        [sys.executable, "-m", "gaiaflux.cli.inject", "plant"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "gaiaflux.cli", "inject", "plant"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "--series" in done.stderr
