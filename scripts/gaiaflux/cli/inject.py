@@ -21,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser : argparse.ArgumentParser
         The verb's own parser.
     """
-    parser.add_argument(
-        "step", choices=("plant", "compare"), help="before and after the workflow has run on the copies"
-    )
+    parser.add_argument("step", choices=("plant", "compare"), help="before or after the workflow ran on the copies")
     parser.add_argument("--directory", type=Path, default=Path(), help="working directory of the workflow")
     parser.add_argument("--series", required=True, help="name of the series, which has been measured")
     parser.add_argument("--stars", type=int, default=200, help="stars to plant (default 200)")
