@@ -1,0 +1,1 @@
+"""Typed sections of the configuration; made from its schema, not written by hand."""

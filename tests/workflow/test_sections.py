@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from gaiaflux.workflow.config import check, load_schema
+from gaiaflux.workflow.sections import SECTIONS, section_sources
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = load_schema(ROOT / "schemas" / "config.schema.yaml")
+HOME = ROOT / "scripts" / "gaiaflux" / "model" / "settings"
+
+
+def test_the_typed_sections_are_those_of_the_schema():
+    made = section_sources(SCHEMA)
+    written = {path.stem: path.read_text(encoding="utf-8") for path in HOME.glob("*.py")}
+    assert written == made, "run python -m gaiaflux.workflow.sections"
+
+
+def test_every_section_of_the_schema_has_a_class():
+    sections = {key for key, part in SCHEMA["properties"].items() if part.get("type") == "object"}
+    methods = SCHEMA["properties"]["photometry"]["properties"].keys() - {"methods"}
+    assert (sections - {"series", "photometry"}) | methods <= SECTIONS.keys()
+
+
+def test_a_new_setting_is_a_new_field():
+    schema = load_schema(ROOT / "schemas" / "config.schema.yaml")
+    schema["properties"]["refine_wcs"]["properties"]["patience"] = {
+        "description": "How long.",
+        "type": "integer",
+        "x-unit": "s",
+    }
+    source = section_sources(schema)["refine_wcs"]
+    assert "    patience: int | None\n" in source
+    assert "How long [s]." in source
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_complete_configuration_fills_each_class(name):
+    import importlib
+
+    from gaiaflux.model.typed import typed
+
+    config = check({"series": {"a": {"images": "*.fits", "targets": [{"name": "t", "star_id": 3}]}}}, SCHEMA)
+    series = config["series"]["a"]
+    given = {**config, **config["photometry"], **series, "target": series["targets"][0]}.get(name)
+    module = importlib.import_module(f"gaiaflux.model.settings.{name}")
+    class_name = "".join(word.capitalize() for word in name.split("_")) + "Settings"
+    section = typed(getattr(module, class_name), given)
+    for key, value in (given or {}).items():
+        found = getattr(section, key)
+        assert found == (tuple(value) if isinstance(value, list) else value) or isinstance(value, dict), key
