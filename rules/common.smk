@@ -10,6 +10,8 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from gaiaflux.model.companions import companion_paths
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.settings.companions import CompanionsSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.config import check, load_schema
 from gaiaflux.workflow.digest import code_digest
 from gaiaflux.workflow.frames import find_frames
@@ -155,7 +157,7 @@ def images_of(wildcards):
         frame.path
         for frame in LEDGERS[wildcards.series].by_batch.get(wildcards.batch, ())
     ]
-    beside = [path for image in images for path in companion_paths(image, companions)]
+    beside = [path for image in images for path in companion_paths(image, typed(CompanionsSettings, companions))]
     return images + [path for path in dict.fromkeys(beside) if Path(path).is_file()]
 
 

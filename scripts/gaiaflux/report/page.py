@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -28,8 +29,8 @@ _DRAWN, _DRAWN_CONSTANT = 6, 3
 def write_report(
     path: str | Path,
     dataset: str | Path,
-    pin: Mapping[str, object],
-    reference: Mapping[str, object],
+    pin: Mapping[str, Any],
+    reference: Mapping[str, Any],
     wcs: Sequence[str | Path] = (),
     psf: Sequence[str | Path] = (),
 ) -> None:
@@ -103,7 +104,7 @@ def _bad_frames(series: SeriesSummary) -> list[dict[str, str]]:
 
 def _method_content(
     source: DatasetReader, series: SeriesSummary, method: MethodSummary, shape: tuple[int, int] | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     found, axis = method.statistics, series.time_axis()
     variable, blended = found.most_variable(_LISTED, blended=False), found.most_variable(_LISTED_BLENDED, blended=True)
     variable, blended = (rows[found.excess[rows] > CONSTANT] for rows in (variable, blended))
@@ -148,7 +149,7 @@ def _title(series: SeriesSummary, method: MethodSummary, row: int) -> str:
 
 def _star_rows(
     series: SeriesSummary, method: MethodSummary, rows: np.ndarray, drawn: Mapping[int, str]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     found, stars = method.statistics, series.stars
     return [
         {

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class SeriesSummary:
     """
 
     attributes: dict[str, str | int | float]
-    config: dict[str, object]
+    config: dict[str, Any]
     versions: dict[str, str]
     frames: dict[str, np.ndarray]
     stars: dict[str, np.ndarray]

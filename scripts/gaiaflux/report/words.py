@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def _zero_point(method: MethodSummary) -> str:
     return text
 
 
-def catalog_facts(pin: Mapping[str, object], series: SeriesSummary) -> list[Fact]:
+def catalog_facts(pin: Mapping[str, Any], series: SeriesSummary) -> list[Fact]:
     """Where the catalogue comes from, as it was pinned."""
     source = series.stars["source_id"]
     own = pin.get("source") == "reference_image"
@@ -147,7 +148,7 @@ def catalog_facts(pin: Mapping[str, object], series: SeriesSummary) -> list[Fact
     return facts
 
 
-def reference_facts(reference: Mapping[str, object], scale: float) -> list[Fact]:
+def reference_facts(reference: Mapping[str, Any], scale: float) -> list[Fact]:
     """The reference image."""
     fwhm = float(reference.get("fwhm_pix", np.nan))
     seeing = f"{number(fwhm)} pixel" + (f" = {number(fwhm * scale)} arcsec" if np.isfinite(scale) else "")

@@ -6,6 +6,7 @@ Every frame can be made alone: it depends on the configuration and its own numbe
 import dataclasses
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +144,7 @@ class Series:
             FrameTruth(truth, wcs, psf, conditions, when, hits, hit_pixels),
         )
 
-    def _header(self, conditions: Conditions) -> dict[str, object]:
+    def _header(self, conditions: Conditions) -> dict[str, Any]:
         """Cards that BANZAI writes and that `FrameInfo` has no place for."""
         site = self.config.site
         return {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class SimFrame:
 
     index: int
     frame: Frame
-    header: dict[str, object]
+    header: dict[str, Any]
     truth: FrameTruth
 
     @property

@@ -3,11 +3,20 @@ import math
 import pytest
 
 from gaiaflux.io.image.header import mid_exposure, number, sexagesimal, text
-from gaiaflux.io.image.instruments import DEFAULT, INSTRUMENTS, instrument_settings
+from gaiaflux.io.image.instruments import DEFAULT, INSTRUMENTS, instrument_keys
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.header import TimeSettings
+from gaiaflux.model.typed import typed
 
 NOWHERE = (math.nan, math.nan)
 NOON = 61223.5  # 2026-07-02T12:00:00
+
+
+def ways(setting):
+    """The setting `time` as a checked configuration gives it; None, one mapping, or several."""
+    if isinstance(setting, tuple):
+        return tuple(map(ways, setting))
+    return setting and typed(TimeSettings, {"marks": "start", **setting})
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ NOON = 61223.5  # 2026-07-02T12:00:00
     ],
 )
 def test_every_form_of_time(header, setting, mjd, rule):
-    found, how = mid_exposure(header, 86.4, setting, NOWHERE)
+    found, how = mid_exposure(header, 86.4, ways(setting), NOWHERE)
     assert abs(found - mjd) * 86400 < 0.01
     assert rule is None or how == rule
 
@@ -103,13 +112,13 @@ def test_every_form_of_time(header, setting, mjd, rule):
 )
 def test_no_time_is_said(header, setting, reason):
     with pytest.raises(BadFrameError, match=reason):
-        mid_exposure(header, 86.4, setting, NOWHERE)
+        mid_exposure(header, 86.4, ways(setting), NOWHERE)
 
 
 def test_heliocentric_time_goes_back_to_the_observatory():
     # Header of a real image: start MJD 56507.79418, HJD of mid-exposure 2456508.2999569979, exposure 200.039 s.
     setting = {"keyword": "HJD", "format": "jd", "scale": "hjd_utc", "marks": "mid"}
-    mjd, _ = mid_exposure({"HJD": 2456508.299956998}, 200.039, setting, (273.8708, -25.285))
+    mjd, _ = mid_exposure({"HJD": 2456508.299956998}, 200.039, ways(setting), (273.8708, -25.285))
     assert abs(mjd - (56507.79418 + 100.0195 / 86400)) * 86400 < 1.0
 
 
@@ -130,7 +139,7 @@ def test_times_of_the_sun_and_the_barycentre_agree_with_astropy(scale):
         delay = time.light_travel_time(SkyCoord(ra * units.deg, dec * units.deg), kind)
         stated = ((time.utc if scale == "hjd_utc" else time.tdb) + delay).jd
         setting = {"keyword": "T", "format": "jd", "scale": scale, "marks": "mid"}
-        found, _ = mid_exposure({"T": stated}, 60.0, setting, (ra, dec))
+        found, _ = mid_exposure({"T": stated}, 60.0, ways(setting), (ra, dec))
         assert abs(found - mjd) * 86400 < 0.05
 
 
@@ -170,15 +179,15 @@ def test_numbers_and_texts():
 )
 def test_known_instruments(names, expected):
     header = dict(zip(("TELESCOP", "INSTRUME", "PROCTYPE"), names, strict=True))
-    found = instrument_settings(header)
-    flat = found | found["site"]
+    found = instrument_keys(header)
+    flat = {**vars(found), **vars(found.site)}
     assert {key: flat[key] for key in expected} == expected
 
 
 def test_rows_of_instruments_say_what_the_settings_can_say():
     for pattern, own in INSTRUMENTS:
-        assert set(own) <= set(DEFAULT), pattern
-        assert set(own.get("site", {})) <= set(DEFAULT["site"]), pattern
+        assert set(own) <= set(vars(DEFAULT)), pattern
+        assert set(own.get("site", {})) <= set(vars(DEFAULT.site)), pattern
         if "lat_deg" in own.get("site", {}):
             assert -90 < own["site"]["lat_deg"] < 90
             assert -180 < own["site"]["lon_deg"] < 180

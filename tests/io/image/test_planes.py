@@ -14,6 +14,8 @@ from gaiaflux.io.image.placement import origin_from_headers, section
 from gaiaflux.model.companions import companion_path, companion_paths
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
+from gaiaflux.model.settings.companions import CompanionSettings, CompanionsSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.config import check, load_schema
 
 PLAIN = {"EXPTIME": 30.0, "DATE-OBS": "2026-07-02T03:00:00", "GAIN": 2.0, "RDNOISE": 5.0, "SATURATE": 60000.0}
@@ -105,7 +107,7 @@ def test_a_cut_out_that_nothing_places_is_refused_by_name(tmp_path, sky):
         path = banzai(tmp_path / f"{number}.fits", sky, header, **more)
         with pytest.raises(BadFrameError, match=words):
             read_frame(path, "a", FrameSettings(), want_seeds=True)
-        frame = read_frame(path, "a", FrameSettings(companions={"mask": {"ignore": True}}), want_seeds=True)
+        frame = read_frame(path, "a", frame_settings({"companions": {"mask": {"ignore": True}}}), want_seeds=True)
         assert not (frame.pixel_flags & BAD).any()
         assert len(frame.seeds[0]) == 160
 
@@ -188,7 +190,7 @@ def test_companions_that_are_not_right_say_so(tmp_path):
 
     def reason(extension="N1", **companions):
         with pytest.raises(BadFrameError) as caught:
-            read_frame(path, "a", FrameSettings(extension=extension, companions=companions))
+            read_frame(path, "a", frame_settings({"extension": extension, "companions": companions}))
         return str(caught.value)
 
     assert "lacks '_xyz_' (companions.mask.replace)" in reason(mask={"replace": ["_xyz_", "_ood_"]})
@@ -210,7 +212,7 @@ def test_one_mask_for_all_and_masks_in_the_same_file(tmp_path):
     bad[5, 6] = 1
     fits.PrimaryHDU(bad).writeto(tmp_path / "bpm.fits.gz")
     path = mosaic(tmp_path)
-    reading = FrameSettings(extension=1, companions={"mask": {"file": str(tmp_path / "bpm.fits.gz")}})
+    reading = frame_settings({"extension": 1, "companions": {"mask": {"file": str(tmp_path / "bpm.fits.gz")}}})
     assert np.argwhere(read_frame(path, "a", reading).pixel_flags).tolist() == [[5, 6]]
     sigma = np.full((40, 50), 3.0, np.float32)
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(sigma * 30, name="SCI"), fits.ImageHDU(bad, name="QUALITY")]
@@ -220,7 +222,7 @@ def test_one_mask_for_all_and_masks_in_the_same_file(tmp_path):
     plain = read_frame(tmp_path / "b.fits", "b", FrameSettings())
     assert plain.error is None
     assert not plain.pixel_flags.any()
-    reading = FrameSettings(companions={"mask": {"extension": "QUALITY"}, "error": {"extension": 3}})
+    reading = frame_settings({"companions": {"mask": {"extension": "QUALITY"}, "error": {"extension": 3}}})
     frame = read_frame(tmp_path / "b.fits", "b", reading)
     assert np.argwhere(frame.pixel_flags).tolist() == [[5, 6]]
     np.testing.assert_array_equal(frame.error, 6.0)
@@ -246,13 +248,16 @@ def test_amplifiers_with_masks_of_their_own(tmp_path):
 
 def test_names_of_companions():
     way = COMPANIONS["mask"]
-    assert companion_path("/d_ooi_x/c4d_ooi_r.fits", way) == "/d_ooi_x/c4d_ood_r.fits"
-    assert companion_path("/data/a.fits", way) == ""
-    assert companion_path("/data/images/a.fits", {"replace": ["/images/", "/masks/"]}) == "/data/masks/a.fits"
-    assert companion_path("a.fits", {"replace": ["a", "a"]}) == ""
-    assert companion_path("a.fits", {"extension": 2}) is None
-    assert companion_paths("c_ooi_r.fits", COMPANIONS) == ["c_ood_r.fits", "c_oow_r.fits"]
-    assert companion_paths("c.fits", COMPANIONS | {"mask": {"file": "m.fits"}}) == ["m.fits"]
+    assert companion_path("/d_ooi_x/c4d_ooi_r.fits", typed(CompanionSettings, way)) == "/d_ooi_x/c4d_ood_r.fits"
+    assert companion_path("/data/a.fits", typed(CompanionSettings, way)) == ""
+    assert (
+        companion_path("/data/images/a.fits", typed(CompanionSettings, {"replace": ["/images/", "/masks/"]}))
+        == "/data/masks/a.fits"
+    )
+    assert companion_path("a.fits", typed(CompanionSettings, {"replace": ["a", "a"]})) == ""
+    assert companion_path("a.fits", typed(CompanionSettings, {"extension": 2})) is None
+    assert companion_paths("c_ooi_r.fits", typed(CompanionsSettings, COMPANIONS)) == ["c_ood_r.fits", "c_oow_r.fits"]
+    assert companion_paths("c.fits", typed(CompanionsSettings, COMPANIONS | {"mask": {"file": "m.fits"}})) == ["m.fits"]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +279,7 @@ def test_units_of_the_numbers(tmp_path, unit, extra, gain, factor, saturation):
     hdus = fits.HDUList([fits.PrimaryHDU(np.full((32, 32), 7.0)), fits.ImageHDU(np.ones((32, 32)), name="ERR")])
     hdus[0].header.update(PLAIN | {"BUNIT": unit})
     hdus.writeto(tmp_path / "a.fits")
-    frame = read_frame(tmp_path / "a.fits", "a", FrameSettings(header=extra))
+    frame = read_frame(tmp_path / "a.fits", "a", frame_settings({"header": extra}))
     assert (frame.info.gain, frame.info.saturation, frame.info.unit) == (gain, saturation, "electron")
     assert frame.image[0, 0] == pytest.approx(7.0 * factor)
     assert frame.error[0, 0] == pytest.approx(factor)
@@ -307,8 +312,8 @@ def test_the_configuration_of_files_of_several_images(lines):
         return
     reading = frame_settings(check(config, schema)["series"]["a"])
     assert reading.extension == "N4"
-    assert reading.companions["mask"] == {"replace": ["_ooi_", "_ood_"], "extension": 2}
-    assert reading.header["unit"] == "electron/s"
+    assert (reading.companions.mask.replace, reading.companions.mask.extension) == (("_ooi_", "_ood_"), 2)
+    assert reading.header.unit == "electron/s"
 
 
 @pytest.mark.parametrize("keyword", ["OBSTYPE", "IMAGETYP"])
@@ -323,7 +328,7 @@ def test_calibration_images_are_refused(tmp_path, keyword):
 @pytest.mark.real
 def test_real_images_with_masks_and_weights_come_out_in_electrons(survey_image):
     """The unit and the gain are right if the sky's shot noise and the read noise make up the stated error."""
-    frame = read_frame(survey_image, "a", FrameSettings(companions=COMPANIONS))
+    frame = read_frame(survey_image, "a", frame_settings({"companions": COMPANIONS}))
     info = frame.info
     assert info.unit == "electron"
     assert info.camera in ("DECam", "90prime", "Mosaic3")

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -397,7 +398,7 @@ _COLUMNS = {
 }
 
 
-def _write_planted(path: Path, stars: PlantedStars, meta: Mapping[str, object]) -> None:
+def _write_planted(path: Path, stars: PlantedStars, meta: Mapping[str, Any]) -> None:
     columns = {name: (getattr(stars, name), unit, text) for name, (unit, text) in _COLUMNS.items()}
     write_ecsv(path, columns, dict(meta))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -170,12 +171,12 @@ def _event(flux: np.ndarray, error: np.ndarray, level: np.ndarray, relative: np.
     return float(event / base), float(np.sqrt(covariance[1, 1])) / float(abs(base))
 
 
-def _facts(planted: PlantedStars, k: int) -> dict[str, object]:
+def _facts(planted: PlantedStars, k: int) -> dict[str, Any]:
     names = ("source_id", "known", "kind", "mag", "x_ref", "y_ref")
     return {name: getattr(planted, name)[k] for name in names}
 
 
-def _bins(method: str, planted: PlantedStars, rows: np.ndarray, found: list[dict]) -> list[dict[str, object]]:
+def _bins(method: str, planted: PlantedStars, rows: np.ndarray, found: list[dict]) -> list[dict[str, Any]]:
     low = np.floor(planted.mag / _BIN_MAG).astype(int)
     table = []
     for known in (True, False):
@@ -186,7 +187,7 @@ def _bins(method: str, planted: PlantedStars, rows: np.ndarray, found: list[dict
     return table
 
 
-def _bin(method: str, known: bool, low: float, stars: list[Mapping], rows: np.ndarray) -> dict[str, object]:
+def _bin(method: str, known: bool, low: float, stars: list[Mapping], rows: np.ndarray) -> dict[str, Any]:
     measured = [star for star in stars if np.isfinite(star["bias_mag"])]
     bias = np.array([star["bias_mag"] for star in measured])
     pulls = np.concatenate([np.zeros(0), *(star["pulls"] for star in measured)])
@@ -262,7 +263,7 @@ _STAR_COLUMNS = {
 }
 
 
-def _columns(rows: list[dict[str, object]], schema: Mapping[str, tuple[str, str]]) -> Columns:
+def _columns(rows: list[dict[str, Any]], schema: Mapping[str, tuple[str, str]]) -> Columns:
     columns = {}
     for name, (unit, text) in schema.items():
         values = [row[name] for row in rows]

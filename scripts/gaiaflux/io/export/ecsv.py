@@ -1,6 +1,7 @@
 """A dataset as ECSV files, one for each of its tables; for small series, since text is large and slow."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def _known_unit(unit: str) -> str | None:
     return None if not unit or isinstance(Unit(unit, parse_strict="silent"), UnrecognizedUnit) else unit
 
 
-def read_ecsv_export(folder: str | Path) -> tuple[dict[str, Columns], dict[str, dict[str, object]]]:
+def read_ecsv_export(folder: str | Path) -> tuple[dict[str, Columns], dict[str, dict[str, Any]]]:
     """Tables and attributes of what `write_ecsv_export` wrote.
 
     Parameters

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -132,7 +132,7 @@ def _rows(columns: Columns, dtype: np.dtype) -> np.ndarray:
     return rows
 
 
-def read_fits_export(path: str | Path) -> tuple[dict[str, Columns], dict[str, dict[str, object]]]:
+def read_fits_export(path: str | Path) -> tuple[dict[str, Columns], dict[str, dict[str, Any]]]:
     """Tables and attributes of what `write_fits_export` wrote.
 
     Parameters

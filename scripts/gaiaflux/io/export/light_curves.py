@@ -3,15 +3,14 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 __all__ = ["read_ecsv", "write_columns", "write_ecsv", "write_rows", "write_tom_csv"]
 
 
-def write_ecsv(
-    path: str | Path, columns: Mapping[str, tuple[np.ndarray, str, str]], meta: Mapping[str, object]
-) -> None:
+def write_ecsv(path: str | Path, columns: Mapping[str, tuple[np.ndarray, str, str]], meta: Mapping[str, Any]) -> None:
     """Write a light curve as ECSV; all digits of the numbers are kept.
 
     Parameters
@@ -37,7 +36,7 @@ def write_ecsv(
     table.write(path, format="ascii.ecsv", overwrite=True)
 
 
-def read_ecsv(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+def read_ecsv(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Columns and meta of what `write_ecsv` wrote."""
     from astropy.table import Table
 
@@ -67,7 +66,7 @@ def write_tom_csv(
     write_rows(path, ("time", "filter", "magnitude", "error"), rows)
 
 
-def write_rows(path: str | Path, names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+def write_rows(path: str | Path, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a small table as CSV with a header line."""
     with Path(path).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names, lineterminator="\n")

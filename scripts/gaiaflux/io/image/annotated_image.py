@@ -103,7 +103,7 @@ def write_annotated(
         table_name: _table_bytes(table, table_name, table_facts or {}, units or {}),
     }
     content = _content(source)
-    pieces = []
+    pieces: list[bytes | memoryview] = []
     written = set()
     for name, span in _layers(content, str(source)):
         if name not in new:

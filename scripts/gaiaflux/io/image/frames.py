@@ -6,8 +6,9 @@ Files are opened read-only. What makes a frame unusable is a `BadFrameError` who
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -16,11 +17,15 @@ from astropy.io.fits.verify import VerifyError
 from gaiaflux.core.image.pixel_flags import flag_pixels
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.image import header as facts
-from gaiaflux.io.image.instruments import instrument_settings
+from gaiaflux.io.image.instruments import Keys, instrument_keys
 from gaiaflux.io.image.planes import read_planes
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame, FrameInfo
+from gaiaflux.model.settings.companions import CompanionsSettings
+from gaiaflux.model.settings.header import HeaderSettings
+from gaiaflux.model.settings.site import SiteSettings
+from gaiaflux.model.typed import typed
 
 __all__ = ["FrameSettings", "frame_settings", "read_frame"]
 
@@ -47,7 +52,7 @@ class FrameSettings:
 
     Attributes
     ----------
-    header, site : mapping
+    header, site : HeaderSettings, SiteSettings or None
         The series' settings of these names; missing entries come from the instrument's row or the defaults.
     pixel_scale_arcsec : float or None
         Nominal scale where the header has none.
@@ -55,19 +60,19 @@ class FrameSettings:
         Field centre [deg], the pointing where the header has none.
     extension : str, int or None
         Name or number of the image in files of several.
-    companions : mapping
+    companions : CompanionsSettings or None
         Where mask, weight and error are, see `gaiaflux.io.image.planes.read_planes`.
     """
 
-    header: Mapping[str, object] = field(default_factory=dict)
-    site: Mapping[str, object] = field(default_factory=dict)
+    header: HeaderSettings | None = None
+    site: SiteSettings | None = None
     pixel_scale_arcsec: float | None = None
     centre_deg: tuple[float, float] | None = None
     extension: str | int | None = None
-    companions: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    companions: CompanionsSettings | None = None
 
 
-def frame_settings(reading: Mapping[str, object]) -> FrameSettings:
+def frame_settings(reading: Mapping[str, Any]) -> FrameSettings:
     """Settings from their configuration, where absent entries are None.
 
     Parameters
@@ -81,12 +86,12 @@ def frame_settings(reading: Mapping[str, object]) -> FrameSettings:
     """
     centre = reading.get("centre_deg")
     return FrameSettings(
-        header=reading.get("header") or {},
-        site=reading.get("site") or {},
+        header=typed(HeaderSettings, reading["header"]) if reading.get("header") else None,
+        site=typed(SiteSettings, reading["site"]) if reading.get("site") else None,
         pixel_scale_arcsec=reading.get("pixel_scale_arcsec"),
-        centre_deg=tuple(centre) if centre else None,
+        centre_deg=(float(centre[0]), float(centre[1])) if centre else None,
         extension=reading.get("extension"),
-        companions=reading.get("companions") or {},
+        companions=typed(CompanionsSettings, reading["companions"]) if reading.get("companions") else None,
     )
 
 
@@ -94,7 +99,7 @@ def read_frame(
     path: str | Path,
     frame_id: str,
     settings: FrameSettings,
-    overrides: Mapping[str, object] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     *,
     want_error: bool = True,
     want_checksum: bool = False,
@@ -133,14 +138,14 @@ def read_frame(
     if n_finite == 0:
         raise BadFrameError("no finite pixel in the image")
     if planes.mask is not None:
-        own = not (settings.companions.get("mask") or {})
+        own = settings.companions is None or settings.companions.mask is None
         flags |= _mask_flags(planes.mask, lco=own and str(header.get("ORIGIN", "")).strip() == "LCOGT")
     error = None
     if planes.error is not None:
         error = planes.error * np.float32(scale)
         flags[~(np.isfinite(error) & (error > 0))] |= PixelFlag.NONFINITE
     if want_checksum:
-        info = FrameInfo(**{**info.__dict__, "sha256": file_sha256(path)})
+        info = replace(info, sha256=file_sha256(path))
     return Frame(info, pixels, error if want_error else None, flags, planes.seeds)
 
 
@@ -157,29 +162,28 @@ def _frame_info(
     path: Path,
     frame_id: str,
     settings: FrameSettings,
-    overrides: Mapping[str, object],
+    overrides: Mapping[str, Any],
 ) -> tuple[FrameInfo, float]:
     """What the header says, and the factor from the file's numbers to the frame's unit."""
     for keyword in ("OBSTYPE", "IMAGETYP"):
         kind = str(header.get(keyword, "")).strip()
         if kind.lower() in CALIBRATIONS:
             raise BadFrameError(f"not an image of the sky ({keyword} = {kind})")
-    keys = facts.merge_settings(instrument_settings(header), settings.header, settings.site, overrides)
-    exptime = facts.number(header, keys["exptime"])
+    keys = facts.merge_keys(instrument_keys(header), settings.header, settings.site, overrides)
+    exptime = facts.number(header, keys.exptime)
     if not math.isfinite(exptime):
-        raise BadFrameError(f"no exposure time ({keys['exptime']} is missing): set header.exptime")
+        raise BadFrameError(f"no exposure time ({keys.exptime} is missing): set header.exptime")
     if exptime <= 0:
         raise BadFrameError(f"exposure time is {exptime:g} s")
-    gain, per_second = _gain(header, keys, configured="gain" in settings.header or "gain" in overrides)
+    gain, per_second = _gain(header, keys, configured=_is_configured("gain", settings, overrides))
     factor = gain if math.isfinite(gain) else 1.0
-    saturation = facts.number(header, keys["saturation"])
+    saturation = facts.number(header, keys.saturation)
     ra, dec = _pointing(header, settings.centre_deg)
     mjd_utc = overrides.get("mjd_utc")
     if mjd_utc is not None:
         mjd_utc, rule = float(mjd_utc), "mjd_utc of the sheet"
     else:
-        mjd_utc, rule = facts.mid_exposure(header, exptime, keys["time"], (ra, dec))
-    site = keys["site"]
+        mjd_utc, rule = facts.mid_exposure(header, exptime, keys.time, (ra, dec))
     scale = facts.number(header, "PIXSCALE")
     info = FrameInfo(
         frame_id=frame_id,
@@ -189,31 +193,36 @@ def _frame_info(
         exptime_s=exptime,
         mjd_utc=mjd_utc,
         time_rule=rule,
-        camera=str(overrides.get("camera") or facts.text(header, keys["camera"])),
-        filter=str(overrides.get("filter") or facts.text(header, keys["filter"])),
-        airmass=facts.number(header, keys["airmass"]),
+        camera=str(overrides.get("camera") or facts.text(header, keys.camera)),
+        filter=str(overrides.get("filter") or facts.text(header, keys.filter)),
+        airmass=facts.number(header, keys.airmass),
         gain=gain,
-        read_noise=facts.number(header, keys["read_noise"]),
+        read_noise=facts.number(header, keys.read_noise),
         saturation=saturation * factor if saturation > 0 else math.nan,
         pixel_scale_arcsec=settings.pixel_scale_arcsec or scale,
         wcs_cards=_wcs_cards(header),
         ra_deg=ra,
         dec_deg=dec,
-        site_lat_deg=facts.number(header, site["lat_deg"]),
-        site_lon_deg=facts.number(header, site["lon_deg"]),
-        site_height_m=facts.number(header, site["height_m"]),
-        aperture_m=facts.number(header, site["aperture_m"]),
+        site_lat_deg=facts.number(header, keys.site.lat_deg),
+        site_lon_deg=facts.number(header, keys.site.lon_deg),
+        site_height_m=facts.number(header, keys.site.height_m),
+        aperture_m=facts.number(header, keys.site.aperture_m),
     )
     return info, factor * (exptime if per_second else 1.0)
 
 
-def _gain(header: fits.Header, keys: Mapping[str, object], *, configured: bool) -> tuple[float, bool]:
+def _is_configured(name: str, settings: FrameSettings, overrides: Mapping[str, Any]) -> bool:
+    """Whether the user says it, for the series or for the frame."""
+    return getattr(settings.header, name, None) is not None or overrides.get(name) is not None
+
+
+def _gain(header: fits.Header, keys: Keys, *, configured: bool) -> tuple[float, bool]:
     """Gain [electron per adu; NaN where unknown], and whether the numbers are per second of exposure."""
-    unit = str(keys.get("unit") or header.get("BUNIT", "")).strip().lower()
+    unit = str(keys.unit or header.get("BUNIT", "")).strip().lower()
     per_second = PER_SECOND.search(unit) is not None
     if PER_SECOND.sub("", unit) in ELECTRON_UNITS and not configured:
         return 1.0, per_second
-    gain = facts.number(header, keys["gain"])
+    gain = facts.number(header, keys.gain)
     return gain if gain > 0 else math.nan, per_second
 
 

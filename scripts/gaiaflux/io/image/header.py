@@ -7,48 +7,60 @@ except exposure time and time, without which a frame has no place in a light cur
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from gaiaflux.io.image.instruments import Key, Keys
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.header import HeaderSettings, TimeSettings
+from gaiaflux.model.settings.site import SiteSettings
 
-__all__ = ["merge_settings", "mid_exposure", "number", "sexagesimal", "text"]
+__all__ = ["merge_keys", "mid_exposure", "number", "sexagesimal", "text"]
 
 MJD_JD = 2400000.5
 EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 SECONDS_PER_DAY = 86400.0
+_OF_SHEET = ("exptime", "gain", "read_noise", "saturation", "filter", "camera", "airmass")
 
 
-def merge_settings(known: Mapping[str, object], header: Mapping, site: Mapping, overrides: Mapping) -> dict:
+def merge_keys(
+    known: Keys, header: HeaderSettings | None, site: SiteSettings | None, overrides: Mapping[str, Any]
+) -> Keys:
     """Put the user's settings over those of the instrument, and a sheet's row over both.
 
     Parameters
     ----------
-    known : mapping
-        From `gaiaflux.io.image.instruments.instrument_settings`.
-    header, site : mapping
-        The series' settings; None values are ignored.
+    known : Keys
+        From `gaiaflux.io.image.instruments.instrument_keys`.
+    header, site : HeaderSettings, SiteSettings or None
+        The series' settings; what is None is ignored.
     overrides : mapping
         Columns of the frame's row in the sheet.
 
     Returns
     -------
-    dict
+    Keys
     """
-    merged = dict(known)
-    merged |= {key: value for key, value in header.items() if value is not None}
-    merged["site"] = dict(known["site"]) | {key: value for key, value in site.items() if value is not None}
-    merged |= {key: value for key, value in overrides.items() if value is not None}
-    return merged
+    own = _given(header)
+    sheet = {key: value for key, value in overrides.items() if value is not None and key in _OF_SHEET}
+    return replace(known, site=replace(known.site, **_given(site)), **(own | sheet))
 
 
-def number(header: Mapping, setting: str | float | Sequence[str] | None) -> float:
+def _given(section: HeaderSettings | SiteSettings | None) -> dict[str, Any]:
+    if section is None:
+        return {}
+    return {key: value for key, value in vars(section).items() if value is not None}
+
+
+def number(header: Mapping, setting: Key) -> float:
     """Numeric value of a setting: a constant, the value of a keyword, or the mean of several keywords.
 
     Parameters
     ----------
     header : mapping
         FITS header.
-    setting : str, float, sequence of str, or None
+    setting : str, float, tuple of str, or None
         Keyword name or names (one for each amplifier), or constant.
 
     Returns
@@ -58,7 +70,7 @@ def number(header: Mapping, setting: str | float | Sequence[str] | None) -> floa
     """
     if setting is None:
         return math.nan
-    if isinstance(setting, list | tuple):
+    if isinstance(setting, tuple):
         values = [value for value in (number(header, name) for name in setting) if math.isfinite(value)]
         return sum(values) / len(values) if values else math.nan
     value = header.get(setting) if isinstance(setting, str) else setting
@@ -90,7 +102,7 @@ def sexagesimal(value: str) -> float:
     return -size if parts[0].startswith("-") else size
 
 
-def text(header: Mapping, setting: str | float | None) -> str:
+def text(header: Mapping, setting: Key) -> str:
     """Text of a keyword; the setting itself where the header has no such keyword and it is not one of its own names."""
     if setting is None:
         return ""
@@ -99,7 +111,10 @@ def text(header: Mapping, setting: str | float | None) -> str:
 
 
 def mid_exposure(
-    header: Mapping, exptime_s: float, setting: Mapping | Sequence[Mapping] | None, ra_dec_deg: tuple[float, float]
+    header: Mapping,
+    exptime_s: float,
+    setting: TimeSettings | Sequence[TimeSettings] | None,
+    ra_dec_deg: tuple[float, float],
 ) -> tuple[float, str]:
     """Mid-exposure time at the observatory.
 
@@ -109,10 +124,10 @@ def mid_exposure(
         FITS header.
     exptime_s : float
         Exposure time [s].
-    setting : mapping, sequence of mappings, or None
-        The `time` setting: ``{date, clock, utc_offset_h, marks}`` or ``{keyword, format, scale, marks}``; of several
-        the first that the header has; None: the first of DATE-OBS, DATE-OBS with a clock keyword, MJD-OBS, JD that
-        carries a time of day, as the start (UTC, or what TIMESYS says).
+    setting : TimeSettings, sequence of them, or None
+        ``date, clock, utc_offset_h, marks`` or ``keyword, format, scale, marks``; of several the first that the header
+        has; None: the first of DATE-OBS, DATE-OBS with a clock keyword, MJD-OBS, JD that carries a time of day, as the
+        start (UTC, or what TIMESYS says).
     ra_dec_deg : tuple of float
         Pointing [deg], for times that are given for the Sun or the barycentre.
 
@@ -128,31 +143,19 @@ def mid_exposure(
     BadFrameError
         The header has no usable time.
     """
-    if isinstance(setting, list | tuple):
-        known = [way for way in setting if way.get("keyword", way.get("date")) in header]
-        setting = known[0] if known else None
-    if setting is None:
+    if isinstance(setting, TimeSettings) or setting is None:
+        way = setting
+    else:
+        way = next((way for way in setting if (way.keyword or way.date) in header), None)
+    if way is None:
         mjd, rule = _default_time(header)
         marks, scale = "start", "utc"
         if str(header.get("TIMESYS", "")).strip().upper() in ("TT", "TDB"):  # 2 ms apart
             scale = "tdb"
             rule += " (tdb)"
-    elif "date" in setting:
-        marks, scale = setting.get("marks", "start"), "utc"
-        offset_h = float(setting.get("utc_offset_h") or 0.0)
-        names = [name for name in (setting["date"], setting.get("clock")) if name]
-        stamp = _stamp(*(str(header.get(name, "")).strip() for name in names))
-        mjd = _iso_to_mjd(stamp, offset_h)
-        rule = f"{' + '.join(names)}" + (f" - ({offset_h:g} h)" if offset_h else "")
-        if mjd is None:
-            raise BadFrameError(f"no date and time of day in {' and '.join(names)}: set header.time")
     else:
-        marks, scale = setting.get("marks", "start"), setting.get("scale", "utc")
-        keyword, form = setting["keyword"], setting.get("format", "isot")
-        mjd = _read_time(header, keyword, form)
-        rule = f"{keyword} ({form}, {scale})"
-    if marks not in ("start", "mid", "end"):
-        raise ValueError(f"time marks {marks!r}, not start, mid or end")
+        marks, scale = way.marks, way.scale or "utc"
+        mjd, rule = _configured_time(header, way)
     mjd = _later(mjd, {"start": 0.5, "mid": 0.0, "end": -0.5}[marks] * exptime_s, scale)
     rule += {"start": " + exptime/2", "mid": "", "end": " - exptime/2"}[marks]
     if scale != "utc":
@@ -160,6 +163,19 @@ def mid_exposure(
     if not 15000 < mjd < 120000:
         raise BadFrameError(f"the time from {rule} is MJD {mjd:.5f}, not a date of an image: set header.time")
     return mjd, rule
+
+
+def _configured_time(header: Mapping, way: TimeSettings) -> tuple[float, str]:
+    """Time of a setting before it is moved to mid-exposure, and the rule by which it was found."""
+    if way.date:
+        offset_h = way.utc_offset_h or 0.0
+        names = [name for name in (way.date, way.clock) if name]
+        mjd = _iso_to_mjd(_stamp(*(str(header.get(name, "")).strip() for name in names)), offset_h)
+        if mjd is None:
+            raise BadFrameError(f"no date and time of day in {' and '.join(names)}: set header.time")
+        return mjd, f"{' + '.join(names)}" + (f" - ({offset_h:g} h)" if offset_h else "")
+    keyword, form = way.keyword or "", way.format or "isot"
+    return _read_time(header, keyword, form), f"{keyword} ({form}, {way.scale or 'utc'})"
 
 
 def _later(mjd: float, seconds: float, scale: str) -> float:

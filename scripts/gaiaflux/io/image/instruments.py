@@ -13,23 +13,84 @@ Check a new row with a file: the time, the noise of the sky against its level, a
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
-__all__ = ["DEFAULT", "INSTRUMENTS", "instrument_settings"]
+from gaiaflux.model.settings.header import TimeSettings
+from gaiaflux.model.typed import typed
 
-DEFAULT = {
-    "exptime": "EXPTIME",
-    "unit": None,
-    "gain": "GAIN",
-    "read_noise": "RDNOISE",
-    "saturation": "SATURATE",
-    "filter": "FILTER",
-    "camera": "INSTRUME",
-    "airmass": "AIRMASS",
-    "time": None,
-    "site": {"lat_deg": "LATITUDE", "lon_deg": "LONGITUD", "height_m": "HEIGHT", "aperture_m": None},
-}
+__all__ = ["DEFAULT", "INSTRUMENTS", "Keys", "SiteKeys", "instrument_keys"]
 
-INSTRUMENTS = (
+Key = str | float | tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class SiteKeys:
+    """Where a header says where the telescope is, or constants; as `Keys`.
+
+    Attributes
+    ----------
+    lat_deg, lon_deg, height_m, aperture_m : Key
+        Geodetic latitude and longitude [deg, positive to the east], height and diameter of the telescope [m].
+    """
+
+    lat_deg: Key = "LATITUDE"
+    lon_deg: Key = "LONGITUD"
+    height_m: Key = "HEIGHT"
+    aperture_m: Key = None
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where a header says what: a keyword, several of which the mean counts, or a constant.
+
+    Attributes
+    ----------
+    exptime, gain, read_noise, saturation, filter, camera, airmass : Key
+        As the settings of these names.
+    unit : str or None
+        What the numbers are where BUNIT does not say it or is wrong.
+    time : TimeSettings, tuple of them, or None
+        Of several the first that the header has counts, if it has any; None: the usual keywords.
+    site : SiteKeys
+        Of the observatory.
+    """
+
+    exptime: Key = "EXPTIME"
+    unit: str | None = None
+    gain: Key = "GAIN"
+    read_noise: Key = "RDNOISE"
+    saturation: Key = "SATURATE"
+    filter: Key = "FILTER"
+    camera: Key = "INSTRUME"
+    airmass: Key = "AIRMASS"
+    time: TimeSettings | tuple[TimeSettings, ...] | None = None
+    site: SiteKeys = SiteKeys()
+
+
+class _Site(TypedDict, total=False):
+    lat_deg: Key
+    lon_deg: Key
+    height_m: Key
+    aperture_m: Key
+
+
+class _Row(TypedDict, total=False):
+    exptime: Key
+    unit: str
+    gain: Key
+    read_noise: Key
+    saturation: Key
+    filter: Key
+    camera: Key
+    airmass: Key
+    time: dict[str, Any] | tuple[dict[str, Any], ...]
+    site: _Site
+
+
+DEFAULT = Keys()
+
+INSTRUMENTS: tuple[tuple[str, _Row], ...] = (
     # Las Cumbres Observatory, as BANZAI leaves it: FITS keywords as in DEFAULT, all cameras alike (MuSCAT: ep0x).
     (r"2m0-.*/", {"site": {"aperture_m": 2.0}}),
     (r"1m0-.*/", {"site": {"aperture_m": 1.0}}),
@@ -94,8 +155,8 @@ INSTRUMENTS = (
 )
 
 
-def instrument_settings(header: Mapping[str, object]) -> dict:
-    """Settings for the instrument that a header names.
+def instrument_keys(header: Mapping) -> Keys:
+    """Keys for the instrument that a header names.
 
     Parameters
     ----------
@@ -104,13 +165,19 @@ def instrument_settings(header: Mapping[str, object]) -> dict:
 
     Returns
     -------
-    dict
+    Keys
         `DEFAULT` with the instrument's own entries on top.
     """
     name = "/".join(str(header.get(key, "")).strip() for key in ("TELESCOP", "INSTRUME", "PROCTYPE"))
-    result = {**DEFAULT, "site": dict(DEFAULT["site"])}
+    keys = DEFAULT
     for pattern, own in INSTRUMENTS:
         if re.match(pattern, name):
-            result |= {key: value for key, value in own.items() if key != "site"}
-            result["site"] |= own.get("site", {})
-    return result
+            changes: dict[str, Any] = {key: value for key, value in own.items() if key not in ("site", "time")}
+            if "time" in own:
+                changes["time"] = _time(own["time"])
+            keys = replace(keys, site=replace(keys.site, **own.get("site", {})), **changes)
+    return keys
+
+
+def _time(ways: dict[str, Any] | tuple[dict[str, Any], ...]) -> TimeSettings | tuple[TimeSettings, ...]:
+    return typed(TimeSettings, ways) if isinstance(ways, dict) else tuple(typed(TimeSettings, way) for way in ways)

@@ -24,7 +24,10 @@ MAX_SPREAD_PIX = 5.0
 def section(text: object) -> tuple[int, int, int, int] | None:
     """(x1, x2, y1, y2), 1-based, of a section such as ``[1:2048,1:4096]``; None for anything else."""
     found = _SECTION.match(str(text).strip())
-    return tuple(int(group) for group in found.groups()) if found else None
+    if found is None:
+        return None
+    x1, x2, y1, y2 = map(int, found.groups())
+    return x1, x2, y1, y2
 
 
 def origin_from_headers(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -14,14 +15,17 @@ from astropy.utils.exceptions import AstropyUserWarning
 from gaiaflux.io.image.banzai_catalog import catalog_positions
 from gaiaflux.model.companions import companion_path
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.companions import CompanionSettings, CompanionsSettings
+from gaiaflux.model.typed import typed
 
 __all__ = ["Planes", "read_planes"]
 
 # What astropy raises for a file that is cut short, garbled or not FITS at all.
 UNREADABLE = (OSError, EOFError, AstropyUserWarning, VerifyError, ValueError, TypeError, KeyError, IndexError)
-NAMES = {"mask": ("BPM", "MASK", "DQ"), "error": ("ERR", "ERROR", "SIGMA"), "weight": ()}
+NAMES: dict[str, tuple[str, ...]] = {"mask": ("BPM", "MASK", "DQ"), "error": ("ERR", "ERROR", "SIGMA"), "weight": ()}
 FEWEST_PIXELS = 16
-HDU = fits.hdu.base._BaseHDU
+HDU = Any  # astropy has no public name for the kinds of HDU together
+_NOT_SAID = typed(CompanionSettings, {})
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Planes:
 def read_planes(
     path: str | Path,
     extension: str | int | None,
-    companions: Mapping[str, Mapping[str, object]],
+    companions: CompanionsSettings | None,
     *,
     want_error: bool,
     want_seeds: bool,
@@ -65,7 +69,7 @@ def read_planes(
         FITS file; compressed by gzip or by tile compression, whatever its ending says.
     extension : str, int or None
         Name or number (0 = first) of the image in the file; None: SCI, or the only one.
-    companions : mapping
+    companions : CompanionsSettings or None
         Where mask, weight and error are, by kind: ``replace`` or ``file`` (see `gaiaflux.model.companions`),
         ``extension`` (name or number), ``ignore``; what is not said is looked for in the file by its usual name.
     want_error, want_seeds : bool
@@ -88,16 +92,16 @@ def read_planes(
         image = _pixels(science)
         catalog = catalog_positions(hdus) if want_seeds else None
         cropped = _Cropped(science, image, hdus, catalog)
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for kind in ("mask", "weight", "error"):
-            way = companions.get(kind) or {}
-            if way.get("ignore") or (kind == "error" and ("weight" in found or not want_error)):
+            way = getattr(companions, kind, None) or _NOT_SAID
+            if way.ignore or (kind == "error" and ("weight" in found or not want_error)):
                 continue
             other = companion_path(str(path), way)
             if other is not None:
                 found[kind] = _from_file(path, other, kind, way, science, cropped)
             else:
-                hdu = _companion(hdus, science, kind, way.get("extension"))
+                hdu = _companion(hdus, science, kind, way.extension)
                 if hdu is not None:
                     found[kind] = cropped.cut(_pixels(hdu), hdu.header, hdu.name or kind)
         seeds = None if catalog is None else cropped.positions(catalog)
@@ -224,16 +228,16 @@ def _companion(hdus: fits.HDUList, science: HDU, kind: str, extension: str | int
 
 
 def _from_file(
-    path: str | Path, other: str, kind: str, way: Mapping[str, object], science: HDU, cropped: "_Cropped"
+    path: str | Path, other: str, kind: str, way: CompanionSettings, science: HDU, cropped: "_Cropped"
 ) -> np.ndarray:
     """Mask, weight or error in a file of its own."""
-    if not other:
+    if not other and way.replace:
         raise BadFrameError(
-            f"no name for its {kind} file: {Path(path).name} lacks {way['replace'][0]!r} (companions.{kind}.replace)"
+            f"no name for its {kind} file: {Path(path).name} lacks {way.replace[0]!r} (companions.{kind}.replace)"
         )
     try:
         with _opened(other) as hdus:
-            hdu = _same_extension(hdus, science, kind, way.get("extension"))
+            hdu = _same_extension(hdus, science, kind, way.extension)
             return cropped.cut(_pixels(hdu), hdu.header, f"the {kind} file")
     except FileNotFoundError:
         raise BadFrameError(f"its {kind} file is missing: {other}") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -357,7 +358,7 @@ def _presented(found: MethodStatistics) -> tuple[dict[int, int], np.ndarray]:
     return {rank: variable[rank] for rank in [*list(variable)[:2], *others[:1]]}, found.brightest_constant(1)
 
 
-def reference_shape(series: SeriesSummary, reference: Mapping[str, object] | None = None) -> tuple[int, int] | None:
+def reference_shape(series: SeriesSummary, reference: Mapping[str, Any] | None = None) -> tuple[int, int] | None:
     """(ny, nx) of the reference image, from its record or its row in the dataset."""
     if reference and reference.get("nx"):
         return int(reference["ny"]), int(reference["nx"])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -92,7 +93,7 @@ def _solved_frames(path: str | Path) -> list[str]:
         return [frame_id for frame_id in batch.frame_ids if batch.attrs(frame_id)["status"] == "ok"]
 
 
-def plate_figure(series: SeriesSummary, reference: Mapping[str, object], residuals: ResidualMap | None) -> Figure:
+def plate_figure(series: SeriesSummary, reference: Mapping[str, Any], residuals: ResidualMap | None) -> Figure:
     """Pointing of the frames, distortion of the reference image, and the stacked residuals where they are given."""
     panels = 3 if residuals is not None else 2
     figure = Figure(figsize=(3.47 * panels, 3.5), layout="constrained")
@@ -122,7 +123,7 @@ def _draw_pointing(axes: Axes, series: SeriesSummary) -> None:
     axes.set(xlabel="east of the reference image (arcsec)", ylabel="north (arcsec)")
 
 
-def _draw_distortion(axes: Axes, reference: Mapping[str, object], shape: tuple[int, int] | None) -> None:
+def _draw_distortion(axes: Axes, reference: Mapping[str, Any], shape: tuple[int, int] | None) -> None:
     axes.set_title("Distortion")
     try:
         wcs = tan_sip_from_cards(str(reference.get("wcs_header", "")), shape) if shape else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def residual_figure(
     frame: Frame,
     residual: np.ndarray,
     sigma: np.ndarray,
-    attrs: Mapping[str, object],
+    attrs: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
 ) -> Figure:
     """Image and residual of a whole frame, and of its most crowded part.
@@ -136,7 +137,7 @@ def save_residual_picture(
     frame: Frame,
     residual: np.ndarray,
     sigma: np.ndarray,
-    attrs: Mapping[str, object],
+    attrs: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
 ) -> None:
     """Save `residual_figure` as PNG."""
