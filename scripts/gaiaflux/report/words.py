@@ -25,7 +25,7 @@ __all__ = [
 Fact = tuple[str, str]
 
 
-def number(value: object, digits: int = 3) -> str:
+def number(value: Any, digits: int = 3) -> str:
     """A number with some significant digits and never as a power of ten below a million; a dash where unknown."""
     if value is None or not np.isfinite(float(value)):
         return "–"

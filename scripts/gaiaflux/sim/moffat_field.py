@@ -186,7 +186,7 @@ def _add_stars(
                 image[j, i] += np.float32(amplitude[k] * (low + (u - cell) * (table[cell + 1] - low)))
 
 
-def optimal_sigma(flux: np.ndarray, area: np.ndarray, beta: float, variance: np.ndarray) -> np.ndarray:
+def optimal_sigma(flux: np.ndarray, area: np.ndarray, beta: float, variance: np.ndarray | float) -> np.ndarray:
     """Error of the flux of an isolated star at a known position, fitted with the true PSF and true weights.
 
     It is (sum P^2 / V)^-1/2 with V = flux P + variance; for a Moffat profile the sum is a function of

@@ -1,6 +1,7 @@
 """Series that tests, benchmarks and the demo use."""
 
 from dataclasses import replace
+from typing import Any
 
 from gaiaflux.sim.conditions import Night
 from gaiaflux.sim.detector import Camera
@@ -10,7 +11,7 @@ from gaiaflux.sim.series import SeriesConfig
 __all__ = ["crowded", "demo", "demo_crowded", "sparse", "timeseries"]
 
 
-def sparse(n_frames: int = 20, seed: int = 1, **night: object) -> SeriesConfig:
+def sparse(n_frames: int = 20, seed: int = 1, **night: Any) -> SeriesConfig:
     """A high-latitude kind of field on 2048 x 2048 pixels.
 
     Parameters
@@ -30,7 +31,7 @@ def sparse(n_frames: int = 20, seed: int = 1, **night: object) -> SeriesConfig:
     return SeriesConfig(seed=seed, n_frames=n_frames, night=replace(Night(), **night), name="sparse")
 
 
-def crowded(n_frames: int = 5, seed: int = 2, **night: object) -> SeriesConfig:
+def crowded(n_frames: int = 5, seed: int = 2, **night: Any) -> SeriesConfig:
     """A field in the Galactic bulge on 2048 x 2048 pixels.
 
     Parameters

@@ -135,7 +135,7 @@ def truth_tables(stars: np.ndarray, truths: Mapping[str, FrameTruth]) -> dict[st
         )
         stop = start + len(truth.stars)
         fluxes["frame"][start:stop] = row
-        for name in TRUTH_DTYPE.names:
+        for name in TRUTH_DTYPE.names or ():
             fluxes[name][start:stop] = truth.stars[name]
         start = stop
     return {"STARS": stars, "FRAMES": frames, "FLUXES": fluxes}

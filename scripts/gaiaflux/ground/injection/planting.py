@@ -144,7 +144,7 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
     rng = np.random.default_rng(seed)
     with DatasetReader(results / "dataset.h5") as source:
         frames, attributes = source.table("frames"), source.attributes()
-        config = json.loads(attributes["config"])
+        config = json.loads(str(attributes["config"]))
         own_stars = attributes.get("magnitude_system", "Gaia G") != "Gaia G"
         stars = _choose_stars(source, frames, n_stars, rng, own_stars)
         method = "psf" if "psf" in source.methods else "aperture"
@@ -288,7 +288,7 @@ def _throughput(source: DatasetReader, method: str, x_new: np.ndarray, y_new: np
     x, y = source.array("stars/x_ref"), source.array("stars/y_ref")
     placed = np.isfinite(x) & np.isfinite(y)
     shape = int(np.ceil(y[placed].max())) + 1, int(np.ceil(x[placed].max())) + 1
-    here, new = (polynomial_terms(*at, shape, 3) for at in ((x[placed], y[placed]), (x_new, y_new)))
+    here, new = (polynomial_terms(u, v, shape, 3) for u, v in ((x[placed], y[placed]), (x_new, y_new)))
     found = np.full((len(x_new), flux.shape[1]), np.nan)
     for j in range(flux.shape[1]):
         known = (flux[placed, j] > 0) & (calibrated[placed, j] > 0)
@@ -374,7 +374,7 @@ def _configuration(series: str, config: Mapping, attributes: Mapping, frames: Co
     sections = {key: config[key] for key in ("refine_wcs", "star_catalog", "photometry", "calibrate")}
     extraction = {**config["extract_stars"], "source": "detect"}
     source = "reference_image" if own_stars else "file"
-    gaia = {"source": source}
+    gaia: dict[str, Any] = {"source": source}
     if "magnitude_limit" in config["gaia"]:
         gaia["magnitude_limit"] = 25.0
     return {"series": {series: settings}, "gaia": gaia, "extract_stars": extraction, **sections}

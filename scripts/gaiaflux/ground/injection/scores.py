@@ -117,7 +117,7 @@ def _common_scale(before: DatasetReader, after: DatasetReader, method: str, plan
     common, old, new = np.intersect1d(first, second, return_indices=True)
     real = (common >= 0) & ~np.isin(common, planted.source_id)
     ids = [source.array("frames/frame_id").astype(str) for source in (before, after)]
-    _, *columns = np.intersect1d(*ids, return_indices=True)
+    _, *columns = np.intersect1d(ids[0], ids[1], return_indices=True)
     levels = []
     for source, rows, frames in ((before, old[real], columns[0]), (after, new[real], columns[1])):
         flux, flags = (source.grid(f"{method}/{name}")[()][np.ix_(rows, frames)] for name in ("flux_cal", "flags"))
@@ -132,10 +132,10 @@ def _common_scale(before: DatasetReader, after: DatasetReader, method: str, plan
 
 def _score_star(
     source: DatasetReader, method: str, row: int, truth: np.ndarray, relative: np.ndarray, usable: np.ndarray
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Numbers of one planted star; NaN where there are too few points."""
     numbers = ("bias_mag", "scatter_mag", "expected_mag", "pull", "pull_scatter", "event", "event_err")
-    result = {"found": row >= 0, "n_points": 0, "n_possible": int(usable.sum())}
+    result: dict[str, Any] = {"found": row >= 0, "n_points": 0, "n_possible": int(usable.sum())}
     result |= {"pulls": np.zeros(0), "own_pulls": np.zeros(0), **dict.fromkeys(numbers, float("nan"))}
     if row < 0:
         return result

@@ -80,7 +80,8 @@ def _width(values: np.ndarray) -> int:
 
 def _describe(name: str, columns: Columns, widths: Mapping[str, int], rows: int) -> tuple[fits.Header, np.dtype]:
     """Header of a table, and the layout of its rows."""
-    fields, cards = [], []
+    fields: list[tuple] = []
+    cards: list[tuple[str, str | int]] = []
     for number, (key, (values, unit, description)) in enumerate(columns.items(), 1):
         if values.dtype == object:
             fields.append((key, f"S{widths[key]}"))
@@ -147,7 +148,8 @@ def read_fits_export(path: str | Path) -> tuple[dict[str, Columns], dict[str, di
     attributes : dict of str to dict
         Of the file (``/``) and of each method.
     """
-    tables, attributes = {}, {}
+    tables: dict[str, Columns] = {}
+    attributes: dict[str, dict] = {}
     with fits.open(path) as hdus:
         for hdu in hdus[1:]:
             columns: Columns = {}

@@ -46,7 +46,7 @@ class ParquetStream:
         self, path: str | Path, meta: Mapping[str, str] | None = None, dictionaries: tuple[str, ...] = ()
     ) -> None:
         self._path, self._meta, self._dictionaries = Path(path), dict(meta or {}), dictionaries
-        self._writer = None
+        self._writer: Any = None
 
     def write(self, columns: Columns) -> None:
         """Append rows.

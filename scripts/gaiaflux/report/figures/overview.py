@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from gaiaflux.core.calibration.noise_budget import noise_curves
@@ -266,7 +267,7 @@ def draw_light_curve(axes: Axes, axis: TimeAxis, curve: LightCurve, color: str =
     good = np.isfinite(curve.mag) & np.isfinite(axis.values) & ~curve.spoiled
     bad = np.isfinite(curve.mag) & np.isfinite(axis.values) & curve.spoiled
     many = good.sum() > 200
-    style = {"fmt": "o", "ms": 2.0 if many else 3.2, "mew": 0, "elinewidth": 0.5 if many else 0.8}
+    style: dict[str, Any] = {"fmt": "o", "ms": 2.0 if many else 3.2, "mew": 0, "elinewidth": 0.5 if many else 0.8}
     if bad.any():
         axes.plot(axis.values[bad], curve.mag[bad], "o", ms=3.2, mfc="none", mec=GREY, mew=0.7, zorder=1)
     if good.any():
@@ -310,9 +311,9 @@ def overview_figure(series: SeriesSummary, method: MethodSummary, source: Datase
     Figure
         To be saved inside `drawing`.
     """
-    figure = Figure(figsize=(11, 8.6), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.10, h_pad=0.08)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.12, 1))
+    figure = Figure(figsize=(11, 8.6), layout=ConstrainedLayoutEngine(w_pad=0.10, h_pad=0.08))
+    rows: Any = figure.subfigures(2, 1, height_ratios=(1.12, 1))
+    upper, lower = rows
     left, right = upper.subplots(1, 2, width_ratios=(1.12, 1))
     draw_precision(left, method.statistics, numbered=6)
     left.set_title("Precision of every star")

@@ -129,7 +129,7 @@ def _draw_distortion(axes: Axes, reference: Mapping[str, Any], shape: tuple[int,
         wcs = tan_sip_from_cards(str(reference.get("wcs_header", "")), shape) if shape else None
     except BadFrameError:
         wcs = None
-    if wcs is None or wcs.a.size + wcs.b.size <= 2:
+    if wcs is None or shape is None or wcs.a.size + wcs.b.size <= 2:
         say(axes, "none" if wcs else "no plate solution")
         return
     x, y = np.meshgrid(np.linspace(0, shape[1] - 1, _ARROWS), np.linspace(0, shape[0] - 1, _ARROWS))

@@ -118,7 +118,7 @@ def _draw_sigma(axes: Axes, pull: np.ndarray, corner: tuple[int, int]) -> AxesIm
     return _show(axes, pull, corner, cmap="RdBu_r", vmin=-_SIGMAS, vmax=_SIGMAS)
 
 
-def _show(axes: Axes, values: np.ndarray, corner: tuple[int, int], **style: object) -> AxesImage:
+def _show(axes: Axes, values: np.ndarray, corner: tuple[int, int], **style: Any) -> AxesImage:
     x0, y0 = corner
     ny, nx = values.shape
     axes.set_facecolor("#d8c27a")  # bad pixels

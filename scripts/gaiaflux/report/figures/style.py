@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -38,7 +39,7 @@ WARMTH = mpl.colors.LinearSegmentedColormap.from_list("warmth", ["#bccbd8", "#d9
 """Quiet to conspicuous; its lightness falls all the way."""
 
 MANY = 1500  # points above which a picture is smaller than the drawing
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.titlesize": 9.5,
