@@ -11,9 +11,11 @@ import numpy as np
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.report import words
 from gaiaflux.report.figures.conditions import conditions_figure
+from gaiaflux.report.figures.field_map import map_figure, reference_shape
+from gaiaflux.report.figures.light_curve import light_curve_figure
 from gaiaflux.report.figures.methods import comparison_figure
-from gaiaflux.report.figures.overview import light_curve_figure, map_figure, precision_figure, reference_shape
 from gaiaflux.report.figures.plate import plate_figure, stack_residuals
+from gaiaflux.report.figures.precision import precision_figure
 from gaiaflux.report.figures.psf import find_psf, psf_figure
 from gaiaflux.report.figures.style import BLUE, VERMILION, drawing, svg_uri
 from gaiaflux.report.series import MethodSummary, SeriesSummary, read_light_curve, read_series

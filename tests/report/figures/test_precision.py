@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.report.figures.overview import draw_precision
+from gaiaflux.report.figures.precision import draw_precision
 from gaiaflux.report.figures.style import drawing
 from gaiaflux.report.statistics import NOISE_TERMS, measure_method
 

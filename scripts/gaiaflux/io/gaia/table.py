@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from gaiaflux.io.gaia.columns import REQUIRED, Column, GaiaTable, catalog_from_c
 from gaiaflux.io.gaia.votable import columns_of_votable, is_votable, parse_votable
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow
+    from astropy.io import fits
 
 __all__ = ["load_gaia_table", "read_gaia_table", "select_cone"]
 
@@ -166,7 +170,7 @@ def _open(path: Path) -> IO[bytes]:
     """Bytes of a file, unpacked if it is gzip by content."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else path.open("rb")
+    return cast(IO[bytes], gzip.open(path, "rb") if packed else path.open("rb"))
 
 
 def _from_fits(path: Path) -> Columns:
@@ -189,7 +193,7 @@ def _from_fits(path: Path) -> Columns:
             raise ValueError(str(error)) from error
 
 
-def _fits_column(hdu: "fits.BinTableHDU", name: str) -> Column:  # noqa: F821
+def _fits_column(hdu: "fits.BinTableHDU", name: str) -> Column:
     values = np.asarray(hdu.data[name])
     column = hdu.columns[name]
     missing = np.zeros(values.shape, dtype=bool)
@@ -263,7 +267,7 @@ def _from_text(path: Path, delimiter: str | None) -> Columns:
     return {key: _text_column(key, table.column(position)) for key, position in positions.items()}, names
 
 
-def _text_column(key: str, text: "pyarrow.ChunkedArray") -> Column:  # noqa: F821
+def _text_column(key: str, text: "pyarrow.ChunkedArray") -> Column:
     import pyarrow
     from pyarrow import compute
 
@@ -296,7 +300,7 @@ def _from_parquet(path: Path) -> Columns:
     return columns, list(schema.names)
 
 
-def _arrow_column(array: "pyarrow.ChunkedArray", unit: str) -> Column:  # noqa: F821
+def _arrow_column(array: "pyarrow.ChunkedArray", unit: str) -> Column:
     import pyarrow
     from pyarrow import compute
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from gaiaflux.report.figures.overview import running_median
+from gaiaflux.report.figures.precision import running_median
 from gaiaflux.report.figures.style import BLUE, GREY, INK, ORANGE, say, thin
 from gaiaflux.report.series import MethodSummary, SeriesSummary
 

@@ -13,7 +13,7 @@ from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.report.figures.overview import reference_shape
+from gaiaflux.report.figures.field_map import reference_shape
 from gaiaflux.report.figures.style import BLUE, INK, VERMILION, say, thin
 from gaiaflux.report.series import SeriesSummary
 
