@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.report.page import write_report
+from gaiaflux.report.html.page import write_report
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import jinja2
 import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.report import words
 from gaiaflux.report.figures.conditions import conditions_figure
 from gaiaflux.report.figures.field_map import map_figure, reference_shape
 from gaiaflux.report.figures.light_curve import light_curve_figure
@@ -18,9 +17,10 @@ from gaiaflux.report.figures.plate import plate_figure, stack_residuals
 from gaiaflux.report.figures.precision import precision_figure
 from gaiaflux.report.figures.psf import find_psf, psf_figure
 from gaiaflux.report.figures.style import BLUE, VERMILION, drawing, svg_uri
+from gaiaflux.report.html import words
+from gaiaflux.report.html.template import PAGE
 from gaiaflux.report.series import MethodSummary, SeriesSummary, read_light_curve, read_series
 from gaiaflux.report.statistics import CONSTANT, LEAST_POINTS
-from gaiaflux.report.template import PAGE
 
 __all__ = ["write_report"]
 

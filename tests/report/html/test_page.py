@@ -16,8 +16,8 @@ from gaiaflux.io.psf_model import psf_arrays
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.report.figures.overview import save_overview
 from gaiaflux.report.figures.plate import stack_residuals
-from gaiaflux.report.page import write_report
-from gaiaflux.report.words import count, number
+from gaiaflux.report.html.page import write_report
+from gaiaflux.report.html.words import count, number
 
 PIN = {
     "source": "file", "server": None, "release": None, "file": "gaia.fits", "file_sha256": "f" * 64, "n_rows": 1424,
