@@ -241,3 +241,18 @@ def test_no_text_names_a_machine():
         ):
             found = suspicious.search(path.read_text(encoding="utf-8"))
             assert not found, f"{name}: {found[0]}"
+
+
+def test_the_picture_of_the_house_is_true():
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("draw_architecture", ROOT / "docs" / "draw_architecture.py")
+    picture = module_from_spec(spec)
+    spec.loader.exec_module(picture)
+    imported, modules = picture.imports()
+    assert set(modules) <= set(picture.PARTS)
+    upwards = [pair for pair in imported if picture.PARTS.index(pair[1]) >= picture.PARTS.index(pair[0])]
+    assert not upwards
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for part in modules:
+        assert f"`{part.replace('.', '/')}" in text, f"docs/architecture.md does not name {part}"
