@@ -64,7 +64,7 @@ $(READY): envs/requirements.lock pyproject.toml
 	    $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e . ; \
 	fi
 	$(BIN)/python -m compileall -q $(VENV)/lib scripts || true
-	$(BIN)/python -m gaiaflux.core.compiled
+	$(BIN)/python -m gaiaflux.core.kernels
 	touch $@
 
 clean:

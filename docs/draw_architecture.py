@@ -14,7 +14,6 @@ PACKAGE = HERE.parent / "scripts" / "gaiaflux"
 # Who may be imported by whom: each part by those after it.
 PARTS = (
     *("model.settings", "model", "workflow"),
-    "core",
     *("core.kernels", "core.maths", "core.sky", "core.image", "core.psf", "core.stars", "core.plate", "core.aperture"),
     *("core.difference", "core.calibration", "core.cadences"),
     *("io", "io.image", "io.gaia", "io.tess", "io.export", "sim", "series"),

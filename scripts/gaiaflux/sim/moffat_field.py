@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 
 __all__ = ["PsfField", "add_stars", "optimal_sigma"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gaiaflux.core.aperture.correction import MoffatProfile
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 
 __all__ = ["light_at_distance", "neighbour_light"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.kernels.compile import device, kernel
 
 __all__ = ["circle_overlap", "circle_pixel"]
 

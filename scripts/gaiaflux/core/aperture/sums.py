@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.aperture.overlap import circle_pixel
-from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.model.flags import PixelFlag, StarFlag
 
 __all__ = ["ApertureSums", "sum_circles"]

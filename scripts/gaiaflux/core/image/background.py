@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.kernels.compile import device, kernel
+from gaiaflux.core.kernels.devices import cubic_weights, kth_smallest
 from gaiaflux.core.maths.surface import fit_surface
-from gaiaflux.core.primitives import cubic_weights, kth_smallest
 from gaiaflux.model.errors import BadFrameError
 
 __all__ = ["Background", "estimate_background", "subtract_background"]

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
+from gaiaflux.core.kernels.devices import kth_smallest
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.maths.surface import Surface, fit_surface, order_for
-from gaiaflux.core.primitives import kth_smallest
 
 __all__ = ["AnnulusSky", "LocalSky", "combine_sky", "measure_annuli", "paint_discs", "rough_sky"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.model.flags import PixelFlag
 
 __all__ = ["flag_pixels"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.plate.matching import match_mutual, poisson_log_tail
 
 __all__ = ["AsterismSearch", "Placement", "find_placements"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 
 __all__ = ["Offset", "match_mutual", "neighbour_pull", "poisson_log_tail", "vote_offset"]
 

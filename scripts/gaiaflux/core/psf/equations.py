@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.psf.model import Stamps
 
 __all__ = [

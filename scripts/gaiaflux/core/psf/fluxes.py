@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
 from gaiaflux.core.image.background import Background, estimate_background, subtract_background
+from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.psf.equations import (
     ROUGH,
     NormalEquations,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.kernels.compile import device, kernel
+from gaiaflux.core.kernels.devices import cubic_weights
 from gaiaflux.core.maths.surface import polynomial_terms
-from gaiaflux.core.primitives import cubic_weights
 
 __all__ = ["PsfModel", "Stamps", "add_light", "make_stamps", "moffat_psf"]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
+from gaiaflux.core.kernels.devices import cubic_weights
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.maths.surface import polynomial_terms
-from gaiaflux.core.primitives import cubic_weights
 from gaiaflux.core.psf.model import PsfModel, Stamps
 
 __all__ = ["ShapeFit", "StarFit", "fit_residual", "fit_shape"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.model.catalog import SkyCatalog
 
 __all__ = ["earth_position_au", "jyear_of_mjd", "position_error_mas", "propagate"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.maths.polynomials import polynomial_terms, square
 from gaiaflux.model.wcs import TanSip
 

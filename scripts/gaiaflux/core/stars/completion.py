@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
+from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, Solution, solve_fluxes
 from gaiaflux.core.stars.deep_kernels import near_known

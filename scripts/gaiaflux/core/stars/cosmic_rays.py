@@ -7,8 +7,8 @@ limit taken from the measured width of the stars).
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
 from gaiaflux.core.image.background import Background
+from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.model.flags import PixelFlag
 
 __all__ = ["flag_cosmic_rays"]

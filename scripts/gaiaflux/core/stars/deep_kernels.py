@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
-from gaiaflux.core.primitives import inverse_symmetric3
+from gaiaflux.core.kernels.compile import device, kernel
+from gaiaflux.core.kernels.devices import inverse_symmetric3
 
 __all__ = ["fit_sweeps", "near_known", "profile_chi2"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.compiled import kernel
 from gaiaflux.core.image.background import Background
+from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.stars import single_star as starfit
 from gaiaflux.model.errors import BadFrameError
 

@@ -8,8 +8,8 @@ adaptive moments (Bernstein & Jarvis 2002, AJ 123, 583), converted to the FWHM o
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
-from gaiaflux.core.primitives import inverse_symmetric3
+from gaiaflux.core.kernels.compile import device, kernel
+from gaiaflux.core.kernels.devices import inverse_symmetric3
 from gaiaflux.model.flags import PixelFlag, StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaiaflux.core.compiled import device, kernel
+from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.core.psf.fluxes import Pixels
 from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky, sky_to_pixel

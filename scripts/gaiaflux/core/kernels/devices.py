@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gaiaflux.core.compiled import device
+from gaiaflux.core.kernels.compile import device
 
 __all__ = ["cubic_weights", "inverse_symmetric3", "kth_smallest"]
 

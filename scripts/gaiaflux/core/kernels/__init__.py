@@ -1,0 +1,1 @@
+"""How kernels are compiled, kept, loaded and called, and what several of them call; the kernels are elsewhere."""
