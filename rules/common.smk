@@ -12,11 +12,12 @@ from gaiaflux.model.companions import companion_paths
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.settings.companions import CompanionsSettings
 from gaiaflux.model.typed import typed
+
+from gaiaflux.model.nearest import nearest
 from gaiaflux.workflow.config import check, load_schema
 from gaiaflux.workflow.digest import code_digest
 from gaiaflux.workflow.frames import find_frames
 from gaiaflux.workflow.ledger import read_ledger, update_ledger, write_ledger
-from gaiaflux.workflow.nearest import nearest
 
 # Settings that decide how the catalogue is fetched, not what is in it.
 ACCESS = ("servers", "timeout_s", "deadline_s", "cache_folder", "rows_per_query")

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.nearest import nearest
 from gaiaflux.workflow.constraints import further_problems
-from gaiaflux.workflow.nearest import nearest
 
 __all__ = ["check", "load_schema"]
 

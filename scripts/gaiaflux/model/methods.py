@@ -1,0 +1,118 @@
+"""The methods of photometry: the one list of what each measures, says, needs and is called.
+
+Another method is another entry of `METHODS`. The rules read the list while the workflow is parsed, so that it imports
+the standard library alone. What measures the frames must not import it: an entry more would change the digest of that
+code, and every series would be measured again.
+"""
+
+from collections.abc import Collection
+
+from gaiaflux.model.columns import Column
+from gaiaflux.model.errors import InputError
+from gaiaflux.model.method import COMMON_FACTS, Annotation, Look, Method, OnRequest
+from gaiaflux.model.nearest import nearest
+
+__all__ = ["METHODS", "method_named"]
+
+APERTURE = Method(
+    name="aperture",
+    label="aperture",
+    title="Aperture photometry",
+    sentence="Sums the light in circles around each star and corrects it for the light outside; of several radii each "
+    "star gets the one that scatters least.",
+    look=Look(colour="#E69F00", companion="#D55E00", marker="o"),
+    annotation=Annotation("GAIAFLUX_APERTURE", "", ("flux", "flux_err", "flags")),
+    blend=("neighbour", "neighbour in the aperture"),
+    radii=Column("f8", "pixel", "radii of the apertures in each frame; NaN where not measured"),
+    frame_facts={
+        **COMMON_FACTS,
+        "n_correction_stars": Column("i4", "", "stars of the frame's aperture correction; -1 where not measured"),
+        "profile_fwhm_pix": Column("f8", "pixel", "full width at half maximum of the profile of the correction"),
+    },
+)
+
+PSF = Method(
+    name="psf",
+    label="PSF",
+    title="PSF photometry",
+    sentence="Measures the point-spread function in the frame itself and fits it to all stars together.",
+    look=Look(colour="#0072B2", companion="#56B4E9", marker="s"),
+    annotation=Annotation(
+        "GAIAFLUX_PSF",
+        "psf_",
+        ("flux", "flux_err", "flags", "chi2"),
+        {
+            "PSFSTAT": ("psf_status", "where the PSF is from"),
+            "PSFNSTAR": ("psf_n_stars", "stars that the PSF was measured with"),
+            "PSFFWHM": ("psf_fwhm_pix", "[pixel] full width at half maximum of the PSF"),
+        },
+    ),
+    blend=("blended", "too close to a neighbour"),
+    star_facts={
+        "chi2": Column("f2", "", "chi-squared per pixel of the fit of the PSF; NaN where not measured"),
+        "psf_fraction": Column("f2", "", "part of the PSF's light that falls on good pixels; NaN where not measured"),
+        "crowding": Column("f2", "", "neighbours' light in the star's PSF over its own; NaN where not measured"),
+    },
+    frame_facts={
+        **COMMON_FACTS,
+        "psf_status": Column(
+            "text",
+            "",
+            "where the PSF is from: ok (the frame's own stars), lower order (fewer stars than asked for), borrowed "
+            "(the reference image's, scaled); empty where not measured",
+        ),
+        "psf_n_stars": Column("i4", "", "stars that the PSF was measured with; -1 where the frame was not measured"),
+        "psf_order": Column("i4", "", "order of the PSF's change over the field; -1 where not measured"),
+        "psf_residual_order": Column("i4", "", "the same of its empirical residual; -1 where there is none"),
+        "psf_residual_rms": Column("f8", "", "rms of what the PSF leaves of its stars, relative to their light"),
+        "psf_fwhm_pix": Column("f8", "pixel", "full width at half maximum of the PSF in the middle of the frame"),
+        "psf_ellipticity": Column("f8", "", "1 - minor / major axis of the PSF in the middle of the frame"),
+        "psf_beta": Column("f8", "", "exponent of the PSF's Moffat core"),
+        "shift_x_pix": Column("f8", "pixel", "columns by which the stars lie off the plate solution"),
+        "shift_y_pix": Column("f8", "pixel", "rows by which the stars lie off the plate solution"),
+        "centroid_rms_pix": Column("f8", "pixel", "rms of the stars' own centroids about the places measured at"),
+        "sky": Column("f8", "count/pixel", "level of the sky under the stars, in the frame's unit"),
+        "pixel_noise": Column("f8", "count/pixel", "noise of one pixel of sky, in the frame's unit"),
+        "noise": Column("text", "", "where the variances of the pixels come from"),
+    },
+    reported={
+        "psf_status": "PSF",
+        "psf_n_stars": "stars of a PSF",
+        "psf_order": "its order over the field",
+        "psf_fwhm_pix": "FWHM",
+        "psf_ellipticity": "ellipticity",
+        "psf_residual_rms": "rms of what it leaves of its stars, relative",
+        "centroid_rms_pix": "rms of the centroids about the places",
+    },
+    on_request=OnRequest("subtract_stars", "residuals", ("residual_pictures", "subtracted_images")),
+    favoured_within=1.02,
+    holds_psf=True,
+)
+
+METHODS = (APERTURE, PSF)
+"""All methods, in the order in which files and pages name them."""
+
+
+def method_named(name: str, methods: Collection[Method] = METHODS) -> Method:
+    """The entry of a method.
+
+    Parameters
+    ----------
+    name : str
+        Of the method.
+    methods : collection of Method
+        Where to look.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    InputError
+        There is none of this name.
+    """
+    found = {method.name: method for method in methods}
+    if name not in found:
+        raise InputError(f"there is no method of photometry '{name}'; {nearest(name, found, 'methods')}")
+    return found[name]
