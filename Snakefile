@@ -18,13 +18,10 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
+include: "rules/params.smk"
 include: "rules/demo.smk"
-
-
-LEDGERS = open_ledgers(made=rules.make_demo.output.images)
-
-
-include: "rules/settled.smk"
+include: "rules/once.smk"
 include: "rules/download.smk"
 include: "rules/stars.smk"
 include: "rules/astrometry.smk"

@@ -3,10 +3,9 @@
 
 rule annotate_images:
     input:
+        unpack(measured_batch_of),
         images=images_of,
         wcs="results/{series}/wcs/{batch}.h5",
-        aperture=measured_batch("aperture"),
-        psf=measured_batch("psf"),
         catalog="results/{series}/star_catalog.h5",
     output:
         annotated=directory("results/{series}/annotated/{batch}"),

@@ -44,7 +44,7 @@ rule build_star_catalog:
         reading=reading_of,
         overrides=candidates_of,
         paths=paths_of,
-        settings=star_catalog_settings(),
+        settings=star_catalog_settings(config),
         code=code("build_star_catalog"),
     message:
         "{wildcards.series}: list the stars that are measured"

@@ -11,10 +11,9 @@ localrules:
 # named here.
 rule assemble_dataset:
     input:
+        unpack(measured_of),
         stars=stars_of,
         wcs=wcs_of,
-        aperture=measured_by("aperture"),
-        psf=measured_by("psf"),
         catalog="results/{series}/star_catalog.h5",
         gaia="results/{series}/gaia.fits",
         reference="results/{series}/reference.json",
@@ -119,7 +118,7 @@ rule export_dataset:
         mem_mb=1000,
         runtime=60,
     params:
-        settings=export_settings(),
+        settings=export_settings(config),
         targets=export_targets_of,
         code=code("export_dataset"),
     message:

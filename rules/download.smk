@@ -17,7 +17,7 @@ rule download_gaia:
     log:
         "logs/{series}/download_gaia.log",
     wildcard_constraints:
-        series=fetched(),
+        series=to_fetch(),
     retries: 0
     conda:
         "../envs/download.yaml"
@@ -26,9 +26,9 @@ rule download_gaia:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=gaia_settings,
+        settings=all_of_gaia,
         recorded=recorded_gaia,
-        request=requested(gaia_request),
+        request=requested(for_gaia),
         centre_deg=centre_of,
         radius_arcmin=radius_of,
     message:

@@ -20,7 +20,7 @@ rule aperture_photometry:
     params:
         frames=frames_of,
         reading=reading_of,
-        settings=method_settings("aperture"),
+        settings=settings_of_method("aperture"),
         code=code("aperture_photometry"),
     message:
         "{wildcards.series}: aperture photometry of batch {wildcards.batch}"
@@ -47,7 +47,7 @@ rule psf_photometry:
     params:
         frames=frames_of,
         reading=reading_of,
-        settings=method_settings("psf"),
+        settings=settings_of_method("psf"),
         code=code("psf_photometry"),
     message:
         "{wildcards.series}: PSF photometry of batch {wildcards.batch}"

@@ -7,11 +7,11 @@ localrules:
 
 rule report:
     input:
+        unpack(measured_of),
         dataset="results/{series}/dataset.h5",
         pin="results/{series}/gaia.json",
         reference="results/{series}/reference.json",
         wcs=wcs_of,
-        psf=measured_by("psf"),
     output:
         report="results/{series}/report.html",
     log:

@@ -32,7 +32,7 @@ rule extract_stars:
 # Chosen once: nothing that happens to its inputs later chooses again.
 rule choose_reference:
     input:
-        stars=first_batches,
+        stars=first_stars_of,
         gaia=gaia_of_reference,
     output:
         reference=REFERENCE,
@@ -40,7 +40,7 @@ rule choose_reference:
     log:
         "logs/{series}/choose_reference.log",
     wildcard_constraints:
-        series=unsettled(reference_request, REFERENCE_MET, REFERENCE),
+        series=to_choose(),
     conda:
         "../envs/stars.yaml"
     threads: 1
@@ -50,7 +50,7 @@ rule choose_reference:
     params:
         reference_image=reference_frame_id,
         refine_wcs=config["refine_wcs"],
-        request=requested(reference_request),
+        request=requested(for_reference),
         code=code("choose_reference"),
     message:
         "{wildcards.series}: choose the reference image"
@@ -70,7 +70,7 @@ rule list_reference_stars:
     log:
         "logs/{series}/list_reference_stars.log",
     wildcard_constraints:
-        series=listed(),
+        series=to_list(),
     conda:
         "../envs/astrometry.yaml"
     threads: 1
@@ -81,8 +81,8 @@ rule list_reference_stars:
         reading=reading_of,
         overrides=candidates_of,
         paths=paths_of,
-        settings=star_catalog_settings(),
-        request=requested(own_request),
+        settings=star_catalog_settings(config),
+        request=requested(for_own_stars),
         code=code("list_reference_stars"),
     message:
         "{wildcards.series}: list the stars of the reference image in the place of Gaia's"

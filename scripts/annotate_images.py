@@ -8,7 +8,7 @@ from gaiaflux.ground.annotation import TABLE_UNITS, USED_ARRAYS, copy_name, fram
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
 from gaiaflux.io.star_catalog import read_star_catalog
-from gaiaflux.workflow.job import run_job
+from gaiaflux.workflow.job import batches_by_method, run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,7 +22,8 @@ def main(smk: "snakemake") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     catalog, facts = read_star_catalog(smk.input.catalog)
     plates = BatchReader(smk.input.wcs)
-    batches = {method: BatchReader(path) for method in USED_ARRAYS for path in getattr(smk.input, method)}
+    measured = batches_by_method(smk.input, "images", "wcs", "catalog")
+    batches = {method: BatchReader(path) for method, paths in measured.items() for path in paths}
     for entry in smk.params.frames:
         frame_id, path = entry["frame_id"], entry["path"]
         found = {method: batch.attrs(frame_id) for method, batch in batches.items()}

@@ -4,21 +4,16 @@ from typing import TYPE_CHECKING
 
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.series.assembly import assemble_dataset
-from gaiaflux.series.method_facts import FRAME_FACTS
-from gaiaflux.workflow.job import run_job
+from gaiaflux.workflow.job import batches_by_method, run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
 def main(smk: "snakemake") -> None:
-    """Write ``output.measured`` from ``input.catalog`` and batches: ``input.stars``, ``.wcs``, ``.aperture``, ``.psf``.
-
-    A method that was not chosen has no batches.
-    """
+    """Write ``output.measured`` from ``input.catalog`` and batches: ``input.stars``, ``.wcs``, and of each method."""
     catalog, attrs = read_star_catalog(smk.input.catalog)
-    batches = {method: list(getattr(smk.input, method, ())) for method in FRAME_FACTS}
-    photometry = {method: paths for method, paths in batches.items() if paths}
+    photometry = batches_by_method(smk.input, "stars", "wcs", "catalog", "gaia", "reference")
     assemble_dataset(
         smk.output.measured,
         smk.wildcards.series,

@@ -1,7 +1,7 @@
 """Write the page that a person looks at first: what was measured, how well, and what was left out.
 
-Input: dataset, pin (gaia.json), reference (reference.json); wcs (batches of refine_wcs) and psf (batches of
-psf_photometry) where the rule gives them.
+Input: dataset, pin (gaia.json), reference (reference.json); wcs (batches of refine_wcs) and those of each method of
+photometry where the rule gives them.
 Output: report (one HTML file without external resources).
 """
 
@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gaiaflux.model.methods import METHODS
 from gaiaflux.report.html.page import write_report
-from gaiaflux.workflow.job import run_job
+from gaiaflux.workflow.job import batches_by_method, run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,8 +21,9 @@ def main(smk: "snakemake") -> None:
     """Write ``output.report``."""
     pin = json.loads(Path(smk.input.pin).read_text(encoding="utf-8"))
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
-    batches = {kind: getattr(smk.input, kind, ()) for kind in ("wcs", "psf")}
-    write_report(smk.output.report, smk.input.dataset, pin, reference, **batches)
+    measured = batches_by_method(smk.input, "dataset", "pin", "reference", "wcs")
+    psf = [path for method in METHODS if method.holds_psf for path in measured.get(method.name, ())]
+    write_report(smk.output.report, smk.input.dataset, pin, reference, wcs=smk.input.get("wcs", ()), psf=psf)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.time import Time
 from astropy.utils import iers
+from snakemake.iocontainers import InputFiles
 
 from gaiaflux.core.sky.bands import standard_magnitude
 from gaiaflux.io.batch_file import BatchWriter
@@ -426,7 +427,7 @@ def test_scripts_read_call_and_write(tmp_path):
     out = {name: str(tmp_path / name) for name in ("measured.h5", "dataset.h5", "frames.csv", "lightcurves")}
     assemble.main(
         SimpleNamespace(
-            input=SimpleNamespace(**paths, catalog=tmp_path / "stars.h5"),
+            input=InputFiles(fromdict={**paths, "catalog": tmp_path / "stars.h5"}),
             output=SimpleNamespace(measured=out["measured.h5"]),
             wildcards=SimpleNamespace(series="S"),
         )

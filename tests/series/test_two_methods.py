@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from snakemake.iocontainers import InputFiles
 
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.dataset import DatasetReader
@@ -325,7 +326,7 @@ def test_the_script_takes_the_methods_that_it_is_given(tmp_path):
         given = {**paths, "aperture": [], "psf": [], name: paths[name], "catalog": tmp_path / "stars.h5"}
         assemble.main(
             SimpleNamespace(
-                input=SimpleNamespace(**given),
+                input=InputFiles(fromdict=given),
                 output=SimpleNamespace(measured=tmp_path / f"{name}.h5"),
                 wildcards=SimpleNamespace(series="S"),
             )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -6,7 +7,9 @@ import pytest
 import yaml
 
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.methods import APERTURE, METHODS
 from gaiaflux.workflow.config import check, load_schema
+from gaiaflux.workflow.constraints import method_problems
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = load_schema(ROOT / "schemas" / "config.schema.yaml")
@@ -140,6 +143,17 @@ def test_one_sentence_says_what_is_wrong(text):
         checked(text)
     assert str(refused.value).startswith(WRONG[text])
     assert "\n" not in str(refused.value)
+
+
+def test_a_method_that_builds_on_another_asks_for_it():
+    methods = (*METHODS, replace(APERTURE, name="dia", needs=("psf",)))
+    chosen = checked("series: {a: {images: x}}")["photometry"]
+    for names, problems in (
+        (["aperture"], []),
+        (["psf", "dia"], []),
+        (["aperture", "dia"], ["photometry.methods: dia needs psf; add it"]),
+    ):
+        assert method_problems({**chosen, "methods": names}, methods) == problems
 
 
 def test_all_problems_come_at_once():

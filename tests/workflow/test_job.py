@@ -4,9 +4,10 @@ import warnings
 from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import InputFiles
 
 from gaiaflux.model.errors import InputError
-from gaiaflux.workflow.job import run_job
+from gaiaflux.workflow.job import batches_by_method, run_job
 
 
 @pytest.fixture
@@ -59,3 +60,18 @@ def test_a_request_is_noted_when_it_has_been_met_and_not_before(job, tmp_path):
     assert not (tmp_path / "request.json").exists()
     run_job(lambda _: None, job)
     assert json.loads((tmp_path / "request.json").read_text()) == {"a": 1}
+
+
+def test_batches_are_found_by_the_names_of_the_methods():
+    given = InputFiles(fromdict={"psf": ["p1", "p2"], "stars": ["s"], "aperture": ["a"]})
+    found = batches_by_method(given, "stars")
+    assert list(found.items()) == [("aperture", ["a"]), ("psf", ["p1", "p2"])]
+    assert batches_by_method(InputFiles(fromdict={"psf": [], "stars": ["s"], "aperture": ["a"]}), "stars") == {
+        "aperture": ["a"]
+    }
+
+
+def test_files_of_a_method_that_nobody_knows_are_not_dropped():
+    given = InputFiles(fromdict={"aperture": ["a"], "dia": ["d"], "stars": ["s"]})
+    with pytest.raises(InputError, match=r"^there is no method of photometry 'dia'; methods: aperture, psf$"):
+        batches_by_method(given, "stars")

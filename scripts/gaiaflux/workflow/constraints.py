@@ -1,9 +1,12 @@
 """What must hold between several settings, which a schema cannot say."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-__all__ = ["further_problems"]
+from gaiaflux.model.method import Method
+from gaiaflux.model.methods import METHODS
+
+__all__ = ["further_problems", "method_problems"]
 
 
 def further_problems(config: Mapping) -> list[str]:
@@ -19,7 +22,9 @@ def further_problems(config: Mapping) -> list[str]:
     list of str
         One sentence each.
     """
-    problems = _aperture(config["photometry"]) + _psf(config["photometry"]) + _export(config["export"], config["gaia"])
+    photometry = config["photometry"]
+    problems = _aperture(photometry) + _psf(photometry) + method_problems(photometry)
+    problems += _export(config["export"], config["gaia"])
     lowered: dict[str, str] = {}
     for name, series in config["series"].items():
         path = f"series.{name}"
@@ -63,12 +68,38 @@ def _psf(photometry: Mapping) -> list[str]:
             f"{path}.min_stars: {settings['min_stars']} stars are needed, but max_psf_stars allows "
             f"{settings['max_psf_stars']}"
         )
-    if "psf" not in photometry["methods"]:
-        problems += [
-            f"{path}.{key}: goes only together with psf among photometry.methods"
-            for key in ("residual_pictures", "subtracted_images")
-            if settings[key]
-        ]
+    return problems
+
+
+def method_problems(photometry: Mapping, methods: Sequence[Method] = METHODS) -> list[str]:
+    """Methods of photometry that lack another, and files of methods that are not chosen.
+
+    Parameters
+    ----------
+    photometry : mapping
+        Section of a complete configuration.
+    methods : sequence of Method
+        All that there are.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+    """
+    problems = []
+    for method in methods:
+        if method.name in photometry["methods"]:
+            problems += [
+                f"photometry.methods: {method.name} needs {needed}; add it"
+                for needed in method.needs
+                if needed not in photometry["methods"]
+            ]
+        elif method.on_request:
+            problems += [
+                f"photometry.{method.section}.{key}: goes only together with {method.name} among photometry.methods"
+                for key in method.on_request.settings
+                if photometry[method.section][key]
+            ]
     return problems
 
 

@@ -9,8 +9,33 @@ from pathlib import Path
 from typing import Any
 
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.methods import METHODS, method_named
 
-__all__ = ["run_job"]
+__all__ = ["batches_by_method", "run_job"]
+
+
+def batches_by_method(given: Any, *others: str) -> dict[str, list[str]]:
+    """Batches of each method of photometry among the inputs of a rule.
+
+    Parameters
+    ----------
+    given : snakemake.iocontainers.InputFiles
+        Named files of a job (``smk.input``).
+    *others : str
+        Names that are no methods.
+
+    Returns
+    -------
+    dict of str to list of path
+        By method, in the order of `gaiaflux.model.methods.METHODS`; a method without files is left out.
+
+    Raises
+    ------
+    InputError
+        There are files of a method that is not declared.
+    """
+    found = {method_named(name).name: list(files) for name, files in given.items() if name not in others}
+    return {method.name: found[method.name] for method in METHODS if found.get(method.name)}
 
 
 def run_job(main: Callable[[Any], None], smk: Any) -> None:

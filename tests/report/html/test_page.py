@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from snakemake.iocontainers import InputFiles
 
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.io.batch_file import BatchWriter
@@ -239,7 +240,7 @@ def test_rule(example, tmp_path, load_script):
     }
     for more in ({}, {"wcs": [wcs], "psf": [tmp_path / "p.h5"]}):
         smk = SimpleNamespace(
-            input=SimpleNamespace(**given, **more), output=SimpleNamespace(report=tmp_path / "r.html")
+            input=InputFiles(fromdict={**given, **more}), output=SimpleNamespace(report=tmp_path / "r.html")
         )
         load_script("report").main(smk)
         text = Text((tmp_path / "r.html").read_text(encoding="utf-8")).text
