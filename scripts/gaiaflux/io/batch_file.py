@@ -4,13 +4,14 @@ Rows of different files are joined by frame identifier; nothing depends on the o
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 import h5py
 import numpy as np
+
+from gaiaflux.io.hdf5 import new_hdf5
 
 __all__ = ["BatchReader", "BatchWriter"]
 
@@ -19,7 +20,7 @@ Scalar = str | bool | int | float
 
 
 class BatchWriter:
-    """Write a batch file frame by frame; the file appears under its name only when all of it is there.
+    """Write a batch file frame by frame in a ``with`` block, at whose end the file appears under its name.
 
     Parameters
     ----------
@@ -30,12 +31,8 @@ class BatchWriter:
     """
 
     def __init__(self, path: str | Path, kind: str) -> None:
-        self._path = Path(path)
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(self._temporary, "w", libver="latest")
-        self._file.attrs["kind"] = kind
-        self._file.attrs["format_version"] = FORMAT_VERSION
+        self._opened = new_hdf5(path, libver="latest")
+        self._kind = kind
 
     def add(self, frame_id: str, attrs: Mapping[str, Scalar], arrays: Mapping[str, np.ndarray] | None = None) -> None:
         """Append one frame.
@@ -63,16 +60,15 @@ class BatchWriter:
             group.create_dataset(name, data=array)
 
     def __enter__(self) -> "BatchWriter":
+        self._file = self._opened.__enter__()
+        self._file.attrs["kind"] = self._kind
+        self._file.attrs["format_version"] = FORMAT_VERSION
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink()
+        self._opened.__exit__(kind, error, trace)
 
 
 class BatchReader:

@@ -5,7 +5,6 @@ has a group of its own. Every dataset has the attributes ``unit`` and ``descript
 variable length.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,8 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
+
+from gaiaflux.io.hdf5 import new_hdf5
 
 __all__ = [
     "FORMAT",
@@ -123,7 +124,7 @@ def _values(dataset: h5py.Dataset, rows: slice | tuple = ()) -> np.ndarray:
 
 
 class DatasetWriter:
-    """Write a dataset piece by piece; the file appears under its name only when all of it is there.
+    """Write a dataset piece by piece in a ``with`` block, at whose end the file appears under its name.
 
     Parameters
     ----------
@@ -132,10 +133,7 @@ class DatasetWriter:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(self._temporary, "w", libver=("v110", "v110"))
+        self._opened = new_hdf5(path, libver=("v110", "v110"))
 
     def attributes(self, values: Mapping[str, str | int | float], group: str = "/") -> None:
         """Set attributes of the file or of a group."""
@@ -195,16 +193,13 @@ class DatasetWriter:
         dataset.attrs["description"] = description
 
     def __enter__(self) -> "DatasetWriter":
+        self._file = self._opened.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink()
+        self._opened.__exit__(kind, error, trace)
 
 
 class DatasetReader:

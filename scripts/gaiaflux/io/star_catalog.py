@@ -1,7 +1,6 @@
 """The star catalogue of a series as an HDF5 file."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 
 from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.io.hdf5 import new_hdf5
 from gaiaflux.io.psf_model import write_reference_psf
 from gaiaflux.model.catalog import StarCatalog
 
@@ -55,23 +55,16 @@ def write_star_catalog(
     psf : PsfModel, optional
         Point-spread function of the reference image; `gaiaflux.io.psf_model.read_reference_psf` reads it.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(temporary, "w") as file:
-            for name in REFERENCE_FACTS:
-                file.attrs[f"reference_{name}"] = reference[name]
-            file.attrs.update({name: reference.get(name, default) for name, default in SYSTEMS.items()})
-            file.attrs["catalog_sha256"] = _checksum(catalog)
-            for name, (unit, description) in COLUMNS.items():
-                dataset = file.create_dataset(name, data=getattr(catalog, name))
-                dataset.attrs["unit"] = unit
-                dataset.attrs["description"] = description
-            write_reference_psf(file, psf)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with new_hdf5(path) as file:
+        for name in REFERENCE_FACTS:
+            file.attrs[f"reference_{name}"] = reference[name]
+        file.attrs.update({name: reference.get(name, default) for name, default in SYSTEMS.items()})
+        file.attrs["catalog_sha256"] = _checksum(catalog)
+        for name, (unit, description) in COLUMNS.items():
+            dataset = file.create_dataset(name, data=getattr(catalog, name))
+            dataset.attrs["unit"] = unit
+            dataset.attrs["description"] = description
+        write_reference_psf(file, psf)
 
 
 def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str | int]]:

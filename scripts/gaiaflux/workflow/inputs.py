@@ -5,9 +5,9 @@ from pathlib import Path
 
 from gaiaflux.model.companions import companion_paths
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.nearest import nearest
 from gaiaflux.model.settings.companions import CompanionsSettings
 from gaiaflux.model.typed import typed
-from gaiaflux.model.nearest import nearest
 from gaiaflux.workflow.ledger import Ledger, LedgerFrame
 
 __all__ = [

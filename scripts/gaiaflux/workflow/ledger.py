@@ -5,12 +5,12 @@ in whatever order the images arrive.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from gaiaflux.io.atomic import replacing
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.frames import FrameFile
 
@@ -161,17 +161,14 @@ def write_ledger(path: str | Path, ledger: Ledger, code: Mapping[str, str]) -> N
     code : mapping of str to str
         Digests of the code in this run.
     """
-    path = Path(path)
     content = {
         "format_version": FORMAT_VERSION,
         "n_first_run": ledger.n_first_run,
         "code": dict(sorted(code.items())),
         "frames": [asdict(frame) for frame in ledger.frames],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(_one_frame_a_line(content), encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(_one_frame_a_line(content), encoding="utf-8")
 
 
 def _seen(frame: LedgerFrame, now: FrameFile | None) -> LedgerFrame:

@@ -4,7 +4,6 @@ Per-frame rules read it, so that nothing but `astropy.io.fits` is loaded here.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from gaiaflux.io.atomic import replacing
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
@@ -48,7 +48,6 @@ def write_catalog(path: str | Path, catalog: SkyCatalog, facts: Mapping[str, Fac
     facts : mapping of str to str, bool, int or float, optional
         Keywords (up to 8 characters) and values for the table's header.
     """
-    path = Path(path)
     columns = [
         fits.Column(name, "K" if key == "source_id" else "D", unit=unit or None, array=getattr(catalog, key))
         for key, (name, unit) in _COLUMNS.items()
@@ -57,14 +56,8 @@ def write_catalog(path: str | Path, catalog: SkyCatalog, facts: Mapping[str, Fac
     hdu.header["RADESYS"] = ("ICRS", "system of ra and dec, at ref_epoch")
     for keyword, value in (facts or {}).items():
         hdu.header[keyword.upper()] = value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
 
 
 def read_catalog(path: str | Path) -> SkyCatalog:
@@ -103,20 +96,14 @@ def write_pin(path: str | Path, catalog_path: str | Path, facts: Mapping[str, ob
     facts : mapping
         Query, server, release, date and whatever else JSON can hold.
     """
-    path = Path(path)
     pin = {
         "format_version": FORMAT_VERSION,
         **facts,
         "n_rows": _row_count(catalog_path),
         "sha256": file_sha256(catalog_path),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(pin, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def verify_pin(catalog_path: str | Path, pin_path: str | Path) -> dict[str, object]:

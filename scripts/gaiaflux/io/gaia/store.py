@@ -7,7 +7,6 @@ the release or the magnitude limit never finds an answer to another question.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gaiaflux.core.sky.sphere import directions, separation_deg
+from gaiaflux.io.atomic import replacing
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.gaia.catalog import read_catalog, write_catalog
 from gaiaflux.model.catalog import SkyCatalog
@@ -200,13 +200,8 @@ class PartStore:
             return None
 
     def _write(self, path: Path, facts: dict[str, object]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
+        with replacing(path) as temporary:
             temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def answer_now(part: Part, catalog: SkyCatalog, number: int, query: str, server: str) -> StoredPart:

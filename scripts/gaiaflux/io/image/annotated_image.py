@@ -17,6 +17,7 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 from astropy.utils.exceptions import AstropyUserWarning
 
+from gaiaflux.io.atomic import replacing
 from gaiaflux.model.errors import BadFrameError
 
 __all__ = ["PSF_EXTENSION", "TABLE_EXTENSION", "WCS_EXTENSION", "Facts", "layer_names", "write_annotated"]
@@ -95,7 +96,7 @@ def write_annotated(
         The source is not FITS.
     """
     source, target = Path(source), Path(target)
-    # A link stays a link, to the new file.
+    # Of a link the file that it leads to decides, and is replaced.
     target = target.resolve()
     zipped = _is_zipped(source) if target == source.resolve() else target.name.lower().endswith(".gz")
     new = {
@@ -170,9 +171,7 @@ def _add_facts(header: fits.Header, facts: Facts) -> None:
 
 def _replace(target: Path, pieces: list[bytes | memoryview], zipped: bool, source: Path) -> None:
     """Write beside the target, with the source's permissions, and take its place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with replacing(target) as temporary:
         with temporary.open("wb") as file:
             # Without name and time, so that the same content gives the same bytes.
             into = gzip.GzipFile("", "wb", 6, file, 0) if zipped else nullcontext(file)
@@ -182,6 +181,3 @@ def _replace(target: Path, pieces: list[bytes | memoryview], zipped: bool, sourc
             file.flush()
             os.fsync(file.fileno())
         shutil.copymode(source, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,11 +1,12 @@
 """Images of which the stars have been subtracted, as FITS."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+
+from gaiaflux.io.atomic import replacing
 
 __all__ = ["write_subtracted"]
 
@@ -24,16 +25,10 @@ def write_subtracted(path: str | Path, image: np.ndarray, wcs_cards: str, facts:
     facts : mapping of str to tuple
         Further keywords: (value, comment). What is not finite is left out.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     hdu = fits.PrimaryHDU(image)
     hdu.header.extend(fits.Header.fromstring(wcs_cards, sep="\n"))
     for keyword, (value, comment) in facts.items():
         if not isinstance(value, float) or np.isfinite(value):
             hdu.header[keyword] = (value, comment)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        hdu.writeto(temporary, overwrite=True)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        hdu.writeto(temporary)
