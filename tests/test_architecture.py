@@ -47,7 +47,8 @@ CORE = (
 SETTINGS = "gaiaflux.workflow.settings."
 # All that the rules' own part needs of the files; it loads nothing but the standard library.
 ATOMIC = "gaiaflux.io.atomic."
-FILES = {"astropy.io.fits", "h5py", "pyarrow", "astroquery", "pyvo", "urllib", "requests", "pathlib", "logging"}
+NETWORK = {"astroquery", "pyvo", "requests", "urllib", "http", "socket", "ssl"}
+FILES = {*NETWORK, "astropy.io.fits", "h5py", "pyarrow", "pathlib", "logging"}
 
 
 def tree(path):
@@ -171,8 +172,16 @@ def test_only_one_file_of_rules_uses_the_network():
     for path in RULE_FILES:
         for name, _ in rules_of(path):
             closure = _closure(SCRIPTS / f"{name}.py")
-            network = [name for name in closure if name.split(".")[0] in ("astroquery", "pyvo", "requests", "urllib")]
+            network = [name for name in closure if name.split(".")[0] in NETWORK]
             assert not network or path.name == "download.smk", (name, network)
+
+
+def test_one_module_carries_the_bytes():
+    for path in LIBRARY:
+        carriers = [
+            name for name in names_imported(path) if name.startswith(("http", "socket", "ssl", "urllib.request"))
+        ]
+        assert not carriers or path.name == "transport.py", (path, carriers)
 
 
 def _closure(script):

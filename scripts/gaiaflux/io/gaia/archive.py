@@ -20,8 +20,9 @@ import numpy as np
 from gaiaflux.core.sky.sphere import directions, separation_deg
 from gaiaflux.io.gaia.columns import REQUIRED, Column, GaiaTable, catalog_from_columns
 from gaiaflux.io.gaia.store import Part, PartStore, StoredPart, answer_now, join_catalogs, whole_cone
-from gaiaflux.io.gaia.tap_client import TapClient, TapFailure
+from gaiaflux.io.gaia.tap_client import TapClient
 from gaiaflux.io.gaia.votable import columns_of_votable
+from gaiaflux.io.transport import ServerFailure
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
 
@@ -208,13 +209,13 @@ def fetch_cone(
         share = (end - time.monotonic()) / (len(chosen) - position)
         try:
             if share <= 0.0:
-                raise TapFailure("not asked, the time was over")
+                raise ServerFailure("not asked, the time was over")
             with TapClient(server.url, timeout_s, share) as client:
                 found = _collect(client, server, whole, store, rows_per_query)
                 if not any(len(one.catalog) for one in found):
                     store.forget(whole)
-                    raise TapFailure("it has no star there")
-        except TapFailure as failure:
+                    raise ServerFailure("it has no star there")
+        except ServerFailure as failure:
             failures.append(f"{server.name}: {failure}")
             continue
         catalog = join_catalogs([stored.catalog for stored in found]) if len(found) > 1 else found[0].catalog
@@ -274,14 +275,14 @@ def _collect(client: TapClient, server: Server, part: Part, store: PartStore, ro
     servers = {division["server"], *(one.server for one in found)}
     if abs(total - number) > (0 if len(servers) == 1 else 5 + MIRRORS_DIFFER * number):
         store.forget(part)
-        raise TapFailure(f"{total} rows came in parts where COUNT(*) says {number}")
+        raise ServerFailure(f"{total} rows came in parts where COUNT(*) says {number}")
     return found
 
 
 def _boundary(part: Part, number: int) -> float:
     width = WIDEST_SLICE_MAG if part.bright is None else min(WIDEST_SLICE_MAG, 0.5 * (part.faint - part.bright))
     if width < NARROWEST_SLICE_MAG:
-        raise TapFailure(f"{number} stars of G = {part.faint:.2f} are too many for gaia.rows_per_query")
+        raise ServerFailure(f"{number} stars of G = {part.faint:.2f} are too many for gaia.rows_per_query")
     return round(part.faint - width, 4)
 
 
@@ -316,23 +317,23 @@ def _ask(client: TapClient, server: Server, query: str, part: Part, number: int)
     columns, names = columns_of_votable(document, server.columns)
     rows = len(document.get_first_table().array)
     if rows != number:
-        raise TapFailure(f"{rows} rows came where COUNT(*) says {number}")
+        raise ServerFailure(f"{rows} rows came where COUNT(*) says {number}")
     columns |= {key: Column(np.full(rows, value), np.zeros(rows, bool)) for key, value in server.constants.items()}
     lacking = [key for key in REQUIRED if key not in columns]
     if lacking:
-        raise TapFailure(f"the answer lacks {', '.join(lacking)}")
+        raise ServerFailure(f"the answer lacks {', '.join(lacking)}")
     try:
         table: GaiaTable = catalog_from_columns(columns, names, "the answer")
     except InputError as error:
-        raise TapFailure(str(error)) from error
+        raise ServerFailure(str(error)) from error
     catalog = table.catalog
     centre = directions(part.ra_deg, part.dec_deg)
     away = separation_deg(directions(catalog.ra_deg, catalog.dec_deg), centre)
     asked = (away < part.radius_deg + EDGE_DEG) & (catalog.phot_g_mean_mag < part.faint + EDGE_MAG)
     if len(catalog) != number:
-        raise TapFailure(f"{number - len(catalog)} of {number} rows have no position or stand there twice")
+        raise ServerFailure(f"{number - len(catalog)} of {number} rows have no position or stand there twice")
     if not asked.any():
-        raise TapFailure("none of its rows lies in the cone")
+        raise ServerFailure("none of its rows lies in the cone")
     return catalog[asked]
 
 
