@@ -14,6 +14,24 @@ def real_data():
     return DATA
 
 
+@pytest.fixture
+def as_first_version():
+    """Function that makes a dataset in its place what the first version of the schema was: flags of 16 bits."""
+    import h5py
+
+    def convert(path):
+        with h5py.File(path, "r+") as file:
+            file.attrs["schema_version"] = 1
+            for name in [f"{group}/flags" for group in file if "flags" in file[group]]:
+                values, attrs = file[name][()].astype("u2"), dict(file[name].attrs)
+                del file[name]
+                file[name] = values
+                file[name].attrs.update(attrs)
+        return path
+
+    return convert
+
+
 def pytest_generate_tests(metafunc):
     """Run a test with the argument `survey_image` on each image of the surveys' folder; it skips without any."""
     if "survey_image" in metafunc.fixturenames:

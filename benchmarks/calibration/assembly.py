@@ -63,7 +63,7 @@ def figures(work: Path, n_stars: int, n_frames: int) -> list[Figure]:
 def _write_batches(work: Path, method: str, n_stars: int, n_frames: int) -> dict[str, list[Path]]:
     shape = (n_stars, N_RADII) if method == "aperture" else (n_stars,)
     flux = np.random.default_rng(0).lognormal(5.0, 1.0, shape).astype(np.float32)
-    arrays = {"flux": flux, "flux_err": np.float32(0.01) * flux, "flags": np.zeros(shape, np.uint16)}
+    arrays = {"flux": flux, "flux_err": np.float32(0.01) * flux, "flags": np.zeros(shape, np.uint32)}
     if method == "aperture":
         arrays["radii_pix"] = np.arange(1.0, N_RADII + 1)
     else:

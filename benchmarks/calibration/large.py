@@ -163,7 +163,7 @@ def _write_large(path: Path, n_stars: int, n_frames: int, seed: int = 1) -> _Lar
         shape, chunks = (n_frames, n_stars, 6), (100, 256, 6)
         grids = [
             out.grid(f"aperture/{name}", shape, dtype, "electron/s", name, chunks)
-            for name, dtype in (("flux", "f4"), ("flux_err", "f4"), ("flags", "u2"))
+            for name, dtype in (("flux", "f4"), ("flux_err", "f4"), ("flags", "u4"))
         ]
         for first in range(0, n_frames, 100):
             block = slice(first, min(first + 100, n_frames))

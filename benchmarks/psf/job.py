@@ -175,7 +175,7 @@ def _photutils(task: Task, frame: Frame) -> tuple[int, dict[str, np.ndarray]]:
     fit = PSFPhotometry(profile, side, grouper=grouper, aperture_radius=task.fwhm_pix)
     found = fit(image, error=error, mask=mask, init_params=places)
     arrays = {key: np.full(len(task.x), np.nan) for key in ("flux", "flux_err")}
-    arrays |= {"x": task.x, "y": task.y, "flags": np.full(len(task.x), StarFlag.NOT_MEASURED, np.uint16)}
+    arrays |= {"x": task.x, "y": task.y, "flags": np.full(len(task.x), StarFlag.NOT_MEASURED, np.uint32)}
     arrays["flux"][rows], arrays["flux_err"][rows] = found["flux_fit"], found["flux_err"]
     arrays["flags"][rows[(found["flags"] & PHOTUTILS_BAD) == 0]] = 0
     return len(rows), arrays

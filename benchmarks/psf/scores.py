@@ -422,7 +422,7 @@ def _perfect(truth: FrameTruth, catalog: StarCatalog, wcs: TanSip) -> FrameFluxe
     flux, error = np.full((2, len(catalog)), np.nan)
     noise = np.random.default_rng(0).standard_normal(len(known))
     flux[rows], error[rows] = known["flux"] + known["sigma"] * noise, known["sigma"]
-    return FrameFluxes(truth, catalog.source_id, x, y, flux, error, np.zeros(len(catalog), np.uint16))
+    return FrameFluxes(truth, catalog.source_id, x, y, flux, error, np.zeros(len(catalog), np.uint32))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from gaiaflux.io.dataset import (
     DatasetWriter,
     empty_frames,
 )
+from gaiaflux.model.errors import InputError
 
 BIG_ID = 5853498713190525696 + 1  # not a float64
 
@@ -29,7 +30,7 @@ def write_example(path, n_frames=3):
         grid = out.grid("aperture/flux", (2, n_frames), "f4", "electron/s", "flux")
         if n_frames:
             grid[0, :1] = 7.0
-        out.grid("aperture/flags", (2, n_frames), "u2", "", "bits")
+        out.grid("aperture/flags", (2, n_frames), "u4", "", "bits")
 
 
 def test_reads_with_h5py_alone(tmp_path):
@@ -66,7 +67,7 @@ def test_reader_gives_back_what_was_written(tmp_path):
     write_example(path)
     with DatasetReader(path) as data:
         assert data.methods == ["aperture"]
-        assert data.attributes() == {"format": "gaiaflux", "schema_version": 1, "series": "S"}
+        assert data.attributes() == {"format": "gaiaflux", "schema_version": 2, "series": "S"}
         frames = data.table("frames")
         assert list(frames["frame_id"]) == ["b", "a", "é"]
         assert frames["mjd_utc"][0] == 58000.25
@@ -87,6 +88,45 @@ def test_a_failure_leaves_no_file(tmp_path):
     with pytest.raises(RuntimeError), DatasetWriter(tmp_path / "dataset.h5"):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_of_the_first_version_are_read_as_they_are_now(tmp_path, as_first_version):
+    path = tmp_path / "dataset.h5"
+    write_example(path)
+    with h5py.File(path, "r+") as file:
+        file["aperture/flags"][0] = [2048, 129, 0]
+        file["frames/flags"][1] = 512
+    with DatasetReader(as_first_version(path)) as data:
+        assert data.attributes()["schema_version"] == 1
+        grid = data.grid("aperture/flags")
+        assert grid.shape == (2, 3)
+        assert grid.attrs["description"] == "bits"
+        parts = (
+            data.array("aperture/flags"),
+            grid[()],
+            data.rows("aperture/flags", 0, 2),
+            data.table("frames")["flags"],
+        )
+        assert {part.dtype for part in (*parts, grid, grid[0, 1])} == {np.dtype(np.uint32)}
+        for part in parts[:3]:
+            np.testing.assert_array_equal(part, [[2048, 129, 0], [0, 0, 0]])
+        assert parts[3].tolist() == [0, 512, 0]
+        # A flag that 16 bits cannot hold.
+        assert (grid[0] & 2**31 == 0).all()
+        assert data.grid("aperture/flux").dtype == np.float32
+
+
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, None])
+def test_other_versions_are_refused_in_a_sentence(tmp_path, version):
+    path = tmp_path / "dataset.h5"
+    write_example(path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["schema_version"]
+        if version is not None:
+            file.attrs["schema_version"] = version
+    with pytest.raises(InputError, match=f"schema version {version}, and this gaiaflux reads 1 and 2: ") as caught:
+        DatasetReader(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_other_files_are_refused(tmp_path):

@@ -45,7 +45,7 @@ class Truth:
             shape[row] += 0.2 * np.sin(np.arange(m) * 0.6)
         self.mean = self.level[:, None] * shape
         self.flux = self.mean + self.error * rng.normal(size=(n, m))
-        self.flags = np.zeros((n, m), dtype="u2")
+        self.flags = np.zeros((n, m), dtype="u4")
         self.frames = empty_frames(m)
         self.frames["frame_id"][:] = [f"f{j:03d}" for j in range(m)]
         self.frames["status"][:] = "ok"
@@ -79,7 +79,7 @@ class Truth:
     def write(self, path, psf=None):
         """Dataset of apertures; with `psf` also of a PSF whose errors are so many times smaller."""
         with DatasetWriter(path) as out:
-            out.attributes({"format": "gaiaflux", "schema_version": 1, "series": "S <1>", "catalog_sha256": "c" * 64})
+            out.attributes({"format": "gaiaflux", "schema_version": 2, "series": "S <1>", "catalog_sha256": "c" * 64})
             out.attributes({"reference_frame_id": "f001", "created_utc": "2026-01-02T03:04:05Z"})
             out.attributes({"config": json.dumps({"calibrate": {"spatial_order": 2}})})
             out.attributes({"versions": json.dumps({"gaiaflux": "0.1.0", "numpy": "2.4"})})
@@ -93,8 +93,8 @@ class Truth:
 
     def _write_method(self, out, method, flux, error):
         for name, values in (("flux_cal", flux), ("flux_cal_err", error), ("flags", self.flags)):
-            kind = "u2" if name == "flags" else "f4"
-            grid = out.grid(f"{method}/{name}", (self.n, self.m), kind, "" if kind == "u2" else "electron/s", "")
+            kind = "u4" if name == "flags" else "f4"
+            grid = out.grid(f"{method}/{name}", (self.n, self.m), kind, "" if kind == "u4" else "electron/s", "")
             if values.size:
                 grid[...] = values
         scale = np.where(np.isfinite(flux).any(axis=0), 1.0, np.nan)

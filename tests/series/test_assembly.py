@@ -70,7 +70,7 @@ class Series:
         mean = truth * self.scale * self.field
         self.error = np.hypot(np.sqrt(mean / 100.0)[:, :, None] * LOSS, SKY_ERR)
         self.flux = mean[:, :, None] + self.error * rng.normal(size=(n, m, 1))
-        self.flags = np.zeros((n, m, 3), dtype="u2")
+        self.flags = np.zeros((n, m, 3), dtype="u4")
         self.status = {kind: ["ok"] * m for kind in ("stars", "wcs", "aperture")}
 
     def write(self, folder, batches, shuffle_stars=False):

@@ -60,7 +60,7 @@ class Series:
         wave = np.sin(np.arange(m) * rng.uniform(0.1, 1.0, (n, 1)) + rng.uniform(0, 6, (n, 1)))
         self.truth += 0.05 * wave * self.variable[:, None]
         self.noise_factor, self.floor = 1.0, floor
-        self.flags = np.zeros((n, m, 3), dtype="u2")
+        self.flags = np.zeros((n, m, 3), dtype="u4")
         self.missing = np.zeros((n, m), dtype=bool)
         self.methods = {"aperture": 3}
 
@@ -81,7 +81,7 @@ class Series:
 
     def run(self, folder, unit="electron/s", **settings):
         flux, error = self.draw()
-        flags = self.flags | (self.missing[:, :, None] * np.uint16(StarFlag.NOT_MEASURED))
+        flags = self.flags | (self.missing[:, :, None] * np.uint32(StarFlag.NOT_MEASURED))
         with DatasetWriter(folder / "measured.h5") as out:
             out.attributes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "series": "S"})
             out.attributes({"reference_frame_id": "f000", "catalog_sha256": "0" * 64})
@@ -90,7 +90,7 @@ class Series:
             for method, k in self.methods.items():
                 shape = (self.m, self.n, k)
                 for name, values in (("flux", flux), ("flux_err", error), ("flags", flags)):
-                    dtype = "u2" if name == "flags" else "f4"
+                    dtype = "u4" if name == "flags" else "f4"
                     grid = out.grid(f"{method}/{name}", shape, dtype, unit, name, (10, 256, k))
                     if self.n and self.m:
                         grid[:] = np.swapaxes(values[:, :, -k:], 0, 1)

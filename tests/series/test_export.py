@@ -36,16 +36,16 @@ def write(path, band="r"):
     stars |= {"phot_g_mean_mag": g, "bp_rp": colour, "ra_deg": 10 + np.arange(N), "x_ref": np.arange(N) * 50.0}
     flux = level[:, None] * (1 + 0.01 * rng.normal(size=(N, M)))
     flux[7] = level[7]  # the least variable one
-    flags = np.zeros((N, M), "u2")
+    flags = np.zeros((N, M), "u4")
     flags[5, 6] = StarFlag.SATURATED
     flux[5, 8] = -1.0
     with DatasetWriter(path) as out:
-        facts = {"format": "gaiaflux", "schema_version": 1, "series": "S", "versions": "{}", "catalog_sha256": ""}
+        facts = {"format": "gaiaflux", "schema_version": 2, "series": "S", "versions": "{}", "catalog_sha256": ""}
         out.attributes({**facts, "config": json.dumps({})})
         out.table("frames", frames, FRAME_COLUMNS)
         out.table("stars", stars, STAR_COLUMNS)
         for name, values in (("flux_cal", flux), ("flux_cal_err", 0.01 * np.abs(flux)), ("flags", flags)):
-            out.grid(f"aperture/{name}", (N, M), "u2" if name == "flags" else "f4", "electron/s", "")[...] = values
+            out.grid(f"aperture/{name}", (N, M), "u4" if name == "flags" else "f4", "electron/s", "")[...] = values
         out.array("aperture/ensemble_status", np.array(["used"] * N, dtype=object), "", "")
         out.attributes({"zero_point_mag": 25.0, "magnitude_system": "Gaia G"}, "aperture")
         if band:

@@ -7,6 +7,7 @@ from astropy.table import Table
 
 from gaiaflux import AperturePhotometryDataset
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
+from gaiaflux.model.errors import InputError
 
 BIG_ID = 5853498713190525697  # not a float64
 FLUX = np.array([[90.0, np.nan, 110.0, 120.0], [np.nan] * 4, [5.0, 6.0, -1.0, 8.0]], np.float32)
@@ -93,6 +94,17 @@ def test_files_that_are_not_there_or_something_else(path, tmp_path):
     with pytest.raises(ValueError, match="no aperture photometry, only psf"):
         dataset.load_hdf5(write(tmp_path / "psf.h5", "psf"))
     assert len(dataset.source_id) == 3
+
+
+def test_the_version_before_is_read_and_a_later_one_refused(path, as_first_version):
+    now = AperturePhotometryDataset(path)
+    before = AperturePhotometryDataset().load_hdf5(as_first_version(path))
+    np.testing.assert_array_equal(before.flux, now.flux)
+    assert before.get_lightcurve(0, "rp")["mag"].tolist() == now.get_lightcurve(0, "rp")["mag"].tolist()
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = SCHEMA_VERSION + 1
+    with pytest.raises(InputError, match="install a gaiaflux that knows it"):
+        before.load_hdf5(path)
 
 
 def test_light_curve_is_calibrated_and_has_no_gaps(path, caplog):

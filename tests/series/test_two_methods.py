@@ -56,7 +56,7 @@ class Series:
         self.error = np.sqrt(mean / 50.0)
         noise = self.error * rng.normal(size=(N, M))
         self.flux = {"aperture": mean + noise, "psf": mean + 0.5 * noise}
-        self.flags = {"aperture": np.zeros((N, M, 2), "u2"), "psf": np.zeros((N, M), "u2")}
+        self.flags = {"aperture": np.zeros((N, M, 2), "u4"), "psf": np.zeros((N, M), "u4")}
         self.facts = {name: rng.uniform(0.5, 1.5, (N, M)).astype("f2") for name in STAR_FACTS["psf"]}
         self.status = {kind: ["ok"] * M for kind in KINDS}
 

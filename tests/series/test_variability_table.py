@@ -44,13 +44,13 @@ def dataset(tmp_path_factory):
     flux[:, 3] *= 4
     seeing = frames["fwhm_pix"]
     flux[SEEING] *= 1 + 0.15 * (seeing - seeing.mean())
-    flags = np.zeros((N, M), dtype="u2")
+    flags = np.zeros((N, M), dtype="u4")
     flags[SPOILED, [10, 11, 12, 13]] = StarFlag.COSMIC_RAY
     flux[LOST], flags[LOST] = np.nan, StarFlag.NOT_MEASURED
     flags[200:260] = StarFlag.NEIGHBOUR
     path = tmp_path_factory.mktemp("data") / "dataset.h5"
     with DatasetWriter(path) as out:
-        out.attributes({"format": "gaiaflux", "schema_version": 1, "series": "S", "versions": json.dumps({})})
+        out.attributes({"format": "gaiaflux", "schema_version": 2, "series": "S", "versions": json.dumps({})})
         out.table("frames", frames, FRAME_COLUMNS)
         out.table("stars", stars, STAR_COLUMNS)
         for name, codes, code in (("method", {"none": -1, "aperture": 0, "psf": 1}, 1), ("method_reason", REASONS, 2)):
@@ -59,7 +59,7 @@ def dataset(tmp_path_factory):
         for method, factor in (("aperture", 1.0), ("psf", 0.8)):
             noisy = level[:, None] + factor * (flux - level[:, None])
             for name, values in (("flux_cal", noisy), ("flux_cal_err", factor * error), ("flags", flags)):
-                out.grid(f"{method}/{name}", (N, M), "u2" if name == "flags" else "f4", "electron/s", "")[...] = values
+                out.grid(f"{method}/{name}", (N, M), "u4" if name == "flags" else "f4", "electron/s", "")[...] = values
             facts = {"zero_point_mag": 25.0, "zero_point_scatter_mag": 0.01, "zero_point_n_stars": N}
             out.attributes({**facts, "magnitude_system": "Gaia G", "zero_point_note": "ok"}, method)
     return path
@@ -149,11 +149,11 @@ def test_a_dataset_without_stars_or_frames(tmp_path):
     for n, m in ((0, 4), (4, 0), (5, 1)):
         path = tmp_path / f"{n}.h5"
         with DatasetWriter(path) as out:
-            out.attributes({"format": "gaiaflux", "schema_version": 1, "series": "S"})
+            out.attributes({"format": "gaiaflux", "schema_version": 2, "series": "S"})
             out.table("frames", empty_frames(m), FRAME_COLUMNS)
             out.table("stars", {name: np.zeros(n) for name in STAR_COLUMNS}, STAR_COLUMNS)
             for name in ("flux_cal", "flux_cal_err", "flags"):
-                out.grid(f"aperture/{name}", (n, m), "u2" if name == "flags" else "f4", "", "")
+                out.grid(f"aperture/{name}", (n, m), "u4" if name == "flags" else "f4", "", "")
             out.attributes({"zero_point_mag": 25.0, "magnitude_system": "Gaia G"}, "aperture")
         with DatasetReader(path) as source:
             table = rank_stars(source)

@@ -14,10 +14,12 @@ import h5py
 import numpy as np
 
 from gaiaflux.io.hdf5 import new_hdf5
+from gaiaflux.model.errors import InputError
 
 __all__ = [
     "FORMAT",
     "FRAME_COLUMNS",
+    "READABLE_VERSIONS",
     "SCHEMA_VERSION",
     "STAR_COLUMNS",
     "Column",
@@ -27,7 +29,9 @@ __all__ = [
 ]
 
 FORMAT = "gaiaflux"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Versions of the schema that `DatasetReader` reads. In the first one flags had 16 bits."""
 _TEXT = h5py.string_dtype("utf-8")
 _CHUNK = (256, 100)  # rows, columns
 
@@ -45,7 +49,7 @@ FRAME_COLUMNS = {
     "path": Column("text", "", "file of the image"),
     "sha256": Column("text", "", "checksum of the file's bytes"),
     "status": Column("text", "", "ok, or the reason why the frame was not measured"),
-    "flags": Column("u2", "", "bits of the frame flags (gaiaflux.model.flags.FRAME_FLAGS)"),
+    "flags": Column("u4", "", "bits of the frame flags (gaiaflux.model.flags.FRAME_FLAGS)"),
     "mission_quality": Column("i4", "", "quality bits that a space mission gives the frame; 0 from the ground"),
     "camera": Column("text", "", "camera"),
     "filter": Column("text", "", "filter"),
@@ -202,8 +206,20 @@ class DatasetWriter:
         self._opened.__exit__(kind, error, trace)
 
 
+class _WiderFlags:
+    """Flags of 16 bits in a file as the 32 bits that they have now: no new bit fits into what a numpy integer was."""
+
+    dtype = np.dtype(np.uint32)
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset, self.shape, self.attrs = dataset, dataset.shape, dataset.attrs
+
+    def __getitem__(self, rows: slice | tuple) -> np.ndarray | np.uint32:
+        return self._dataset[rows].astype(self.dtype)
+
+
 class DatasetReader:
-    """Read a dataset.
+    """Read a dataset of this version of the schema or of an earlier one, flags as uint32.
 
     Parameters
     ----------
@@ -213,15 +229,23 @@ class DatasetReader:
     Raises
     ------
     ValueError
-        The file is not a dataset of this project, or of a later schema.
+        The file is not a dataset of this project.
+    InputError
+        The version of its schema is not in `READABLE_VERSIONS`.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._file = h5py.File(path, "r")
         found = (self._file.attrs.get("format"), self._file.attrs.get("schema_version"))
-        if found[0] != FORMAT or not 1 <= int(found[1]) <= SCHEMA_VERSION:
+        if found[0] != FORMAT or found[1] not in READABLE_VERSIONS:
             self._file.close()
-            raise ValueError(f"{path} is not a {FORMAT} dataset of schema {SCHEMA_VERSION}: format, version = {found}")
+            if found[0] != FORMAT:
+                raise ValueError(f"{path} is not a {FORMAT} dataset: its format is {found[0]}")
+            raise InputError(
+                f"{path} is a dataset of schema version {found[1]}, and this gaiaflux reads "
+                f"{' and '.join(map(str, READABLE_VERSIONS))}: install a gaiaflux that knows it, or remove the file "
+                "and run the workflow, which makes it again"
+            )
 
     @property
     def methods(self) -> list[str]:
@@ -241,7 +265,7 @@ class DatasetReader:
 
     def array(self, name: str) -> np.ndarray:
         """A whole dataset; texts as an array of str objects."""
-        return _values(self._file[name])
+        return _values(self.grid(name))
 
     def labels(self, name: str) -> np.ndarray:
         """Names of an enumeration's values, as an array of str objects."""
@@ -251,7 +275,7 @@ class DatasetReader:
 
     def rows(self, name: str, first: int, last: int) -> np.ndarray:
         """Some rows of a dataset; texts as an array of str objects."""
-        return _values(self._file[name], slice(first, last))
+        return _values(self.grid(name), slice(first, last))
 
     def described(self, name: str) -> tuple[str, str]:
         """Unit and description of a dataset."""
@@ -264,7 +288,8 @@ class DatasetReader:
 
     def grid(self, name: str) -> h5py.Dataset:
         """A dataset to be read in pieces; it lives as long as the reader."""
-        return self._file[name]
+        dataset = self._file[name]
+        return _WiderFlags(dataset) if name.endswith("/flags") and dataset.dtype == np.uint16 else dataset
 
     def __contains__(self, name: str) -> bool:
         """Whether the file has a dataset or group of this name."""

@@ -1,6 +1,10 @@
-"""The one registry of bits for pixels, for star measurements and for frames."""
+"""The one registry of bits for pixels, for star measurements and for frames.
+
+A flag is one line: name, what it means, bit.
+"""
 
 from dataclasses import dataclass
+from typing import Annotated, get_type_hints
 
 import numpy as np
 
@@ -31,42 +35,57 @@ class Flag:
 class PixelFlag:
     """Bits of a frame's pixel-flag image (uint8); a pixel is used where all are zero."""
 
-    BAD = 1
-    SATURATED = 2
-    NONFINITE = 4
-    COSMIC_RAY = 8
+    BAD: Annotated[int, "marked bad in the frame's mask"] = 1
+    SATURATED: Annotated[int, "at or above the saturation level"] = 2
+    NONFINITE: Annotated[int, "NaN or infinite in the image or its error"] = 4
+    COSMIC_RAY: Annotated[int, "sharper than a star can be"] = 8
 
 
 class StarFlag:
-    """Bits of a star's measurement in one frame (uint16)."""
+    """Bits of a star's measurement in one frame (uint32)."""
 
-    BAD_PIXEL = 1
-    SATURATED = 2
-    EDGE = 4
-    OFF_IMAGE = 8
-    NEIGHBOUR = 16
-    BACKGROUND = 32
-    NO_APERTURE_CORRECTION = 64
-    NOT_MEASURED = 128
-    COSMIC_RAY = 256
-    BORROWED_PSF = 512
-    POOR_FIT = 1024
-    BLENDED = 2048
+    BAD_PIXEL: Annotated[
+        int,
+        "a bad or non-finite pixel inside the aperture; its light was filled in from the pixels opposite or the model",
+    ] = 1
+    SATURATED: Annotated[int, "a saturated pixel inside the aperture: the flux is a lower limit"] = 2
+    EDGE: Annotated[int, "the aperture reaches over the edge of the image"] = 4
+    OFF_IMAGE: Annotated[int, "the star is outside of the image: not measured"] = 8
+    NEIGHBOUR: Annotated[int, "a catalogue neighbour puts more than 1 % of the star's light into its aperture"] = 16
+    BACKGROUND: Annotated[int, "too few clean pixels for the local background: the frame's background was used"] = 32
+    NO_APERTURE_CORRECTION: Annotated[
+        int, "too few stars to measure the aperture correction: a model growth curve or none was used"
+    ] = 64
+    NOT_MEASURED: Annotated[int, "no usable pixel or no usable frame: flux is NaN"] = 128
+    COSMIC_RAY: Annotated[int, "a pixel inside the aperture was recognised as a cosmic ray"] = 256
+    BORROWED_PSF: Annotated[
+        int, "too few stars to measure the PSF of the frame: the reference image's was scaled to the frame's seeing"
+    ] = 512
+    POOR_FIT: Annotated[int, "the PSF does not describe the star's pixels: chi2 per pixel is too large"] = 1024
+    BLENDED: Annotated[
+        int, "a neighbour so close that the error of the fitted flux is more than twice that of a star alone"
+    ] = 2048
 
 
 class FrameFlag:
-    """Bits of a frame (uint16)."""
+    """Bits of a frame (uint32)."""
 
-    NOT_MEASURED = 1
-    NO_CALIBRATION = 2
-    CLOUDY = 4
-    POOR_SEEING = 8
-    BRIGHT_SKY = 16
-    ELONGATED = 32
-    FEW_STARS = 64
-    POOR_WCS = 128
-    BORROWED_PSF = 256
-    NO_TIME = 512
+    NOT_MEASURED: Annotated[int, "no star was measured in the frame; its status says why"] = 1
+    NO_CALIBRATION: Annotated[int, "no method could find the frame's photometric scale"] = 2
+    CLOUDY: Annotated[int, "half a magnitude less light arrives than in the clearest tenth of the camera's frames"] = 4
+    POOR_SEEING: Annotated[int, "stars are half as wide again as is usual for the camera"] = 8
+    BRIGHT_SKY: Annotated[int, "the sky is three times as bright as is usual for the camera"] = 16
+    ELONGATED: Annotated[int, "stars are drawn out: ellipticity above 0.3 and 0.15 above the usual"] = 32
+    FEW_STARS: Annotated[
+        int, "less than half of the usual number of stars was measured, or of ensemble stars weighs in the frame"
+    ] = 64
+    POOR_WCS: Annotated[
+        int, "the plate solution scatters three times as much as is usual for the camera, or has fewer than 10 stars"
+    ] = 128
+    BORROWED_PSF: Annotated[
+        int, "too few stars to measure the frame's PSF: the reference image's was scaled to the frame's seeing"
+    ] = 256
+    NO_TIME: Annotated[int, "the time of mid-exposure is not known"] = 512
 
 
 SPOILED = (
@@ -84,80 +103,15 @@ NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 UNUSABLE = FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION | FrameFlag.NO_TIME
 """Flags of a frame that give it no usable point in any light curve."""
 
-PIXEL_FLAGS = (
-    Flag(PixelFlag.BAD, "bad", "marked bad in the frame's mask"),
-    Flag(PixelFlag.SATURATED, "saturated", "at or above the saturation level"),
-    Flag(PixelFlag.NONFINITE, "nonfinite", "NaN or infinite in the image or its error"),
-    Flag(PixelFlag.COSMIC_RAY, "cosmic_ray", "sharper than a star can be"),
-)
 
-STAR_FLAGS = (
-    Flag(
-        StarFlag.BAD_PIXEL,
-        "bad_pixel",
-        "a bad or non-finite pixel inside the aperture; its light was filled in from the pixels opposite or the model",
-    ),
-    Flag(StarFlag.SATURATED, "saturated", "a saturated pixel inside the aperture: the flux is a lower limit"),
-    Flag(StarFlag.EDGE, "edge", "the aperture reaches over the edge of the image"),
-    Flag(StarFlag.OFF_IMAGE, "off_image", "the star is outside of the image: not measured"),
-    Flag(
-        StarFlag.NEIGHBOUR,
-        "neighbour",
-        "a catalogue neighbour puts more than 1 % of the star's light into its aperture",
-    ),
-    Flag(
-        StarFlag.BACKGROUND,
-        "background",
-        "too few clean pixels for the local background: the frame's background was used",
-    ),
-    Flag(
-        StarFlag.NO_APERTURE_CORRECTION,
-        "no_aperture_correction",
-        "too few stars to measure the aperture correction: a model growth curve or none was used",
-    ),
-    Flag(StarFlag.NOT_MEASURED, "not_measured", "no usable pixel or no usable frame: flux is NaN"),
-    Flag(StarFlag.COSMIC_RAY, "cosmic_ray", "a pixel inside the aperture was recognised as a cosmic ray"),
-    Flag(
-        StarFlag.BORROWED_PSF,
-        "borrowed_psf",
-        "too few stars to measure the PSF of the frame: the reference image's was scaled to the frame's seeing",
-    ),
-    Flag(StarFlag.POOR_FIT, "poor_fit", "the PSF does not describe the star's pixels: chi2 per pixel is too large"),
-    Flag(
-        StarFlag.BLENDED,
-        "blended",
-        "a neighbour so close that the error of the fitted flux is more than twice that of a star alone",
-    ),
-)
+def _registry(flags: type) -> tuple[Flag, ...]:
+    """What a class of flags says of each of its bits."""
+    stated = get_type_hints(flags, include_extras=True)
+    return tuple(Flag(getattr(flags, key), key.lower(), hint.__metadata__[0]) for key, hint in stated.items())
 
-FRAME_FLAGS = (
-    Flag(FrameFlag.NOT_MEASURED, "not_measured", "no star was measured in the frame; its status says why"),
-    Flag(FrameFlag.NO_CALIBRATION, "no_calibration", "no method could find the frame's photometric scale"),
-    Flag(
-        FrameFlag.CLOUDY,
-        "cloudy",
-        "half a magnitude less light arrives than in the clearest tenth of the camera's frames",
-    ),
-    Flag(FrameFlag.POOR_SEEING, "poor_seeing", "stars are half as wide again as is usual for the camera"),
-    Flag(FrameFlag.BRIGHT_SKY, "bright_sky", "the sky is three times as bright as is usual for the camera"),
-    Flag(FrameFlag.ELONGATED, "elongated", "stars are drawn out: ellipticity above 0.3 and 0.15 above the usual"),
-    Flag(
-        FrameFlag.FEW_STARS,
-        "few_stars",
-        "less than half of the usual number of stars was measured, or of ensemble stars weighs in the frame",
-    ),
-    Flag(
-        FrameFlag.POOR_WCS,
-        "poor_wcs",
-        "the plate solution scatters three times as much as is usual for the camera, or has fewer than 10 stars",
-    ),
-    Flag(
-        FrameFlag.BORROWED_PSF,
-        "borrowed_psf",
-        "too few stars to measure the frame's PSF: the reference image's was scaled to the frame's seeing",
-    ),
-    Flag(FrameFlag.NO_TIME, "no_time", "the time of mid-exposure is not known"),
-)
+
+PIXEL_FLAGS, STAR_FLAGS, FRAME_FLAGS = _registry(PixelFlag), _registry(StarFlag), _registry(FrameFlag)
+"""Each flag with its name and description, in the order of the classes, which are the one place that says them."""
 
 
 def decode_flags(value: int, registry: tuple[Flag, ...] = STAR_FLAGS) -> list[str]:

@@ -15,7 +15,7 @@ STAR_DTYPE = np.dtype(
         ("peak", "f4"),
         ("fwhm", "f4"),
         ("ellipticity", "f4"),
-        ("flags", "u2"),
+        ("flags", "u4"),
     ]
 )
 """x, y: centroid, 0-based [pixel], with one-sigma errors; flux: estimate of the total flux, and its signal-to-noise

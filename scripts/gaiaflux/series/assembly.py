@@ -17,14 +17,14 @@ __all__ = ["assemble_dataset"]
 
 _BLOCK_FRAMES = 100
 _BLOCK_VALUES = 12_000_000  # numbers in memory at once
-_UNMEASURED = np.uint16(StarFlag.NOT_MEASURED)
-_EXPLAINED = np.uint16(StarFlag.NOT_MEASURED | StarFlag.OFF_IMAGE)
+_UNMEASURED = np.uint32(StarFlag.NOT_MEASURED)
+_EXPLAINED = np.uint32(StarFlag.NOT_MEASURED | StarFlag.OFF_IMAGE)
 
 Paths = Sequence[str | Path]
 _ARRAYS = (
     ("flux", "f4", "total flux of the star, by each radius where the method has several"),
     ("flux_err", "f4", "one-sigma error of flux"),
-    ("flags", "u2", "bits of the star flags"),
+    ("flags", "u4", "bits of the star flags"),
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.maths.robust import clipped_mean
-from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
+from gaiaflux.io.dataset import FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
 from gaiaflux.series.frame_flags import frame_flags
@@ -51,6 +51,7 @@ def calibrate_dataset(
         out.attributes(source.attributes())
         out.attributes(
             {
+                "schema_version": SCHEMA_VERSION,  # whatever that of the measured arrays was
                 "config": json.dumps(config, sort_keys=True),
                 "versions": json.dumps(_versions()),
                 "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -108,7 +109,7 @@ def _calibrate_method(
     grids = (
         out.grid(f"{method}/flux", shape, "f4", unit, f"total flux of the star{where}, as measured"),
         out.grid(f"{method}/flux_err", shape, "f4", unit, "one-sigma error of flux"),
-        out.grid(f"{method}/flags", shape, "u2", "", f"bits of the star flags{where}"),
+        out.grid(f"{method}/flags", shape, "u4", "", f"bits of the star flags{where}"),
     )
     summary, radii = choose_and_write(source, method, grids, frames, stars)
     x, y = stars["x_ref"], stars["y_ref"]

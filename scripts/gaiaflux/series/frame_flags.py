@@ -36,7 +36,7 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
 
     Returns
     -------
-    ndarray of uint16, shape (m,)
+    ndarray of uint32, shape (m,)
         Bits of `FrameFlag`.
     """
     measured = np.asarray(frames["status"]) == "ok"
@@ -61,7 +61,7 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
     poor_wcs = np.asarray(frames["wcs_rms_mas"]) > _POOR_WCS * usual["rms"]
     poor_wcs |= np.asarray(frames["wcs_n_stars"]) < _LEAST_WCS_STARS
     elongated = np.asarray(frames["ellipticity"]) > np.maximum(_ELONGATED, usual["ellipticity"] + _MORE_ELONGATED)
-    flags = np.zeros(number, dtype=np.uint16)
+    flags = np.zeros(number, dtype=np.uint32)
     for bit, where in (
         (FrameFlag.CLOUDY, scale < _CLOUDY * _clearest(scale, measured & calibrated, cameras)),
         (FrameFlag.POOR_SEEING, np.asarray(frames["fwhm_pix"]) > _POOR_SEEING * usual["fwhm"]),

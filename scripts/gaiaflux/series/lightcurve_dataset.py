@@ -54,6 +54,8 @@ class AperturePhotometryDataset:
         There is no such file.
     ValueError
         The file is not a dataset with aperture photometry.
+    InputError
+        The version of its schema is not one that is read (`gaiaflux.io.dataset.READABLE_VERSIONS`).
     """
 
     def __init__(self, file_path: str | Path | None = None) -> None:
@@ -86,6 +88,8 @@ class AperturePhotometryDataset:
             There is no such file.
         ValueError
             The file is not a dataset with aperture photometry.
+        InputError
+            The version of its schema is not one that is read.
         """
         if not Path(file_path).is_file():
             raise FileNotFoundError(f"there is no dataset {file_path}")

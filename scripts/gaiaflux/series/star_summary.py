@@ -26,7 +26,7 @@ _CANDIDATE_SNR = 20.0
 _TREND_STARS = 200  # brightest, that tell the radii's common ups and downs
 _TREND_ROWS = 2048  # among these: catalogues begin with their brightest stars
 _LEAST_FRAMES = 30  # with fewer, no scatter tells whether a fixed aperture is better
-_NEAR = np.uint16(StarFlag.NEIGHBOUR | StarFlag.BLENDED | StarFlag.POOR_FIT)
+_NEAR = np.uint32(StarFlag.NEIGHBOUR | StarFlag.BLENDED | StarFlag.POOR_FIT)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_the_errors_of_fixed_apertures_hold(seeing):
     for flux, sky in ((1e5, 10.0), (3e3, 100.0)):
         radii, total, error = nested(seeing, 200, flux, sky, rng)
         fixed = fixed_apertures(radii, seeing)
-        flags = np.zeros(total.shape, dtype="u2")
+        flags = np.zeros(total.shape, dtype="u4")
         flags[3, 2, 0] = 2
         values, errors, bits = with_fixed(total.astype("f4"), error, flags, fixed, np.arange(len(seeing)))
         assert values.shape[2] == 6 + fixed.radii.size
@@ -105,7 +105,7 @@ def test_a_fixed_aperture_is_chosen_where_a_neighbour_comes_and_goes_with_the_se
     rng = np.random.default_rng(2)
     radii, flux, error = blended(seeing, rng)
     fixed = fixed_apertures(radii, seeing)
-    flags = np.zeros(flux.shape, dtype="u2")
+    flags = np.zeros(flux.shape, dtype="u4")
     flux, error, flags = with_fixed(flux, error, flags, fixed, np.arange(len(seeing)))
     usable = flags == 0
     x, y = rng.uniform(0, 1000, (2, flux.shape[1]))

@@ -126,7 +126,7 @@ def test_flux_is_the_total_of_the_star_at_every_radius(series):
 def test_filled_stars_have_the_right_errors_too(series):
     def chosen(frame):
         bad = ((frame["flags"] & StarFlag.BAD_PIXEL) != 0).any(axis=1)
-        other = ((frame["flags"] & ~np.uint16(StarFlag.BAD_PIXEL)) != 0).any(axis=1)
+        other = ((frame["flags"] & ~np.uint32(StarFlag.BAD_PIXEL)) != 0).any(axis=1)
         return bad & ~other & frame["alone"] & np.isfinite(frame["off"]).all(axis=1)
 
     pull = select(series, chosen, "off") / select(series, chosen, "error")

@@ -16,7 +16,7 @@ from gaiaflux.workflow.settings import complete_settings
 
 SETTINGS = complete_settings({})["photometry"]["psf"]
 # Flags that say that a star is near another one, not that its measurement has suffered.
-COMPANY = np.uint16(StarFlag.NEIGHBOUR | StarFlag.BLENDED)
+COMPANY = np.uint32(StarFlag.NEIGHBOUR | StarFlag.BLENDED)
 
 
 def is_clean(flags):
@@ -45,7 +45,7 @@ def check_pulls(pull, *, least=30, spread=0.06, bias=0.0):
 def check_arrays(found, n):
     """What is true of every result: shapes and kinds, no NaN without a flag, errors of all fluxes."""
     attrs, arrays = found.attrs, found.arrays
-    kinds = {"x": "f8", "y": "f8", "flux": "f4", "flux_err": "f4", "flags": "u2", "sky": "f4"}
+    kinds = {"x": "f8", "y": "f8", "flux": "f4", "flux_err": "f4", "flags": "u4", "sky": "f4"}
     kinds |= dict.fromkeys(("chi2", "psf_fraction", "crowding"), "f2")
     for name, kind in kinds.items():
         assert arrays[name].shape == (n,)
@@ -274,7 +274,7 @@ def uneven_sky(request, scene):
         found = scene.measure(scene.make_frame(x, y, flux, seed, sky=sky), x, y)
         true = sky[np.rint(y).astype(int), np.rint(x).astype(int)]
         edge = np.min([x, nx - 1 - x, y, ny - 1 - y], axis=0)
-        clean = is_clean(found.flags & ~np.uint16(StarFlag.EDGE))
+        clean = is_clean(found.flags & ~np.uint32(StarFlag.EDGE))
         rows.append(((found.flux - flux) / found.error, found.arrays["sky"] - true, clean, x, edge))
     return [np.concatenate(part) for part in zip(*rows, strict=True)]
 

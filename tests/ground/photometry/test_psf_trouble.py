@@ -146,7 +146,7 @@ def test_doubled_images(scene, distance):
         assert "astray" in found or "trailed" in found
         return
     check(found, 200)
-    spoiled = np.uint16(StarFlag.POOR_FIT | StarFlag.SATURATED | StarFlag.BLENDED)
+    spoiled = np.uint32(StarFlag.POOR_FIT | StarFlag.SATURATED | StarFlag.BLENDED)
     bright = (flux > 3e4) & (found.flags & spoiled == 0)
     # Where the PSF holds both images, fluxes are double and right among each other; else the fit is said to be poor.
     if np.count_nonzero(bright) > 0.5 * np.count_nonzero(flux > 3e4):

@@ -33,12 +33,12 @@ def write(path, n=300, m=7):
     frames["wcs_header"][:] = [TEXTS[j % len(TEXTS)] for j in range(m)]
     frames["mjd_utc"] = 60000 + rng.random(m)
     frames["observer_au"] = rng.normal(size=(m, 3))
-    frames["flags"] = rng.integers(0, 2**16, m)
+    frames["flags"] = rng.integers(0, 2**32, m)
     stars = {name: rng.normal(size=n) for name in STAR_COLUMNS}
     stars |= {"star_id": 2**62 + np.arange(n), "source_id": BIG_ID + np.arange(n)}
     stars["bp_rp"][::3] = np.nan
     with DatasetWriter(path) as out:
-        out.attributes({"format": "gaiaflux", "schema_version": 1, "series": "Sérïe", "config": json.dumps({"a": [1]})})
+        out.attributes({"format": "gaiaflux", "schema_version": 2, "series": "Sérïe", "config": json.dumps({"a": [1]})})
         out.table("frames", frames, FRAME_COLUMNS)
         out.table("stars", stars, STAR_COLUMNS)
         for method in ("aperture", "psf"):
@@ -47,7 +47,7 @@ def write(path, n=300, m=7):
             values[:1, :1] = np.inf
             for name, dtype, grid in (
                 ("flux_cal", "f4", values),
-                ("flags", "u2", rng.integers(0, 2**16, (n, m))),
+                ("flags", "u4", rng.integers(0, 2**32, (n, m))),
                 ("chi2", "f2", values / 1e4),
             ):
                 out.grid(f"{method}/{name}", (n, m), dtype, "electron/s" if name == "flux_cal" else "", name)[...] = (
@@ -188,7 +188,7 @@ def test_texts_in_ascii(text):
 
 def test_an_array_of_neither_stars_nor_frames_is_refused(tmp_path):
     with DatasetWriter(tmp_path / "d.h5") as out:
-        out.attributes({"format": "gaiaflux", "schema_version": 1})
+        out.attributes({"format": "gaiaflux", "schema_version": 2})
         out.table("frames", empty_frames(2), FRAME_COLUMNS)
         out.table("stars", {name: np.zeros(3) for name in STAR_COLUMNS}, STAR_COLUMNS)
         out.array("aperture/strange", np.zeros(5), "", "")
@@ -199,9 +199,9 @@ def test_an_array_of_neither_stars_nor_frames_is_refused(tmp_path):
 def test_a_light_curve_touches_few_chunks_of_the_dataset(tmp_path):
     """One chunk in ten thousand columns of a big dataset would do; ten small ones, not compressed, take under a ms."""
     with DatasetWriter(tmp_path / "d.h5") as out:
-        out.attributes({"format": "gaiaflux", "schema_version": 1})
+        out.attributes({"format": "gaiaflux", "schema_version": 2})
         for name in ("flux_cal", "flags"):
-            out.grid(f"aperture/{name}", (20_000, 1_000), "f4" if name == "flux_cal" else "u2", "", "")
+            out.grid(f"aperture/{name}", (20_000, 1_000), "f4" if name == "flux_cal" else "u4", "", "")
     with DatasetReader(tmp_path / "d.h5") as source:
         for name in ("flux_cal", "flags"):
             grid = source.grid(f"aperture/{name}")

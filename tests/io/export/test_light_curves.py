@@ -13,7 +13,7 @@ def test_ecsv_keeps_every_digit_and_the_facts(tmp_path):
         "bjd_tdb": (2458000.0 + rng.uniform(size=3), "d", "time"),
         "flux": (rng.normal(size=3).astype("f4"), "electron/s", "flux"),
         "other": (np.array([1.0, np.nan, 3.0]), "electron/s or adu/s", "mixed"),
-        "flags": (np.array([0, 3, 65535], dtype="u2"), "", "bits"),
+        "flags": (np.array([0, 3, 2**32 - 1], dtype="u4"), "", "bits"),
     }
     meta = {"source_id": 5853498713190525697, "methods": {"aperture": {"zero_point_mag": float("nan")}}}
     path = tmp_path / "T.ecsv"

@@ -155,6 +155,13 @@ def test_same_data_same_bytes(example, tmp_path):
     assert again == page
 
 
+def test_a_dataset_of_the_version_before_gives_the_same_page(example, tmp_path, as_first_version):
+    truth, _, page, _ = example
+    path = as_first_version(truth.write(tmp_path / "dataset.h5"))
+    write_report(tmp_path / "r.html", path, PIN, {**REFERENCE, "wcs_header": truth.frames["wcs_header"][1]})
+    assert (tmp_path / "r.html").read_text(encoding="utf-8") == page
+
+
 def test_one_frame(make_truth, tmp_path):
     truth = make_truth(m=1, variable=())
     truth.group["calibration"] = "not calibrated: one frame; pscale is 1"

@@ -139,7 +139,7 @@ def with_fixed(
     ----------
     flux, flux_err : ndarray of float32, shape (f, n, k)
         Total fluxes of some frames by the measured apertures, and their errors.
-    flags : ndarray of uint16, shape (f, n, k)
+    flags : ndarray of uint32, shape (f, n, k)
         Star flags.
     fixed : FixedApertures
         What is added.

@@ -45,7 +45,7 @@ class ApertureSums:
         Of `total` from the pixels' noise and from filling [image unit squared]; NaN where not measured.
     filled : ndarray of float64, shape (n_stars, n_radii)
         Fraction of the star's light in the aperture that was filled in, 0 to 1.
-    flags : ndarray of uint16, shape (n_stars, n_radii)
+    flags : ndarray of uint32, shape (n_stars, n_radii)
         Bits of `StarFlag`.
     """
 
@@ -119,7 +119,7 @@ def sum_circles(
         raise ValueError(f"aperture radii must be positive and increasing, not {radii.tolist()}")
     shape = (len(x), len(radii))
     total, variance, filled = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    flags = np.zeros(shape, np.uint16)
+    flags = np.zeros(shape, np.uint32)
     _sum_circles(
         image,
         errors,
@@ -281,7 +281,7 @@ def _fill(
 @kernel(
     "void(float32[:, ::1], float32[:, ::1], uint8[:, ::1], boolean, float64, float64, float64[::1], float64[::1], "
     "float64[::1], float64[::1], boolean, float64, float64, float64[:, ::1], float64[:, ::1], float64[:, ::1], "
-    "float64[:, ::1], uint16[:, ::1])"
+    "float64[:, ::1], uint32[:, ::1])"
 )
 def _sum_circles(
     image: np.ndarray,

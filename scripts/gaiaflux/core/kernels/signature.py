@@ -14,7 +14,7 @@ C_TYPES: dict[str, Any] = {
     "float32": ctypes.c_float,
     "int64": ctypes.c_int64,
     "int32": ctypes.c_int32,
-    "uint16": ctypes.c_uint16,
+    "uint32": ctypes.c_uint32,
     "uint8": ctypes.c_uint8,
     "boolean": ctypes.c_uint8,
 }

@@ -21,8 +21,8 @@ HWHM_OVER_A = 0.5098245285339494
 FWHM_OVER_ADAPTIVE_SIGMA = 2.0832
 UNUSABLE = np.uint8(PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY)
 SATURATED = np.uint8(PixelFlag.SATURATED)
-FLAG_BAD, FLAG_SATURATED = np.uint16(StarFlag.BAD_PIXEL), np.uint16(StarFlag.SATURATED)
-FLAG_EDGE, FLAG_COSMIC = np.uint16(StarFlag.EDGE), np.uint16(StarFlag.COSMIC_RAY)
+FLAG_BAD, FLAG_SATURATED = np.uint32(StarFlag.BAD_PIXEL), np.uint32(StarFlag.SATURATED)
+FLAG_EDGE, FLAG_COSMIC = np.uint32(StarFlag.EDGE), np.uint32(StarFlag.COSMIC_RAY)
 MAX_COSMIC_PIXELS = 6
 MAX_SIGMA = 12.0  # [pixel]
 MAX_WINDOW = 40  # [pixel]: more than three times that
@@ -110,7 +110,7 @@ def measure_stars(
         where nothing could be fitted.
     """
     table = np.zeros((len(x), 10))
-    flags = np.zeros(len(x), np.uint16)
+    flags = np.zeros(len(x), np.uint32)
     size = 2 * int(np.ceil(2 * fwhm_pix)) + 3
     _measure(
         image,
@@ -287,7 +287,7 @@ def _adaptive_fwhm(
 
 @kernel(
     "void(float32[:, ::1], uint8[:, ::1], int64[::1], int64[::1], float64[::1], float64, float64,"
-    " float64[::1], uint8[:, ::1], float64[:, ::1], uint16[::1])"
+    " float64[::1], uint8[:, ::1], float64[:, ::1], uint32[::1])"
 )
 def _measure(
     image: np.ndarray,
@@ -317,7 +317,7 @@ def _measure(
         x1 = min(nx, px + half + 1)
         y0 = max(0, py - half)
         y1 = min(ny, py + half + 1)
-        flag = np.uint16(0)
+        flag = np.uint32(0)
         if px - half < 0 or py - half < 0 or px + half >= nx or py + half >= ny:
             flag |= FLAG_EDGE
         for j in range(y0, y1):

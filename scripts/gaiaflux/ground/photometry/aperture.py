@@ -238,7 +238,7 @@ def _assemble(
         whole[on] = values
         return whole
 
-    all_flags = np.full(shape, StarFlag.OFF_IMAGE, np.uint16)
+    all_flags = np.full(shape, StarFlag.OFF_IMAGE, np.uint32)
     all_flags[on] = flags
     flux = spread(flux / info.exptime_s)
     attrs = {

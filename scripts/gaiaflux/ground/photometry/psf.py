@@ -272,7 +272,7 @@ def _assemble(
         whole[rows[on]] = values[on]
         return whole
 
-    all_flags = np.full(n_stars, StarFlag.OFF_IMAGE, np.uint16)
+    all_flags = np.full(n_stars, StarFlag.OFF_IMAGE, np.uint32)
     all_flags[rows[on]] = flags[on]
     total = spread(flux / info.exptime_s)
     attrs = {
@@ -301,7 +301,7 @@ def _assemble(
 def _flags(frame: Frame, fit: PsfFit, solution: Solution, full: np.ndarray) -> np.ndarray:
     """Flags of what the pixels of each star have suffered, shape (n,)."""
     stamps = solution.stamps
-    flags = np.zeros(len(stamps), np.uint16)
+    flags = np.zeros(len(stamps), np.uint32)
     flags[near_saturation(frame.pixel_flags, stamps.x, stamps.y, fit.psf.fwhm)] |= StarFlag.SATURATED
     kinds = (
         (PixelFlag.SATURATED, StarFlag.SATURATED),

@@ -16,8 +16,10 @@ __all__ = ["read_fits_export", "write_fits_export"]
 
 _BLOCK = 2880
 # FITS has no half precision and no signed bytes: the next larger type is stored, and TDTYPn says what they were.
-_STORED = {"float16": "float32", "int8": "int16", "uint32": "int64", "bool": "bool"}
-_CODES = {"uint8": "B", "int16": "I", "uint16": "I", "int32": "J", "int64": "K", "float32": "E", "float64": "D"}
+_STORED = {"float16": "float32", "int8": "int16", "bool": "bool"}
+_CODES = {"uint8": "B", "int16": "I", "int32": "J", "uint32": "J", "int64": "K", "float32": "E", "float64": "D"}
+# Unsigned integers are stored as signed ones with an offset.
+_UINT32_ZERO = 2**31
 _ATTRIBUTES = "ATTRIBUTES"
 
 
@@ -91,10 +93,10 @@ def _describe(name: str, columns: Columns, widths: Mapping[str, int], rows: int)
             stored = _STORED.get(kind, kind)
             count = int(np.prod(values.shape[1:], dtype=int))
             form = f"{'' if values.ndim == 1 else count}{'L' if stored == 'bool' else _CODES[stored]}"
-            base = {"bool": "S1", "uint16": ">i2"}.get(stored) or np.dtype(stored).newbyteorder(">")
+            base = {"bool": "S1", "uint32": ">i4"}.get(stored) or np.dtype(stored).newbyteorder(">")
             fields.append((key, base, values.shape[1:]))
-            if stored == "uint16":
-                cards += [(f"TZERO{number}", 32768), (f"TSCAL{number}", 1)]
+            if stored == "uint32":
+                cards += [(f"TZERO{number}", _UINT32_ZERO), (f"TSCAL{number}", 1)]
         cards += [(f"TTYPE{number}", key), (f"TFORM{number}", form), (f"TDTYP{number}", kind)]
         if unit and _is_fits_unit(unit):
             cards.append((f"TUNIT{number}", unit))
@@ -126,8 +128,8 @@ def _rows(columns: Columns, dtype: np.dtype) -> np.ndarray:
             rows[key] = [escape_text(text).encode("ascii") for text in values]
         elif values.dtype == bool:
             rows[key] = np.where(values, b"T", b"F")
-        elif values.dtype == np.uint16:
-            rows[key] = values.astype(np.int32) - 32768
+        elif values.dtype == np.uint32:
+            rows[key] = values.astype(np.int64) - _UINT32_ZERO
         else:
             rows[key] = values
     return rows
