@@ -20,8 +20,7 @@ from scipy.spatial import cKDTree
 
 from benchmarks.accuracy import BINS, _rms, _score
 from benchmarks.table import Figure, print_table
-from gaiaflux.core.sky.epoch import earth_position_au, jyear_of_mjd, propagate
-from gaiaflux.core.sky.projection import sky_to_pixel
+from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.wcs import TanSip
@@ -416,8 +415,7 @@ def _score_field(name: str, number: int, options: argparse.Namespace) -> tuple[F
 
 def _perfect(truth: FrameTruth, catalog: StarCatalog, wcs: TanSip) -> FrameFluxes:
     """True fluxes with the noise of the floor, at the places of the catalogue."""
-    epoch = jyear_of_mjd(truth.when.mjd_utc)
-    x, y = sky_to_pixel(wcs, *propagate(catalog, epoch, earth_position_au(epoch)))
+    x, y = places_on_image(catalog, wcs, truth.when.mjd_utc)
     known, rows = _linked(truth.stars, catalog.source_id)
     flux, error = np.full((2, len(catalog)), np.nan)
     noise = np.random.default_rng(0).standard_normal(len(known))

@@ -6,7 +6,7 @@ import pytest
 from gaiaflux.core.maths.polynomials import exponents
 from gaiaflux.core.plate.matching import neighbour_pull
 from gaiaflux.core.plate.solve import refine_wcs
-from gaiaflux.core.sky.epoch import earth_position_au, position_error_mas, propagate
+from gaiaflux.core.sky.epoch import position_error_mas, propagate
 from gaiaflux.core.sky.projection import (
     linear_tan,
     pixel_to_plane,
@@ -15,6 +15,7 @@ from gaiaflux.core.sky.projection import (
     sky_to_pixel,
     sky_to_plane,
 )
+from gaiaflux.core.sky.timing import earth_position_au
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.stars import STAR_DTYPE
@@ -245,7 +246,7 @@ def test_proper_motions_at_a_late_epoch():
         np.arange(n), field.ra, field.dec, np.full(n, 2026.5), *rng.normal(0, 15, (2, n)), rng.uniform(0, 20, n),
         np.full(n, 0.2), np.full(n, 0.1), field.mag, np.ones(n),
     )  # fmt: skip
-    earth = earth_position_au(2026.5)
+    earth = earth_position_au(61223.625)
     away = replace(catalog, pmra=catalog.pmra, parallax=-catalog.parallax)
     ra, dec = propagate(replace(away, ref_epoch=np.full(n, 2037.0)), 2026.5, earth)
     catalog = replace(catalog, ra_deg=ra, dec_deg=dec, ref_epoch=np.full(n, 2016.0))

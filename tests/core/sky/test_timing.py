@@ -3,11 +3,18 @@ import warnings
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.coordinates import EarthLocation, SkyCoord
+from astropy.coordinates import EarthLocation, SkyCoord, get_body_barycentric, solar_system_ephemeris
 from astropy.time import Time
 from astropy.utils import iers
 
-from gaiaflux.core.sky.timing import AU_LIGHT_TIME_S, barycentric_jd_tdb, later_utc, locate_observer, utc_from_scale
+from gaiaflux.core.sky.timing import (
+    AU_LIGHT_TIME_S,
+    barycentric_jd_tdb,
+    earth_position_au,
+    later_utc,
+    locate_observer,
+    utc_from_scale,
+)
 
 SITES = {"CTIO": (-30.1672, -70.8046, 2207.0), "SAAO": (-32.38, 20.81, 1760.0), "pole": (89.99, 10.0, 0.0)}
 STARS = [(10.0, 20.0), (266.4, -29.0), (180.0, 66.5), (0.0, -89.9)]
@@ -63,6 +70,23 @@ def test_unknown_and_impossible_times_are_nan_and_others_are_not_touched():
     np.testing.assert_array_equal(np.isfinite(observer).all(axis=1), np.isfinite(mjd_tdb))
     bjd = barycentric_jd_tdb(mjd_tdb, observer, 1.0, 2.0)
     np.testing.assert_array_equal(np.isfinite(bjd), np.isfinite(mjd_tdb))
+
+
+def test_the_earth_is_where_astropy_puts_it():
+    mjd = np.concatenate([np.linspace(15020, 88069, 400), np.linspace(57388, 61407, 400)])
+    with solar_system_ephemeris.set("builtin"):
+        earth, sun = (get_body_barycentric(b, Time(mjd, format="mjd", scale="tdb")).xyz.T for b in ("earth", "sun"))
+    assert np.abs(earth_position_au(mjd) - earth.to_value(u.au)).max() < 1e-6
+    assert np.abs(earth_position_au(mjd, heliocentric=True) - (earth - sun).to_value(u.au)).max() < 1e-6
+
+
+def test_the_earth_at_one_and_at_impossible_times():
+    mjd = np.array([[60000.25, np.nan, 61000.0], [0.0, 1e9, -np.inf]])
+    found = earth_position_au(mjd)
+    assert found.shape == (2, 3, 3)
+    np.testing.assert_array_equal(np.isfinite(found).all(axis=2), [[True, False, True], [False] * 3])
+    np.testing.assert_array_equal(earth_position_au(60000.25), found[0, 0])
+    assert earth_position_au(np.nan).shape == (3,)
 
 
 def test_sites_of_a_mixed_series_are_kept_apart():

@@ -76,3 +76,5 @@ def test_a_frame_without_a_solution_in_its_header_is_solved_by_asterisms(lists):
 def test_the_time_is_needed(lists):
     with pytest.raises(BadFrameError, match="time of the exposure"):
         refine_frame_wcs(facts(lists, mjd_utc=np.nan), lists.stars, catalog(lists), SETTINGS)
+    with pytest.raises(BadFrameError, match=r"the year 1858\.9, outside of 1900 to 2100"):
+        refine_frame_wcs(facts(lists, mjd_utc=0.0), lists.stars, catalog(lists), SETTINGS)

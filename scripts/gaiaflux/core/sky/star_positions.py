@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from gaiaflux.core.sky.epoch import earth_position_au, jyear_of_mjd, propagate
+from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
 from gaiaflux.core.sky.projection import sky_to_pixel
+from gaiaflux.core.sky.timing import earth_position_au
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.wcs import TanSip
 
@@ -27,5 +28,4 @@ def places_on_image(catalog: SkyCatalog, wcs: TanSip, mjd_utc: float) -> tuple[n
     x, y : ndarray of float64, shape (n_stars,)
         [pixel, 0-based]; NaN for stars behind the tangent plane or without a position.
     """
-    epoch = jyear_of_mjd(mjd_utc)
-    return sky_to_pixel(wcs, *propagate(catalog, epoch, earth_position_au(epoch)))
+    return sky_to_pixel(wcs, *propagate(catalog, jyear_of_mjd(mjd_utc), earth_position_au(mjd_utc)))

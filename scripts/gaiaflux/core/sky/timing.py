@@ -7,7 +7,14 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["AU_LIGHT_TIME_S", "barycentric_jd_tdb", "later_utc", "locate_observer", "utc_from_scale"]
+__all__ = [
+    "AU_LIGHT_TIME_S",
+    "barycentric_jd_tdb",
+    "earth_position_au",
+    "later_utc",
+    "locate_observer",
+    "utc_from_scale",
+]
 
 AU_LIGHT_TIME_S = 499.00478383615643
 """Light time of one astronomical unit [s]: 149597870700 m (IAU 2012 B2) over c."""
@@ -18,8 +25,9 @@ _MAS = np.pi / 180.0 / 3.6e6
 _MJD_ZERO = 2400000.5
 _MJD_J2000 = 51544.5
 _WGS84 = 1
-# The analytical ephemeris (Simon et al. 1994, as in ERFA's epv00) holds from 1900 to 2100.
+# The analytical ephemeris of `earth_position_au` holds from 1900 to 2100.
 _FIRST_MJD, _LAST_MJD = 15020.0, 88069.0
+_HALF_SPAN_D = 36525.0  # about J2000, half a day beyond these on both sides
 
 
 @contextmanager
@@ -30,6 +38,35 @@ def _any_year() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*dubious year", category=ErfaWarning)
         yield
+
+
+def earth_position_au(mjd_tdb: ArrayLike, *, heliocentric: bool = False) -> np.ndarray:
+    """Position of the centre of the Earth from the barycentre of the solar system.
+
+    Parameters
+    ----------
+    mjd_tdb : array_like, shape (...)
+        Modified Julian Date, TDB [d]. UTC in its place moves the Earth by 1.4e-5 au, which is 0.01 mas in the place of
+        the nearest star.
+    heliocentric : bool
+        From the centre of the Sun instead.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., 3)
+        ICRS axes [au]; NaN where the time is NaN or outside of 1900-2100.
+
+    Notes
+    -----
+    Analytical ephemeris of Simon et al. (1994, A&A 282, 663) as in ERFA's epv00: good to some kilometres.
+    """
+    import erfa
+
+    mjd_tdb = np.asarray(mjd_tdb, dtype=float)
+    position = np.full((*mjd_tdb.shape, 3), np.nan)
+    known = np.abs(mjd_tdb - _MJD_J2000) <= _HALF_SPAN_D
+    position[known] = erfa.epv00(_MJD_ZERO, mjd_tdb[known])[0 if heliocentric else 1]["p"]
+    return position
 
 
 def locate_observer(
@@ -56,9 +93,9 @@ def locate_observer(
 
     Notes
     -----
-    Earth from the analytical ephemeris of Simon et al. (1994, A&A 282, 663) in ERFA: some kilometres, or some ten
-    microseconds. Rotation of the Earth by IAU 2006/2000A with UT1 = UTC and without polar motion: both move the
-    observer by less than 430 m or 1.5 microseconds, and no table of Earth rotation is needed, which would end.
+    Earth from `earth_position_au`: some kilometres, or some ten microseconds. Rotation of the Earth by IAU 2006/2000A
+    with UT1 = UTC and without polar motion: both move the observer by less than 430 m or 1.5 microseconds, and no table
+    of Earth rotation is needed, which would end.
     """
     mjd_utc = np.asarray(mjd_utc, dtype=float)
     lat, lon, height = (
@@ -140,8 +177,7 @@ def utc_from_scale(mjd: float, scale: str, ra_deg: float, dec_deg: float) -> flo
         # The Earth moves 30 km/s: after two rounds the light time is right to a nanosecond.
         for _ in range(0 if scale == "tdb" else 3):
             tdb = _tdb_of_utc(np.array([at_earth]), None)[0] if scale == "hjd_utc" else at_earth
-            from_sun, from_barycentre = erfa.epv00(_MJD_ZERO, tdb)
-            observer = (from_sun if scale == "hjd_utc" else from_barycentre)["p"]
+            observer = earth_position_au(tdb, heliocentric=scale == "hjd_utc")
             at_earth = mjd - observer @ toward * AU_LIGHT_TIME_S / _DAY_S
         if scale == "hjd_utc":
             return float(at_earth)
@@ -181,7 +217,7 @@ def _observe(mjd_utc: np.ndarray, site: np.ndarray | None) -> tuple[np.ndarray, 
         ground = erfa.gd2gc(_WGS84, lon, lat, height)
         place = (lon, np.hypot(ground[0], ground[1]) / 1e3, ground[2] / 1e3)
     mjd_tdb = _tdb_of_utc(mjd_utc, place)
-    position = erfa.epv00(_MJD_ZERO, mjd_tdb)[1]["p"]
+    position = earth_position_au(mjd_tdb)
     if site is not None:
         # Terrestrial to celestial: back by the sidereal angle, then out of the true equator and equinox of date.
         angle = erfa.gst06a(_MJD_ZERO, mjd_utc, _MJD_ZERO, mjd_tdb)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from gaiaflux.core.plate.solve import AstrometricFit, refine_wcs
-from gaiaflux.core.sky.epoch import earth_position_au, jyear_of_mjd, position_error_mas, propagate
+from gaiaflux.core.sky.epoch import jyear_of_mjd, position_error_mas, propagate
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
+from gaiaflux.core.sky.timing import earth_position_au
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError
@@ -90,8 +91,10 @@ def solve_frame(
     header, nominal = first_guesses(attrs)
     if not np.isfinite(attrs["mjd_utc"]):
         raise BadFrameError("the time of the exposure is unknown: no proper motions")
-    epoch = jyear_of_mjd(float(attrs["mjd_utc"]))
-    ra, dec = propagate(catalog, epoch, earth_position_au(epoch))
+    epoch, observer = jyear_of_mjd(float(attrs["mjd_utc"])), earth_position_au(float(attrs["mjd_utc"]))
+    if not np.isfinite(observer).all():
+        raise BadFrameError(f"the time of the exposure is the year {epoch:.1f}, outside of 1900 to 2100")
+    ra, dec = propagate(catalog, epoch, observer)
     return refine_wcs(
         stars,
         ra,
