@@ -13,10 +13,10 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "scripts" / "gaiaflux"
 # Who may be imported by whom: each part by those after it.
 PARTS = (
-    *("model.settings", "model", "workflow"),
+    *("model.settings", "model"),
     *("core.kernels", "core.maths", "core.sky", "core.image", "core.psf", "core.stars", "core.plate", "core.aperture"),
     *("core.difference", "core.calibration", "core.cadences"),
-    *("io", "io.image", "io.gaia", "io.tess", "io.export", "sim", "series"),
+    *("io", "io.image", "io.gaia", "io.tess", "io.export", "workflow", "sim", "series"),
     *("ground.frame", "ground.catalog", "ground.photometry", "ground", "ground.interface", "ground.injection", "tess"),
     *("report", "report.figures", "report.html", "cli", "scripts"),
 )
