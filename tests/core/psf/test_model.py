@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.maths.surface import polynomial_terms
+from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.model import PsfModel, add_light, make_stamps, moffat_psf
 
 SHAPE = (220, 300)
@@ -180,7 +180,7 @@ def test_residual_varies_over_the_field():
     bare = replace(psf, residual=psf.residual[:0], residual_order=-1)
     j, i = np.mgrid[-9:10, -9:10].astype(float)
     for x, y in ((10.0, 20.0), (280.0, 100.0)):
-        terms = polynomial_terms(np.array([x]), np.array([y]), SHAPE, 2)[0]
+        terms = frame_terms(np.array([x]), np.array([y]), SHAPE, 2)[0]
         table = np.tensordot(terms, psf.residual, axes=1)
         found = psf.values(x, y, i, j) * (1 + table.sum()) - bare.values(x, y, i, j)
         np.testing.assert_allclose(found, table, rtol=0, atol=1e-12)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.maths.surface import Surface, fit_surface, order_for
+from gaiaflux.core.maths.polynomials import order_for
+from gaiaflux.core.maths.surface import Surface, fit_surface
 
 __all__ = [
     "GrowthCorrection",

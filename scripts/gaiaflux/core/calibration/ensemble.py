@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaiaflux.core.maths.field_basis import FieldBasis, field_order, make_basis, n_terms
+from gaiaflux.core.maths.field_basis import FieldBasis, field_order, make_basis
+from gaiaflux.core.maths.polynomials import n_terms
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.core.maths.two_way import column_fit, joint_step, largest_connected, leverage, quadratic_form
 

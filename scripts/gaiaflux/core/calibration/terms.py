@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
-from gaiaflux.core.maths.field_basis import n_terms
+from gaiaflux.core.maths.polynomials import STARS_PER_TERM, n_terms
 from gaiaflux.core.maths.two_way import remove_rows_and_columns
 
 __all__ = ["SeriesFacts", "SeriesTerms", "fit_terms", "term_table", "with_terms"]
 
 _MAP_ORDER = 3
 _LEAST_STARS = 20
-_STARS_PER_TERM = 5
 _LEAST_SPREAD = 0.05  # of the colours [mag], of the air masses
 _LEAST_GAIN = 4.0  # of chi-squared of the held-out stars
 _DETERMINED = 1e-4  # part of a term that is neither a star's constant nor a frame's own term
@@ -221,7 +220,7 @@ def _groups(
     if (turned or others) and solution.basis.order < _MAP_ORDER:
         kinds = [("map", camera, power) for camera in cameras for power in range(_MAP_ORDER + 1)]
         n_used = int((solution.weight > 0).any(axis=1).sum())
-        few = n_used < max(_LEAST_STARS, 2 * _STARS_PER_TERM * (_MAP_ORDER + 1))
+        few = n_used < max(_LEAST_STARS, 2 * STARS_PER_TERM * (_MAP_ORDER + 1))
         reason = f"{n_used} stars are too few" if few else ""
         if len(cameras) > _MOST_CAMERAS:
             reason = f"{len(cameras)} cameras are too many"

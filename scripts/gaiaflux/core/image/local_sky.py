@@ -6,8 +6,9 @@ import numpy as np
 
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.kernels.devices import kth_smallest
+from gaiaflux.core.maths.polynomials import order_for
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
-from gaiaflux.core.maths.surface import Surface, fit_surface, order_for
+from gaiaflux.core.maths.surface import Surface, fit_surface
 
 __all__ = ["AnnulusSky", "LocalSky", "combine_sky", "measure_annuli", "paint_discs", "rough_sky"]
 

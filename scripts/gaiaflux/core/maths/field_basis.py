@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FieldBasis", "field_order", "make_basis", "n_terms"]
+from gaiaflux.core.maths.polynomials import STARS_PER_TERM, n_terms, power_terms
 
-_STARS_PER_TERM = 5
+__all__ = ["FieldBasis", "field_order", "make_basis"]
+
 _LEAST_EIGENVALUE = 0.02
 
 
@@ -44,19 +45,10 @@ class FieldBasis:
             The first column is 1.
         """
         known = np.isfinite(x) & np.isfinite(y)
-        values = _monomials((x - self.x0) / self.half, (y - self.y0) / self.half, self.order) - self.means
+        values = power_terms((x - self.x0) / self.half, (y - self.y0) / self.half, self.order) - self.means
         values[~known] = 0.0
         values[:, 0] = 1.0
         return values
-
-
-def n_terms(order: int | np.ndarray) -> int | np.ndarray:
-    """Number of terms of a polynomial of two variables."""
-    return (order + 1) * (order + 2) // 2
-
-
-def _monomials(u: np.ndarray, v: np.ndarray, order: int) -> np.ndarray:
-    return np.stack([u ** (p - q) * v**q for p in range(order + 1) for q in range(p + 1)], axis=-1)
 
 
 def make_basis(x: np.ndarray, y: np.ndarray, stars: np.ndarray, order: int) -> FieldBasis:
@@ -81,7 +73,7 @@ def make_basis(x: np.ndarray, y: np.ndarray, stars: np.ndarray, order: int) -> F
         return FieldBasis(0.0, 0.0, 1.0, order, np.zeros(n_terms(order)))
     x0, y0 = 0.5 * (x.min() + x.max()), 0.5 * (y.min() + y.max())
     half = max(np.ptp(x), np.ptp(y), 2.0) / 2.0
-    means = _monomials((x - x0) / half, (y - y0) / half, order).mean(axis=0)
+    means = power_terms((x - x0) / half, (y - y0) / half, order).mean(axis=0)
     means[0] = 0.0
     return FieldBasis(float(x0), float(y0), float(half), order, means)
 
@@ -110,5 +102,5 @@ def field_order(x: np.ndarray, y: np.ndarray, present: np.ndarray, highest: int)
         terms /= np.sqrt(np.maximum((terms**2).mean(axis=0), 1e-12))
         gram = np.einsum("nj,nk,nl->jkl", present.astype(float), terms, terms, optimize=True)
         least = np.linalg.eigvalsh(gram / np.maximum(count, 1)[:, None, None])[:, 0]
-        order[(count >= _STARS_PER_TERM * n_terms(trial)) & (least > _LEAST_EIGENVALUE)] = trial
+        order[(count >= STARS_PER_TERM * n_terms(trial)) & (least > _LEAST_EIGENVALUE)] = trial
     return order

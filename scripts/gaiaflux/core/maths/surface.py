@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.core.maths.polynomials import n_terms, polynomial_terms
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 
-__all__ = ["Surface", "fit_surface", "order_for", "polynomial_terms"]
-
-_STARS_PER_TERM = 5
+__all__ = ["Surface", "fit_surface", "frame_terms"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Surface:
     Attributes
     ----------
     coefficients : ndarray of float64, shape (n_terms,)
-        In the order of `polynomial_terms`.
+        In the order of `frame_terms`.
     covariance : ndarray of float64, shape (n_terms, n_terms)
         Of the coefficients.
     order : int
@@ -40,36 +39,17 @@ class Surface:
 
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Value at positions x, y [pixel, 0-based], shape (n,)."""
-        return polynomial_terms(x, y, self.shape, self.order) @ self.coefficients
+        return frame_terms(x, y, self.shape, self.order) @ self.coefficients
 
     def error(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """One-sigma error of `value`, without the scatter, shape (n,)."""
-        design = polynomial_terms(x, y, self.shape, self.order)
+        design = frame_terms(x, y, self.shape, self.order)
         return np.sqrt(np.maximum(np.sum((design @ self.covariance) * design, axis=1), 0.0))
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Slopes along x and y [per pixel], each of shape (n,); exact for order <= 2."""
         value = [self.value(x + dx, y + dy) for dx, dy in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
         return value[0] - value[1], value[2] - value[3]
-
-
-def order_for(n_points: int, max_order: int) -> int:
-    """Highest order that a number of points supports (five points for each term).
-
-    Parameters
-    ----------
-    n_points : int
-        Number of points.
-    max_order : int
-        Highest order wanted.
-
-    Returns
-    -------
-    int
-        Order, at least 0.
-    """
-    orders = [k for k in range(max_order + 1) if n_points >= _STARS_PER_TERM * (k + 1) * (k + 2) // 2]
-    return max(orders, default=0)
 
 
 def fit_surface(
@@ -113,10 +93,10 @@ def fit_surface(
     z = np.asarray(z, np.float64)
     if len(z) == 0:
         raise ValueError("a surface needs at least one point")
-    while order > 0 and len(z) <= (order + 1) * (order + 2) // 2:
+    while order > 0 and len(z) <= n_terms(order):
         order -= 1
-    design = polynomial_terms(x, y, shape, order)
-    n_terms = design.shape[1]
+    design = frame_terms(x, y, shape, order)
+    size = design.shape[1]
     variance = np.asarray(z_err, np.float64) ** 2
     tiny = max(1e-12 * float(np.max(np.abs(z))), 1e-50) ** 2
     # Start from the median: a constant cannot be pulled by outliers.
@@ -124,58 +104,51 @@ def fit_surface(
     spread2 = (MAD_TO_SIGMA * _median(np.abs(residual))) ** 2
     kept = residual**2 <= clip**2 * (variance + spread2) + tiny
     scatter2 = spread2
-    coefficients, covariance = np.zeros(n_terms), np.zeros((n_terms, n_terms))
+    coefficients, covariance = np.zeros(size), np.zeros((size, size))
     for _ in range(iterations):
         weight = np.where(kept, 1.0 / (variance + scatter2 + tiny), 0.0)
         normal = design.T @ (design * weight[:, None])
         # A breath of ridge keeps the matrix invertible where the points are in one place.
-        normal[np.diag_indices(n_terms)] *= 1.0 + 1e-9
+        normal[np.diag_indices(size)] *= 1.0 + 1e-9
         covariance = np.linalg.inv(normal)
         coefficients = covariance @ (design.T @ (weight * z))
         residual2 = (z - design @ coefficients) ** 2
         n_kept = int(np.count_nonzero(kept))
-        if n_kept > n_terms:
-            dof = n_kept / (n_kept - n_terms)
+        if n_kept > size:
+            dof = n_kept / (n_kept - size)
             excess = np.sum(weight**2 * (residual2 * dof - variance)) / np.sum(weight**2)
             scatter2 = max(float(excess), 0.0)
         total = variance + scatter2 + tiny
         # Median based: so far off may the scatter of the kept points be while outliers are still among them.
         robust2 = _median(residual2 / total) / 0.4549
-        kept = residual2 <= clip**2 * total * min(max(robust2, 1e-6), 1.0 if n_kept > n_terms else np.inf) + tiny
-        if np.count_nonzero(kept) <= n_terms:
+        kept = residual2 <= clip**2 * total * min(max(robust2, 1e-6), 1.0 if n_kept > size else np.inf) + tiny
+        if np.count_nonzero(kept) <= size:
             kept[:] = True
     return Surface(coefficients, covariance, order, tuple(shape), float(np.sqrt(scatter2)), int(np.count_nonzero(kept)))
 
 
-def polynomial_terms(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:
-    """Terms u^p v^q with p + q <= order, ordered by p + q, then q.
+def frame_terms(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:
+    """Terms of `polynomial_terms` of positions scaled to -1..1 over the frame.
 
     Parameters
     ----------
     x, y : ndarray, shape (n,)
-        Positions [pixel, 0-based].
+        Positions [pixel].
     shape : tuple of int
-        (ny, nx) of the frame; u and v run from -1 to 1 over it.
+        (ny, nx) of the frame.
     order : int
         Total degree.
 
     Returns
     -------
     ndarray of float64, shape (n, n_terms)
+        C-contiguous.
     """
     ny, nx = shape
     half_x, half_y = max((nx - 1) / 2, 1.0), max((ny - 1) / 2, 1.0)
     u = np.asarray(x, np.float64) / half_x - (nx - 1) / 2 / half_x
     v = np.asarray(y, np.float64) / half_y - (ny - 1) / 2 / half_y
-    design = np.empty((len(u), (order + 1) * (order + 2) // 2))
-    design[:, 0] = 1.0
-    column = 1
-    for total in range(1, order + 1):
-        # u^total ... u v^(total - 1) from the terms before, then v^total.
-        design[:, column : column + total] = design[:, column - total : column] * u[:, None]
-        design[:, column + total] = design[:, column - 1] * v
-        column += total + 1
-    return design
+    return np.ascontiguousarray(polynomial_terms(u, v, order))
 
 
 def _median(values: np.ndarray) -> float:

@@ -220,9 +220,9 @@ def worst_error_pix(lists: MatchLists, start: TanSip, solution: PlateFit, stated
     order = max(fitted_order + 1, 3)
     ny, nx = wcs.shape
     grid = (g.ravel() for g in np.meshgrid(np.linspace(0, nx - 1, 9), np.linspace(0, ny - 1, 9)))
-    everywhere = polynomial_terms(*scaled_pixels(wcs, *grid), order)
+    everywhere = polynomial_terms(*scaled_pixels(wcs, *grid), order).T
     stars = solution.pairs[0][used]
-    terms = polynomial_terms(*scaled_pixels(wcs, lists.x[stars], lists.y[stars]), order)
+    terms = polynomial_terms(*scaled_pixels(wcs, lists.x[stars], lists.y[stars]), order).T
     normal, right = (terms * weight) @ terms.T, (terms * weight) @ residuals.T
     half = 0.5 * max(nx, ny)
     sizes = np.geomspace(SMALLEST_DISTORTION_PIX, max(LARGEST_DISTORTION * half, 2 * SMALLEST_DISTORTION_PIX), N_SIZES)

@@ -14,7 +14,7 @@ from gaiaflux.model.wcs import TanSip
 __all__ = ["PlateFit", "fit_plate", "noise_model"]
 
 STUDENT_DEGREES = 5.0  # of the t distribution that residuals are taken to follow
-STARS_PER_TERM = 2.5  # of the correction of an axis
+PAIRS_PER_TERM = 2.5  # of the correction of an axis
 CLIP_CHI2 = 36.0  # both axes together, of the noise model
 
 
@@ -84,7 +84,7 @@ def fit_plate(
     stars, catalog = pairs
     x, y, ra, dec = lists.x[stars], lists.y[stars], lists.ra[catalog], lists.dec[catalog]
     order = _highest_order(x, y, wcs.shape, highest)
-    terms = polynomial_terms(*scaled_pixels(base, x, y), order)
+    terms = polynomial_terms(*scaled_pixels(base, x, y), order).T
     residuals = _residuals(wcs, x, y, ra, dec)
     for step in range(repeat):
         chi2 = np.sum(residuals**2, axis=0) / variance
@@ -127,7 +127,7 @@ def _highest_order(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], highest
     order = 1
     while order < highest:
         n_terms = (order + 2) * (order + 3) // 2
-        if len(x) < STARS_PER_TERM * n_terms or coverage < 0.5 + 0.1 * order:
+        if len(x) < PAIRS_PER_TERM * n_terms or coverage < 0.5 + 0.1 * order:
             break
         order += 1
     return order

@@ -35,7 +35,7 @@ def correct_plane(wcs: TanSip, correction: np.ndarray) -> TanSip:
     wcs : TanSip
         Plate solution; its distortion of a higher order than the correction's stays.
     correction : ndarray, shape (2, n_terms)
-        Coefficients of xi and eta [deg] for the rows of `polynomial_terms` of `scaled_pixels`.
+        Coefficients of xi and eta [deg] for the terms of `polynomial_terms` of `scaled_pixels`.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def fit_tan_sip(
     """
     if len(x) < (order + 1) * (order + 2) // 2:
         raise ValueError(f"{len(x)} points cannot fix a solution of order {order}")
-    terms = polynomial_terms(*scaled_pixels(start, x, y), order)
+    terms = polynomial_terms(*scaled_pixels(start, x, y), order).T
     weighted = terms if weight is None else terms * weight
     try:
         inverse = np.linalg.inv(weighted @ terms.T)

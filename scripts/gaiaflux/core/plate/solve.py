@@ -299,7 +299,7 @@ def _result(lists: MatchLists, solution: PlateFit, worst_pix: float, method: str
     x, y = (g.ravel() for g in np.meshgrid(np.linspace(0, nx - 1, 9), np.linspace(0, ny - 1, 9)))
     n_terms = len(solution.covariance)
     order = round((np.sqrt(8 * n_terms + 1) - 3) / 2)
-    terms = polynomial_terms(*scaled_pixels(wcs, x, y), order)
+    terms = polynomial_terms(*scaled_pixels(wcs, x, y), order).T
     formal = np.sqrt(2.0 * np.mean(np.einsum("in,ij,jn->n", terms, solution.covariance, terms)))
     return AstrometricFit(
         wcs=invert_distortion(replace(wcs, crval=(wcs.crval[0] % 360.0, wcs.crval[1]))),

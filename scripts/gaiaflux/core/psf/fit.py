@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaiaflux.core.maths.polynomials import order_for
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
-from gaiaflux.core.maths.surface import order_for, polynomial_terms
+from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.equations import coincident, neighbour_share
 from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, Solution, near_saturation, solve_fluxes
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
@@ -55,12 +56,12 @@ class PsfFit:
     def flux_error_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Relative error of a flux that the PSF's error makes, relative to the rest of the frame; shape (n,)."""
         order = self.order
-        terms = polynomial_terms(x, y, self.psf.shape, order)
+        terms = frame_terms(x, y, self.psf.shape, order)
         u = np.linspace(0.0, 1.0, 9)
         ny, nx = self.psf.shape
         grid = np.meshgrid(u * (nx - 1), u * (ny - 1))
         # What is common to all stars is a matter of the zero point.
-        terms = terms - polynomial_terms(grid[0].ravel(), grid[1].ravel(), self.psf.shape, order).mean(axis=0)
+        terms = terms - frame_terms(grid[0].ravel(), grid[1].ravel(), self.psf.shape, order).mean(axis=0)
         return np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", terms, self.flux_covariance, terms), 0.0))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.kernels.devices import cubic_weights
-from gaiaflux.core.maths.surface import polynomial_terms
+from gaiaflux.core.maths.surface import frame_terms
 
 __all__ = ["PsfModel", "Stamps", "add_light", "make_stamps", "moffat_psf"]
 
@@ -33,7 +33,7 @@ class PsfModel:
     beta : float
         Moffat exponent.
     form : ndarray of float64, shape (3, n_terms)
-        Polynomials over the field of A, B and C [1/pixel^2]; terms of `gaiaflux.core.maths.surface.polynomial_terms`.
+        Polynomials over the field of A, B and C [1/pixel^2]; terms of `gaiaflux.core.maths.surface.frame_terms`.
     order : int
         Their degree.
     residual : ndarray of float64, shape (n_residual_terms, size, size)
@@ -54,7 +54,7 @@ class PsfModel:
         """A, B and C at positions [pixel]; outside of the frame the value at the nearest edge. Shape (n, 3)."""
         ny, nx = self.shape
         x, y = np.clip(np.asarray(x, np.float64), 0, nx - 1), np.clip(np.asarray(y, np.float64), 0, ny - 1)
-        form = polynomial_terms(x, y, self.shape, self.order) @ self.form.T
+        form = frame_terms(x, y, self.shape, self.order) @ self.form.T
         least = _LEAST_FORM * 0.5 * (self.form[0, 0] + self.form[2, 0])
         form[:, 0] = np.maximum(form[:, 0], least)
         form[:, 2] = np.maximum(form[:, 2], least)
@@ -68,7 +68,7 @@ class PsfModel:
         x, y = np.clip(np.asarray(x, np.float64), 0, nx - 1), np.clip(np.asarray(y, np.float64), 0, ny - 1)
         if self.residual_order < 0:
             return np.zeros((len(x), 0))
-        return polynomial_terms(x, y, self.shape, self.residual_order)
+        return frame_terms(x, y, self.shape, self.residual_order)
 
     def scale_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Factor that makes core and residual together 1, shape (n,)."""

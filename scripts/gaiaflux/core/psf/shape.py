@@ -7,7 +7,7 @@ import numpy as np
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.kernels.devices import cubic_weights
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
-from gaiaflux.core.maths.surface import polynomial_terms
+from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.model import PsfModel, Stamps
 
 __all__ = ["ShapeFit", "StarFit", "fit_residual", "fit_shape"]
@@ -121,7 +121,7 @@ def fit_shape(
     """
     rows = np.ascontiguousarray(rows, np.int64)
     x, y = stamps.x[rows], stamps.y[rows]
-    terms = polynomial_terms(x, y, start.shape, order)
+    terms = frame_terms(x, y, start.shape, order)
     n_terms = terms.shape[1]
     theta = np.zeros(3 * n_terms + 2)
     known = min(start.form.shape[1], n_terms)
@@ -130,7 +130,7 @@ def fit_shape(
     theta[-2] = start.beta
     # What the stars do not support stays as it is in the first guess.
     higher = start.form[:, n_terms:]
-    fixed = polynomial_terms(x, y, start.shape, start.order)[:, n_terms:] @ higher.T if higher.size else 0.0
+    fixed = frame_terms(x, y, start.shape, start.order)[:, n_terms:] @ higher.T if higher.size else 0.0
     nuisance = np.stack([flux[rows], np.zeros(len(rows)), np.zeros(len(rows))], axis=1)
     used = np.zeros(len(rows), bool)
     width = 1.0 / np.sqrt(np.sqrt(max(theta[0] * theta[2 * n_terms], 1e-9)))
@@ -249,7 +249,7 @@ def fit_residual(
         if max(abs(x - i0), abs(y - j0)) > 1.9:
             continue
         data[s], variance[s] = _at_nodes(left, noise, x - i0, y - j0, half)
-    terms = polynomial_terms(stamps.x[stars.row[chosen]], stamps.y[stars.row[chosen]], fit.psf.shape, order)
+    terms = frame_terms(stamps.x[stars.row[chosen]], stamps.y[stars.row[chosen]], fit.psf.shape, order)
     good = np.isfinite(variance)
     for _ in range(2):
         inverse = np.where(good, 1.0 / np.where(good, variance, 1.0), 0.0)

@@ -324,8 +324,8 @@ def invert_distortion(wcs: TanSip) -> TanSip:
     extent = image_extent(wcs)
     for order in range(sip_order(wcs), MAX_INVERSE_ORDER + 1):
         terms = polynomial_terms(u_distorted / extent, v_distorted / extent, order)
-        found = np.linalg.lstsq(terms.T, goal.T, rcond=None)[0].T
-        if np.abs(goal - found @ terms).max() < INVERSE_TOLERANCE_PIX:
+        found = np.linalg.lstsq(terms, goal.T, rcond=None)[0].T
+        if np.abs(goal - found @ terms.T).max() < INVERSE_TOLERANCE_PIX:
             break
     return replace(wcs, ap=square(found[0], order, extent), bp=square(found[1], order, extent))
 

@@ -9,6 +9,7 @@ in sweeps from bright to faint, each on the image without the others (as in DAOP
 import numpy as np
 
 from gaiaflux.core.image.background import Background
+from gaiaflux.core.maths.polynomials import polynomial_terms
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.stars.cosmic_rays import flag_cosmic_rays
 from gaiaflux.core.stars.deep_kernels import fit_sweeps, near_known, profile_chi2
@@ -105,21 +106,22 @@ def _width_surface(stars: np.ndarray, shape: tuple[int, int], fwhm: float) -> np
     if good.sum() < 30:
         return coefficients
     sample = stars[good]
-    basis = _basis(sample["x"], sample["y"], shape)
+    terms = _terms(sample["x"], sample["y"], shape)
     values = sample["fwhm"].astype(np.float64)
     keep = np.ones(len(values), bool)
     for _ in range(5):
-        coefficients = np.linalg.lstsq(basis[keep], values[keep], rcond=None)[0]
-        residual = values - basis @ coefficients
+        coefficients = np.linalg.lstsq(terms[keep], values[keep], rcond=None)[0]
+        residual = values - terms @ coefficients
         spread = MAD_TO_SIGMA * np.median(np.abs(residual[keep]))
         keep = np.abs(residual) < 2.5 * spread + 1e-6
     return coefficients
 
 
-def _basis(x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _terms(x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Quadratic terms of positions scaled to -1..1 over the image, shape (n, 6)."""
     u = 2 * x / (shape[1] - 1) - 1
     v = 2 * y / (shape[0] - 1) - 1
-    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=-1)
+    return np.ascontiguousarray(polynomial_terms(u, v, 2))
 
 
 def _radius2(fwhm: np.ndarray, exponent: float) -> np.ndarray:
@@ -146,7 +148,7 @@ def _best_profile(
     sample = stars[good]
     unusable = (pixel_flags != 0).astype(np.uint8)
     noise = background.rms_at(sample["x"], sample["y"])
-    widths = _basis(sample["x"], sample["y"], image.shape) @ surface
+    widths = _terms(sample["x"], sample["y"], image.shape) @ surface
     measured = _mean_shape(image, unusable, sample["x"], sample["y"], fwhm)
     best, lowest = np.array([3.0, *ROUND]), np.inf
     # Moments in a round window tell the direction of the elongation better than its size.
@@ -217,7 +219,7 @@ def _solve(
         start = parameters[:, 1:].copy()
         errors = np.zeros((len(stars), 3))
         noise = background.rms_at(stars["x"], stars["y"])
-        widths = np.clip(_basis(stars["x"], stars["y"], filled.shape) @ surface, 0.5 * fwhm, 2 * fwhm)
+        widths = np.clip(_terms(stars["x"], stars["y"], filled.shape) @ surface, 0.5 * fwhm, 2 * fwhm)
         a2 = _radius2(widths, profile[0])
         residual = filled.copy()
         model = np.zeros_like(filled)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gaiaflux.core.calibration.event_shapes import paczynski, transit
-from gaiaflux.core.maths.surface import polynomial_terms
+from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.model import PsfModel, add_light, make_stamps
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.core.sky.star_positions import places_on_image
@@ -288,7 +288,7 @@ def _throughput(source: DatasetReader, method: str, x_new: np.ndarray, y_new: np
     x, y = source.array("stars/x_ref"), source.array("stars/y_ref")
     placed = np.isfinite(x) & np.isfinite(y)
     shape = int(np.ceil(y[placed].max())) + 1, int(np.ceil(x[placed].max())) + 1
-    here, new = (polynomial_terms(u, v, shape, 3) for u, v in ((x[placed], y[placed]), (x_new, y_new)))
+    here, new = (frame_terms(u, v, shape, 3) for u, v in ((x[placed], y[placed]), (x_new, y_new)))
     found = np.full((len(x_new), flux.shape[1]), np.nan)
     for j in range(flux.shape[1]):
         known = (flux[placed, j] > 0) & (calibrated[placed, j] > 0)
