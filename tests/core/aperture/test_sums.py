@@ -3,9 +3,9 @@ import pytest
 from photutils.aperture import CircularAperture
 from photutils.geometry import circular_overlap_grid
 
-from gaiaflux.core.aperture.correction import MoffatProfile
 from gaiaflux.core.aperture.overlap import circle_overlap
 from gaiaflux.core.aperture.sums import sum_circles
+from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.model.flags import PixelFlag, StarFlag
 from gaiaflux.sim.moffat_field import PsfField, add_stars
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.aperture.correction import MoffatProfile
 from gaiaflux.core.aperture.neighbours import light_at_distance
+from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.core.sky.projection import pixel_to_sky
 from gaiaflux.ground.photometry.aperture import measure_frame, measure_stars, radii_in_pixels
 from gaiaflux.model.catalog import StarCatalog

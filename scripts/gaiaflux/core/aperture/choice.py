@@ -10,6 +10,7 @@ import numpy as np
 
 from gaiaflux.core.aperture.scatter import trend_factors
 from gaiaflux.core.maths.robust import clipped_scatter, masked_median
+from gaiaflux.core.psf.moffat import core_radius2, light_within
 
 __all__ = [
     "ApertureChoice",
@@ -119,15 +120,10 @@ def fixed_apertures(radii_pix: np.ndarray, fwhm_pix: np.ndarray) -> FixedApertur
     frames = np.arange(n_frames)
     small, large = radii[frames, inner], radii[frames, inner + 1]
     at = np.clip(wanted[:, None], small, large)
-    light = [_growth(radius, fwhm) for radius in (small, at, large)]
+    core2 = core_radius2(fwhm, _BETA)
+    light = [light_within(radius**2 / core2, _BETA) for radius in (small, at, large)]
     share = (light[2] - light[1]) / (light[2] - light[0]) * light[0] / light[1]
     return FixedApertures(wanted, inner, share.astype(np.float32), (light[0] / light[2]).astype(np.float32))
-
-
-def _growth(radius: np.ndarray, fwhm: np.ndarray) -> np.ndarray:
-    """Part of a Moffat star's light inside of a radius."""
-    core2 = fwhm**2 / (4.0 * (2.0 ** (1.0 / _BETA) - 1.0))
-    return 1.0 - (1.0 + radius**2 / core2) ** (1.0 - _BETA)
 
 
 def with_fixed(

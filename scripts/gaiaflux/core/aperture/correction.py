@@ -1,7 +1,6 @@
 """Aperture correction over the field: which part of a star's light each aperture holds.
 
-The light profile is that of a Moffat function (Moffat 1969, A&A 3, 455); its fraction within radius r is
-G(r) = 1 - (1 + r^2 / alpha^2)^(1 - beta), with alpha = fwhm / (2 sqrt(2^(1 / beta) - 1)).
+The light profile is that of a Moffat function (`gaiaflux.core.psf.moffat`).
 """
 
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ import numpy as np
 
 from gaiaflux.core.maths.polynomials import order_for
 from gaiaflux.core.maths.surface import Surface, fit_surface
+from gaiaflux.core.psf.moffat import MoffatProfile, light_within
 
 __all__ = [
     "GrowthCorrection",
-    "MoffatProfile",
     "fit_correction",
     "fit_profile",
     "model_correction",
@@ -26,55 +25,6 @@ _MAX_WIDTH_RATIO = 2.0
 _PROFILE_ERROR = 0.002
 # FWHM over a frame whose variation cannot be measured: relative, one sigma.
 _UNKNOWN_FWHM_VARIATION = 0.03
-
-
-@dataclass(frozen=True)
-class MoffatProfile:
-    """Round Moffat profile of total light 1.
-
-    Attributes
-    ----------
-    alpha : float
-        Radius scale [pixel].
-    beta : float
-        Exponent.
-    """
-
-    alpha: float
-    beta: float
-
-    @classmethod
-    def from_fwhm(cls, fwhm: float, beta: float = 3.0) -> "MoffatProfile":
-        """Profile of a given full width at half maximum [pixel]."""
-        return cls(fwhm / (2.0 * np.sqrt(2.0 ** (1.0 / beta) - 1.0)), beta)
-
-    @property
-    def fwhm(self) -> float:
-        """Full width at half maximum [pixel]."""
-        return 2.0 * self.alpha * float(np.sqrt(2.0 ** (1.0 / self.beta) - 1.0))
-
-    def growth(self, r: np.ndarray) -> np.ndarray:
-        """Fraction of the light within radius r [pixel]."""
-        return 1.0 - (1.0 + (np.asarray(r) / self.alpha) ** 2) ** (1.0 - self.beta)
-
-    def growth_slope(self, r: np.ndarray) -> np.ndarray:
-        """Derivative of `growth` with respect to ln(alpha); not positive."""
-        u2 = (np.asarray(r) / self.alpha) ** 2
-        return -2.0 * (self.beta - 1.0) * u2 * (1.0 + u2) ** (-self.beta)
-
-    def surface_brightness(self, r: np.ndarray) -> np.ndarray:
-        """Light per pixel at radius r [pixel]."""
-        return (self.beta - 1.0) / (np.pi * self.alpha**2) * (1.0 + (np.asarray(r) / self.alpha) ** 2) ** (-self.beta)
-
-    def radius_of(self, brightness: np.ndarray) -> np.ndarray:
-        """Radius [pixel] where `surface_brightness` falls to a value; 0 where it is never so high."""
-        peak = (self.beta - 1.0) / (np.pi * self.alpha**2)
-        ratio = np.maximum(peak / np.asarray(brightness, np.float64), 1.0)
-        return self.alpha * np.sqrt(ratio ** (1.0 / self.beta) - 1.0)
-
-    def annulus_brightness(self, inner: float, outer: float) -> float:
-        """Mean light per pixel between two radii [pixel]."""
-        return float((self.growth(outer) - self.growth(inner)) / (np.pi * (outer**2 - inner**2)))
 
 
 @dataclass(frozen=True)
@@ -133,7 +83,7 @@ class GrowthCorrection:
             return np.where(known[:, None], fraction, np.nan), np.where(known[:, None], error, np.nan)
         u = np.clip(self.widening.value(x, y), -0.5, 0.5)
         local = (self.reference_radius / self.profile.alpha * np.exp(-u)) ** 2
-        inside = 1.0 - (1.0 + local) ** (1.0 - self.profile.beta)
+        inside = light_within(local, self.profile.beta)
         slope = float(self.profile.growth_slope(self.reference_radius))
         inside_err = np.hypot(slope * self.widening.error(x, y), 0.1 * slope * u)
         ratio = np.stack([surface.value(x, y) for surface in self.ratios], axis=1)

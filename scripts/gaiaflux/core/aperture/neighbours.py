@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gaiaflux.core.aperture.correction import MoffatProfile
 from gaiaflux.core.kernels.compile import kernel
+from gaiaflux.core.psf.moffat import MoffatProfile
 
 __all__ = ["light_at_distance", "neighbour_light"]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gaiaflux.core.aperture.overlap import circle_pixel
 from gaiaflux.core.kernels.compile import device, kernel
+from gaiaflux.core.psf.moffat import light_within
 from gaiaflux.model.flags import PixelFlag, StarFlag
 
 __all__ = ["ApertureSums", "sum_circles"]
@@ -266,7 +267,7 @@ def _fill(
                     work[1, k] += w * p
                     work[2, k] += w * _MODEL_ERROR * abs(light)
     for k in range(n_radii):
-        light = 1.0 - (1.0 + radii[k] * radii[k] / (alpha * alpha)) ** (1.0 - beta)
+        light = light_within(radii[k] * radii[k] / (alpha * alpha), beta)
         filled[s, k] = min(work[0, k] / light, 1.0)
         if filled[s, k] > _MAX_FILLED or (work[1, k] > 0.0 and sum_pp <= 0.0):
             total[s, k] = np.nan

@@ -13,6 +13,7 @@ import numpy as np
 from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.kernels.devices import cubic_weights
 from gaiaflux.core.maths.surface import frame_terms
+from gaiaflux.core.psf.moffat import half_maximum
 
 __all__ = ["PsfModel", "Stamps", "add_light", "make_stamps", "moffat_psf"]
 
@@ -77,7 +78,7 @@ class PsfModel:
     def fwhm_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Geometric mean of the core's widths at half maximum at positions [pixel], shape (n,)."""
         form = self.form_at(x, y)
-        return 2.0 * np.sqrt((2.0 ** (1.0 / self.beta) - 1.0) / np.sqrt(_determinant(form)))
+        return 2.0 * np.sqrt(half_maximum(self.beta) / np.sqrt(_determinant(form)))
 
     @property
     def fwhm(self) -> float:
@@ -195,7 +196,7 @@ def moffat_psf(shape: tuple[int, int], fwhm: float, beta: float = 3.0) -> PsfMod
     -------
     PsfModel
     """
-    core = (2.0 ** (1.0 / beta) - 1.0) / (0.5 * fwhm) ** 2
+    core = half_maximum(beta) / (0.5 * fwhm) ** 2
     return PsfModel(tuple(shape), beta, np.array([[core], [0.0], [core]]), 0, np.zeros((0, 1, 1)), -1)
 
 

@@ -8,7 +8,7 @@ limit taken from the measured width of the stars).
 import numpy as np
 
 from gaiaflux.core.image.background import Background
-from gaiaflux.core.kernels.compile import device, kernel
+from gaiaflux.core.psf.moffat import core_radius2
 from gaiaflux.model.flags import PixelFlag
 
 __all__ = ["flag_cosmic_rays"]
@@ -48,7 +48,7 @@ def flag_cosmic_rays(
     flags = pixel_flags.copy()
     if not fwhm_pix >= SHARPEST_FWHM:
         return flags, np.empty(0, np.int64)
-    a2 = (0.5 * fwhm_pix) ** 2 / (2 ** (1 / 3) - 1)
+    a2 = core_radius2(fwhm_pix, 3.0)
     star = 1.0 - (1.0 + 1.0 / a2) ** -3
     contrast = star + CONTRAST_MARGIN * (1.0 - star)
     queue = np.empty(image.size // 8 + 64, np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 from gaiaflux.core.image.background import Background
 from gaiaflux.core.maths.polynomials import polynomial_terms
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
+from gaiaflux.core.psf.moffat import core_radius2
 from gaiaflux.core.stars.cosmic_rays import flag_cosmic_rays
 from gaiaflux.core.stars.deep_kernels import fit_sweeps, near_known, profile_chi2
 from gaiaflux.core.stars.detection import detect_stars, estimate_fwhm, find_peaks, matched_filter
@@ -124,11 +125,6 @@ def _terms(x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(polynomial_terms(u, v, 2))
 
 
-def _radius2(fwhm: np.ndarray, exponent: float) -> np.ndarray:
-    """Square of the Moffat radius that gives this FWHM."""
-    return (0.5 * fwhm) ** 2 / (2 ** (1 / exponent) - 1)
-
-
 def _best_profile(
     image: np.ndarray,
     pixel_flags: np.ndarray,
@@ -158,7 +154,7 @@ def _best_profile(
             chi2 = np.empty(len(sample))
             fitted = np.stack([sample["flux"], sample["x"], sample["y"]], axis=1).astype(np.float64)
             profile = np.array([exponent, *shape])
-            a2 = _radius2(widths, exponent)
+            a2 = core_radius2(widths, exponent)
             profile_chi2(image, unusable, a2, profile, noise, flux_variance, fitted, np.zeros(3), chi2)
             if np.median(chi2) < lowest:
                 best, lowest = profile, float(np.median(chi2))
@@ -220,7 +216,7 @@ def _solve(
         errors = np.zeros((len(stars), 3))
         noise = background.rms_at(stars["x"], stars["y"])
         widths = np.clip(_terms(stars["x"], stars["y"], filled.shape) @ surface, 0.5 * fwhm, 2 * fwhm)
-        a2 = _radius2(widths, profile[0])
+        a2 = core_radius2(widths, profile[0])
         residual = filled.copy()
         model = np.zeros_like(filled)
         fit_sweeps(

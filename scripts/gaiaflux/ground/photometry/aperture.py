@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gaiaflux.core.aperture.correction import GrowthCorrection, MoffatProfile
+from gaiaflux.core.aperture.correction import GrowthCorrection
 from gaiaflux.core.aperture.sums import ApertureSums
 from gaiaflux.core.image.local_sky import LocalSky, combine_sky
+from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.ground.photometry.aperture_steps import (
     Field,

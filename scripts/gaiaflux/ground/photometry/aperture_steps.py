@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.aperture.correction import GrowthCorrection, MoffatProfile, fit_correction, model_correction
+from gaiaflux.core.aperture.correction import GrowthCorrection, fit_correction, model_correction
 from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, sum_circles
 from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli, paint_discs, rough_sky
 from gaiaflux.core.image.noise import NoiseModel, noise_model, pixel_noise
 from gaiaflux.core.maths.surface import Surface
+from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
