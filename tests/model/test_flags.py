@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from gaiaflux.model.flags import FRAME_FLAGS, PIXEL_FLAGS, STAR_FLAGS, FrameFlag, PixelFlag, StarFlag, decode_flags
+from gaiaflux.model.flags import (
+    FRAME_FLAGS,
+    NO_COUNTS,
+    PIXEL_FLAGS,
+    PIXEL_TO_STAR,
+    STAR_FLAGS,
+    FrameFlag,
+    PixelFlag,
+    StarFlag,
+    decode_flags,
+    star_bits,
+)
 
 KINDS = [(PixelFlag, PIXEL_FLAGS, np.uint8), (StarFlag, STAR_FLAGS, np.uint32), (FrameFlag, FRAME_FLAGS, np.uint32)]
 
@@ -46,3 +57,27 @@ def test_decoding():
     for value in (4096, 2**31, -1):
         with pytest.raises(ValueError, match="not in the registry"):
             decode_flags(value, FRAME_FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "star"),
+    [
+        (0, 0),
+        (PixelFlag.BAD, StarFlag.BAD_PIXEL),
+        (PixelFlag.NONFINITE | PixelFlag.BAD, StarFlag.BAD_PIXEL),
+        (PixelFlag.SATURATED | PixelFlag.BAD, StarFlag.SATURATED | StarFlag.BAD_PIXEL),
+        (PixelFlag.COSMIC_RAY, StarFlag.COSMIC_RAY),
+        (PixelFlag.COSMIC_RAY | PixelFlag.BAD, StarFlag.COSMIC_RAY),
+    ],
+)
+def test_what_a_pixel_does_to_a_star(pixel, star):
+    assert star_bits(pixel) == star
+
+
+def test_every_pixel_flag_is_told_to_the_star():
+    covered = 0
+    for bits, _ in PIXEL_TO_STAR:
+        assert not covered & bits
+        covered |= bits
+    assert covered == sum(flag.bit for flag in PIXEL_FLAGS)
+    assert covered == NO_COUNTS | PixelFlag.SATURATED

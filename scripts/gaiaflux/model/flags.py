@@ -11,7 +11,9 @@ import numpy as np
 __all__ = [
     "FRAME_FLAGS",
     "NOT_GOOD",
+    "NO_COUNTS",
     "PIXEL_FLAGS",
+    "PIXEL_TO_STAR",
     "SPOILED",
     "STAR_FLAGS",
     "UNUSABLE",
@@ -20,6 +22,7 @@ __all__ = [
     "PixelFlag",
     "StarFlag",
     "decode_flags",
+    "star_bits",
 ]
 
 
@@ -102,6 +105,32 @@ NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 """Flags of a star that keep a point out of variability indices, exports, and scores of planted stars."""
 UNUSABLE = FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION | FrameFlag.NO_TIME
 """Flags of a frame that give it no usable point in any light curve."""
+
+NO_COUNTS = PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY
+"""Bits of a pixel whose counts say nothing of sky and stars; those of a saturated one are a lower limit."""
+PIXEL_TO_STAR = (
+    (PixelFlag.SATURATED, StarFlag.SATURATED),
+    (PixelFlag.BAD | PixelFlag.NONFINITE, StarFlag.BAD_PIXEL),
+    (PixelFlag.COSMIC_RAY, StarFlag.COSMIC_RAY),
+)
+"""Bits of a pixel, and the flag of a star that has such a pixel."""
+
+
+def star_bits(pixel: int) -> int:
+    """Flags that one pixel gives a star; a hit by a cosmic ray is what made the pixel bad, if it is that too.
+
+    Parameters
+    ----------
+    pixel : int
+        Bits of `PixelFlag`.
+
+    Returns
+    -------
+    int
+        Bits of `StarFlag`.
+    """
+    bits = sum(star for of_pixel, star in PIXEL_TO_STAR if pixel & of_pixel)
+    return bits & ~StarFlag.BAD_PIXEL if pixel & PixelFlag.COSMIC_RAY else bits
 
 
 def _registry(flags: type) -> tuple[Flag, ...]:

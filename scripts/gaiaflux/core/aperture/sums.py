@@ -11,16 +11,11 @@ import numpy as np
 from gaiaflux.core.aperture.overlap import circle_pixel
 from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.psf.moffat import light_within
-from gaiaflux.model.flags import PixelFlag, StarFlag
+from gaiaflux.model.flags import NO_COUNTS, StarFlag, star_bits
 
 __all__ = ["ApertureSums", "sum_circles"]
 
-_UNUSABLE = PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY
-_SATURATED = PixelFlag.SATURATED
-_COSMIC_RAY = PixelFlag.COSMIC_RAY
-_STAR_BAD = StarFlag.BAD_PIXEL
-_STAR_SATURATED = StarFlag.SATURATED
-_STAR_COSMIC_RAY = StarFlag.COSMIC_RAY
+_STAR_BITS = tuple(star_bits(pixel) for pixel in range(256))
 _STAR_EDGE = StarFlag.EDGE
 _OFF_IMAGE = StarFlag.OFF_IMAGE
 _NOT_MEASURED = StarFlag.NOT_MEASURED
@@ -221,7 +216,7 @@ def _fill(
     scaled = False
     for j in range(int(np.floor(ys - r_max + 0.5)), int(np.ceil(ys + r_max - 0.5)) + 1):
         for i in range(int(np.floor(xs - r_max + 0.5)), int(np.ceil(xs + r_max - 0.5)) + 1):
-            if 0 <= j < ny and 0 <= i < nx and (pixel_flags[j, i] & _UNUSABLE) == 0:
+            if 0 <= j < ny and 0 <= i < nx and (pixel_flags[j, i] & NO_COUNTS) == 0:
                 continue
             dx, dy = i - xs, j - ys
             if circle_pixel(dx, dy, r_max) <= 0.0:
@@ -337,18 +332,11 @@ def _sum_circles(
                 v = float(error[j, i]) * float(error[j, i]) if has_error else floor + slope * p
                 bits = pixel_flags[j, i]
                 if bits != 0:
-                    star_bits = 0
-                    if bits & _SATURATED:
-                        star_bits |= _STAR_SATURATED
-                    if bits & _COSMIC_RAY:
-                        star_bits |= _STAR_COSMIC_RAY
-                    elif bits & _UNUSABLE:
-                        star_bits |= _STAR_BAD
                     near_x = max(abs(i - xs) - 0.5, 0.0)
                     for k in range(n_radii):
                         if near_x * near_x + near_y2 < radii[k] * radii[k]:
-                            flags[s, k] |= star_bits
-                    if bits & _UNUSABLE:
+                            flags[s, k] |= _STAR_BITS[bits]
+                    if bits & NO_COUNTS:
                         missing = True
                         p, v = 0.0, 0.0
                 sum_p += p

@@ -15,6 +15,7 @@ C_TYPES: dict[str, Any] = {
     "int64": ctypes.c_int64,
     "int32": ctypes.c_int32,
     "uint32": ctypes.c_uint32,
+    "uint16": ctypes.c_uint16,
     "uint8": ctypes.c_uint8,
     "boolean": ctypes.c_uint8,
 }

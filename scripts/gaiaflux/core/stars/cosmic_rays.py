@@ -8,6 +8,7 @@ limit taken from the measured width of the stars).
 import numpy as np
 
 from gaiaflux.core.image.background import Background
+from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.psf.moffat import core_radius2
 from gaiaflux.model.flags import PixelFlag
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.kernels.devices import inverse_symmetric3
-from gaiaflux.model.flags import PixelFlag, StarFlag
+from gaiaflux.model.flags import NO_COUNTS, PixelFlag, StarFlag, star_bits
 from gaiaflux.model.stars import STAR_DTYPE
 
 __all__ = ["adaptive_fwhm", "fill_unusable", "measure_stars"]
@@ -19,8 +19,9 @@ __all__ = ["adaptive_fwhm", "fill_unusable", "measure_stars"]
 HWHM_OVER_A = 0.5098245285339494
 # FWHM over the adaptive-moment sigma of the profile, for a window that fits it (by numerical integration).
 FWHM_OVER_ADAPTIVE_SIGMA = 2.0832
-UNUSABLE = np.uint8(PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY)
-SATURATED = np.uint8(PixelFlag.SATURATED)
+UNUSABLE = np.uint8(NO_COUNTS)
+HIT = np.uint8(PixelFlag.COSMIC_RAY)
+STAR_BITS = tuple(np.uint32(star_bits(pixel)) for pixel in range(256))
 FLAG_BAD, FLAG_SATURATED = np.uint32(StarFlag.BAD_PIXEL), np.uint32(StarFlag.SATURATED)
 FLAG_EDGE, FLAG_COSMIC = np.uint32(StarFlag.EDGE), np.uint32(StarFlag.COSMIC_RAY)
 MAX_COSMIC_PIXELS = 6
@@ -323,9 +324,12 @@ def _measure(
         for j in range(y0, y1):
             for i in range(x0, x1):
                 masked[j - y0, i - x0] = flags[j, i]
-                if flags[j, i] & SATURATED:
-                    flag |= FLAG_SATURATED
-                if flags[j, i] & UNUSABLE and (i - px) ** 2 + (j - py) ** 2 <= fwhm * fwhm:
+                if flags[j, i] == 0:
+                    continue
+                bits = STAR_BITS[flags[j, i]]
+                flag |= bits & FLAG_SATURATED
+                # A hit that is known already is a hole like any other; `FLAG_COSMIC` is for those that are found here.
+                if bits & (FLAG_BAD | FLAG_COSMIC) and (i - px) ** 2 + (j - py) ** 2 <= fwhm * fwhm:
                     flag |= FLAG_BAD
         peak = 0.0
         for j in range(max(0, py - 1), min(ny, py + 2)):
@@ -443,7 +447,7 @@ def _measure(
                             wj = j
             if worst < COSMIC_SIGMA:
                 break
-            masked[wj - y0, wi - x0] = 8
+            masked[wj - y0, wi - x0] = HIT
             n_cosmic += 1
             if n_cosmic == 1:
                 flux = 0.0

@@ -12,7 +12,7 @@ from gaiaflux.ground.frame.pixels import pixels_of
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
-from gaiaflux.model.flags import PixelFlag, StarFlag
+from gaiaflux.model.flags import PIXEL_TO_STAR, StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip
 
@@ -303,13 +303,8 @@ def _flags(frame: Frame, fit: PsfFit, solution: Solution, full: np.ndarray) -> n
     stamps = solution.stamps
     flags = np.zeros(len(stamps), np.uint32)
     flags[near_saturation(frame.pixel_flags, stamps.x, stamps.y, fit.psf.fwhm)] |= StarFlag.SATURATED
-    kinds = (
-        (PixelFlag.SATURATED, StarFlag.SATURATED),
-        (PixelFlag.BAD | PixelFlag.NONFINITE, StarFlag.BAD_PIXEL),
-        (PixelFlag.COSMIC_RAY, StarFlag.COSMIC_RAY),
-    )
     inside = np.zeros(len(stamps))
-    for bits, flag in kinds:
+    for bits, flag in PIXEL_TO_STAR:
         lost, inside = lost_light(frame.pixel_flags, stamps, bits)
         flags[lost > _LOST * full] |= flag
     flags[inside < (1.0 - _LOST) * full] |= StarFlag.EDGE
