@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.psf.equations import flux_errors, neighbour_share, normal_equations, solve, sum_stamps
-from gaiaflux.core.psf.model import PsfModel, add_light, make_stamps
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 
 # Room for some 380 discs of one FWHM in diameter, with the rim in which stars beyond the edge are.
 SHAPE = (60, 70)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.maths.surface import frame_terms
-from gaiaflux.core.psf.model import PsfModel, add_light, make_stamps, moffat_psf
+from gaiaflux.core.psf.model import PsfModel, moffat_psf
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 
 SHAPE = (220, 300)
 RADIUS = 10.4

@@ -5,8 +5,9 @@ import pytest
 
 from gaiaflux.core.psf.fit import fit_psf
 from gaiaflux.core.psf.fluxes import Pixels, PsfOptions
-from gaiaflux.core.psf.model import PsfModel, add_light, make_stamps, moffat_psf
+from gaiaflux.core.psf.model import PsfModel, moffat_psf
 from gaiaflux.core.psf.shape import fit_residual, fit_shape
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 
 SHAPE = (400, 440)
 FWHM = 4.4

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.psf.fluxes import Pixels, PsfOptions
-from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.core.stars.completion import complete_stars, detection_limit
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
 

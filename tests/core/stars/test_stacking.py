@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes
-from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.core.sky.projection import invert_distortion, linear_tan, pixel_to_sky, sky_to_pixel
 from gaiaflux.core.stars.detection import convolve
 from gaiaflux.core.stars.stacking import Layer, flux_scale, resample, stack_layers

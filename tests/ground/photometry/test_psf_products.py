@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import gaiaflux
-from gaiaflux.core.psf.model import PsfModel, add_light, make_stamps
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.ground.interface.psf_reader import read_psf
 from gaiaflux.ground.photometry.psf import subtract_stars
 from gaiaflux.io.batch_file import BatchReader, BatchWriter

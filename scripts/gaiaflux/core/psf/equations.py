@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.kernels.compile import kernel
-from gaiaflux.core.psf.model import Stamps
+from gaiaflux.core.psf.protocol import Stamps
 
 __all__ = [
     "ROUGH",

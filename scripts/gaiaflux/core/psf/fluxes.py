@@ -17,21 +17,21 @@ from gaiaflux.core.psf.equations import (
     solve,
     sum_stamps,
 )
-from gaiaflux.core.psf.model import PsfModel, Stamps, add_light, make_stamps
+from gaiaflux.core.psf.protocol import Psf, Stamps
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.model.flags import PixelFlag
 
 __all__ = [
     "Pixels",
     "PsfOptions",
     "Solution",
-    "lost_light",
     "near_saturation",
     "solve_fluxes",
     "stars_within_reach",
     "take_off",
 ]
 
-# The core is added as far as it is brighter than this part of the sky's noise, but not farther than so many FWHM.
+# The function is added as far as it is brighter than this part of the sky's noise, but not farther than so many FWHM.
 FAINTEST = 0.02
 FARTHEST_FWHM = 25.0
 MOST_ABSORBED = 0.85
@@ -193,10 +193,7 @@ def take_off(
         No clean pixels.
     """
     light = np.zeros_like(pixels.image)
-    determinant = stamps.form[:, 0] * stamps.form[:, 2] - stamps.form[:, 1] ** 2
-    with np.errstate(divide="ignore", over="ignore"):
-        ratio = np.maximum(np.abs(flux) * stamps.amplitude / (FAINTEST * noise), 1.0)
-        reach = np.sqrt((ratio ** (1.0 / stamps.beta) - 1.0) / np.sqrt(determinant))
+    reach = stamps.psf.reach(flux, FAINTEST * noise)
     add_light(light, stamps, flux, np.minimum(reach, FARTHEST_FWHM * fwhm))
     without = pixels.image - light
     background = sky if sky is not None else estimate_background(without, pixels.flags, box_pix)
@@ -248,7 +245,7 @@ def _smooth(mesh: np.ndarray) -> np.ndarray:
 
 def solve_fluxes(
     pixels: Pixels,
-    psf: PsfModel,
+    psf: Psf,
     x: np.ndarray,
     y: np.ndarray,
     flux: np.ndarray,
@@ -263,7 +260,7 @@ def solve_fluxes(
     Parameters
     ----------
     pixels : Pixels
-    psf : PsfModel
+    psf : Psf
     x, y : ndarray, shape (n,)
         Positions [pixel].
     flux : ndarray, shape (n,)
@@ -359,26 +356,6 @@ def near_saturation(flags: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float
     return result
 
 
-def lost_light(flags: np.ndarray, stamps: Stamps, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Light of each star, within its circle, on pixels with one of some bits, and on pixels of the image at all.
-
-    Parameters
-    ----------
-    flags : ndarray of uint8, shape (ny, nx)
-    stamps : Stamps
-    bits : int
-        Bits of `PixelFlag`.
-
-    Returns
-    -------
-    lost, inside : ndarray of float64, shape (n,)
-        Parts of the total light.
-    """
-    lost, inside = np.zeros(len(stamps)), np.zeros(len(stamps))
-    _lost_light(flags, bits, stamps.values, stamps.column, stamps.row, lost, inside)
-    return lost, inside
-
-
 @kernel("void(float32[:, ::1], float32[:, ::1], uint8[:, ::1], float32[:, ::1], float64, float32[:, ::1])")
 def _weights(
     image: np.ndarray, residual: np.ndarray, flags: np.ndarray, floor: np.ndarray, slope: float, weight: np.ndarray
@@ -393,36 +370,3 @@ def _weights(
                 f = floor[j, i]
             v = f + s * max(image[j, i] - residual[j, i], np.float32(0.0))
             weight[j, i] = np.float32(1.0) / v if (flags[j, i] == 0 and v > 0) else np.float32(0.0)
-
-
-@kernel(
-    "void(uint8[:, ::1], int64, float32[:, :, ::1], int64[::1], int64[::1], float64[::1], float64[::1])", fastmath=True
-)
-def _lost_light(
-    flags: np.ndarray,
-    bits: int,
-    values: np.ndarray,
-    column: np.ndarray,
-    row: np.ndarray,
-    lost: np.ndarray,
-    inside: np.ndarray,
-) -> None:
-    ny, nx = flags.shape
-    n, size, _ = values.shape
-    half = (size - 1) // 2
-    for k in range(n):
-        first = max(0, column[k] - half)
-        count = min(nx, column[k] + half + 1) - first
-        start = first - (column[k] - half)
-        for j in range(max(0, row[k] - half), min(ny, row[k] + half + 1)):
-            if count <= 0:
-                continue
-            f = flags[j, first : first + count]
-            p = values[k, j - row[k] + half, start : start + count]
-            hit = np.float32(0.0)
-            all_of_it = np.float32(0.0)
-            for i in range(count):
-                all_of_it += p[i]
-                hit += p[i] if (f[i] & bits) != 0 else np.float32(0.0)
-            lost[k] += hit
-            inside[k] += all_of_it

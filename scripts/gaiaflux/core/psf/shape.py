@@ -8,7 +8,8 @@ from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.kernels.devices import cubic_weights
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.maths.surface import frame_terms
-from gaiaflux.core.psf.model import PsfModel, Stamps
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.protocol import Stamps
 
 __all__ = ["ShapeFit", "StarFit", "fit_residual", "fit_shape"]
 

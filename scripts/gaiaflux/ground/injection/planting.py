@@ -15,7 +15,8 @@ import numpy as np
 
 from gaiaflux.core.calibration.event_shapes import paczynski, transit
 from gaiaflux.core.maths.surface import frame_terms
-from gaiaflux.core.psf.model import PsfModel, add_light, make_stamps
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.core.sky.timing import barycentric_jd_tdb

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
-from gaiaflux.core.psf.fluxes import PsfOptions, Solution, lost_light, near_saturation, stars_within_reach, take_off
-from gaiaflux.core.psf.model import PsfModel, make_stamps
+from gaiaflux.core.psf.fluxes import PsfOptions, Solution, near_saturation, stars_within_reach, take_off
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.stamps import lost_light, make_stamps
 from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.ground.frame.pixels import pixels_of
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays
@@ -215,18 +216,14 @@ def _check_psf(fit: PsfFit, fwhm_pix: float) -> None:
 
 def _psf_facts(fit: PsfFit, options: PsfOptions) -> dict[str, str | int | float]:
     psf = fit.psf
-    ny, nx = psf.shape
     status = "ok" if fit.order == options.max_order else "lower order"
-    middle = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
+    facts = {name: value for name, value in psf.describe().items() if name != "kind"}
     return {
         "psf_status": "borrowed" if fit.stars is None else status,
         "psf_n_stars": 0 if fit.stars is None else int(np.count_nonzero(fit.stars.used)),
         "psf_order": fit.order,
-        "psf_residual_order": psf.residual_order,
         "psf_residual_rms": fit.residual_rms,
-        "psf_fwhm_pix": psf.fwhm,
-        "psf_ellipticity": float(psf.ellipticity_at(*middle)[0][0]),
-        "psf_beta": psf.beta,
+        **{f"psf_{name}": value for name, value in facts.items()},
         "shift_x_pix": fit.shift[0],
         "shift_y_pix": fit.shift[1],
         "centroid_rms_pix": fit.centroid_rms,
