@@ -8,6 +8,7 @@ import pytest
 
 from gaiaflux.core.calibration.noise_budget import noise_curves
 from gaiaflux.core.calibration.scintillation import scintillation
+from gaiaflux.core.calibration.terms import SERIES_TERMS, Parameter, StarFunctions, Term
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.series.calibration import calibrate_dataset
@@ -79,7 +80,7 @@ class Series:
     def twinkling(self):
         return scintillation(*(self.frames[k] for k in ("aperture_m", "airmass", "exptime_s", "site_height_m")))
 
-    def run(self, folder, unit="electron/s", **settings):
+    def run(self, folder, unit="electron/s", shared=SERIES_TERMS, **settings):
         flux, error = self.draw()
         flags = self.flags | (self.missing[:, :, None] * np.uint32(StarFlag.NOT_MEASURED))
         with DatasetWriter(folder / "measured.h5") as out:
@@ -100,7 +101,7 @@ class Series:
                 for name, column in STAR_FACTS.get(method, {}).items():
                     out.array(f"{method}/{name}", np.zeros((self.n, self.m), column.dtype), "", name)
                 write_frame_facts(out, method, [{"status": "ok", "n_measured": self.n}] * self.m)
-        calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", {**SETTINGS, **settings}, {})
+        calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", {**SETTINGS, **settings}, {}, shared)
         return read(folder / "dataset.h5")
 
 
@@ -221,6 +222,56 @@ def test_the_colour_term_is_stored_and_applied(typical):
     # Leave-one-out: the star was offered, and weighs nothing.
     np.testing.assert_allclose(own, expected, rtol=2e-6)
     assert np.median(data["aperture/pscale"]) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_term_of_ones_own_arrives_in_the_dataset_with_its_description(tmp_path):
+    def towards_one_side(stars, context):
+        u = np.nan_to_num(stars.x / 500 - 1)
+        return np.stack([u**3, np.cos(3 * np.pi * u)], axis=1)
+
+    def with_airmass(context):
+        names = ("side: x^3", "side: waves")
+        return [Parameter(name, context.airmass[:, None] * np.eye(2)[k]) for k, name in enumerate(names)]
+
+    own = Term(
+        name="side",
+        functions=StarFunctions("side", towards_one_side, "1/airmass", "with x^3, and with waves"),
+        parameters=with_airmass,
+        refusal=lambda context: "",
+        unit="mag/airmass",
+        description="dimming towards one side",
+    )
+    series = Series(n=150, m=50, seed=14, clouds=0.3)
+    u = (series.stars["x_ref"] / 500 - 1)[:, None]
+    series.field = series.field - 0.04 / 1.0857 * u**3 * series.frames["airmass"]
+    flux, error = series.draw()
+    series.draw = lambda: (flux, error)
+    data = series.run(tmp_path, shared=(*SERIES_TERMS, own))
+    rows = terms_of(data)
+    own_rows = [rows["side: x^3"], rows["side: waves"]]
+    for row, expected in zip(own_rows, (0.04, 0.0), strict=True):
+        assert row["note"].startswith("kept")
+        assert row["value_mag"] == pytest.approx(expected, abs=4 * row["error_mag"])
+        assert row["error_mag"] < 0.01
+        assert (row["unit"], row["description"]) == ("mag/airmass", "dimming towards one side")
+    total = [row["value_mag"] for row in own_rows]
+    slope = series.frames["airmass"] - data["aperture.airmass_zero"]
+    np.testing.assert_allclose(data["aperture/side_coefficients"], -np.outer(slope, total) / 1.085736, rtol=1e-6)
+    with h5py.File(tmp_path / "dataset.h5") as file:
+        attributes = dict(file["aperture/side_coefficients"].attrs)
+    assert attributes == {"unit": "1/airmass", "description": "with x^3, and with waves"}
+    constant = np.flatnonzero(~series.variable)[:60]
+    assert 0.93 < pulls(data, constant).std() < 1.10
+    without = series.run(tmp_path)
+    assert "aperture/side_coefficients" not in without
+    # How the stars go with the air mass, over the field.
+    cubic = []
+    for found in (data, without):
+        flux = found["aperture/flux_cal"][constant]
+        slopes = np.polyfit(slope, (flux / np.median(flux, axis=1, keepdims=True)).T, 1)[0]
+        cubic.append(-1.0857 * np.polyfit(u[constant, 0], slopes, 3)[0])
+    assert abs(cubic[0]) < 0.008
+    assert cubic[1] == pytest.approx(0.04, abs=0.008)
 
 
 def test_transits_keep_their_depth(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
+from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
 from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.io.dataset import FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
 from gaiaflux.model.flags import SPOILED
@@ -31,7 +32,11 @@ _USED = ("used", "not solved")  # stars of the ensemble whose typical flux is kn
 
 
 def calibrate_dataset(
-    measured: str | Path, path: str | Path, settings: Mapping[str, float], config: Mapping[str, object]
+    measured: str | Path,
+    path: str | Path,
+    settings: Mapping[str, float],
+    config: Mapping[str, object],
+    shared: Sequence[Term] = SERIES_TERMS,
 ) -> None:
     """Write the dataset of a series.
 
@@ -45,6 +50,8 @@ def calibrate_dataset(
         Section ``calibrate``: spatial_order, max_iterations, min_stars, clip_sigma.
     config : mapping
         Configuration of the series, stored as JSON.
+    shared : sequence of Term
+        Terms to try that all frames share.
     """
     with DatasetReader(measured) as source, DatasetWriter(path) as out:
         frames, stars = source.table("frames"), source.table("stars")
@@ -59,7 +66,7 @@ def calibrate_dataset(
         )
         summaries = {}
         for method in source.methods:
-            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, settings)
+            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, settings, shared)
             # The first method that has one gives the frames' zero points.
             frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
         frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in source.methods})
@@ -99,7 +106,8 @@ def _calibrate_method(
     method: str,
     frames: Mapping[str, np.ndarray],
     stars: Mapping[str, np.ndarray],
-    settings: Mapping,
+    settings: Mapping[str, float],
+    shared: Sequence[Term],
 ) -> tuple[np.ndarray, ApertureSummary]:
     """Write the group of one method; returns the zero points of the frames [mag], and a summary of the stars."""
     n_frames, n_stars, _ = source.grid(f"{method}/flux").shape
@@ -125,6 +133,7 @@ def _calibrate_method(
         good,
         series_facts(frames, stars, rows, reference),
         settings,
+        shared,
     )
     members = np.full(n_stars, -1)
     members[rows] = np.arange(rows.size)

@@ -8,7 +8,7 @@ import numpy as np
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
 from gaiaflux.core.calibration.ensemble_stars import candidate_reasons
 from gaiaflux.core.calibration.noise_budget import NoiseFit
-from gaiaflux.core.calibration.terms import SeriesTerms
+from gaiaflux.core.calibration.term_fit import SeriesTerms
 from gaiaflux.io.dataset import DatasetWriter
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.series.star_summary import ApertureSummary
@@ -77,39 +77,49 @@ def write_solution(out: DatasetWriter, method: str, solution: EnsembleSolution, 
         ("spatial_order", solution.order, "", "order of the frame's own spatial terms; -1 where not solved"),
         ("spatial_coefficients", solution.coefficients, "", logarithm),
         ("spatial_covariance", solution.covariance, "", "covariance of spatial_coefficients"),
-        (
-            "colour_coefficients",
-            solution.colour_coefficients,
-            "1/mag",
-            "change of the natural logarithm of the flux with BP - RP, from the attribute colour_zero on; 0 without a "
-            "term of colour. A star without a colour is taken to have that of colour_zero",
-        ),
         ("ensemble_status", notes, "", "used; or why the star was left out of the ensemble, or not offered to it"),
     ):
         out.array(f"{method}/{name}", values, unit, description)
 
 
 def write_terms(out: DatasetWriter, method: str, terms: SeriesTerms) -> None:
-    """Write the terms that all frames share, those that were left out with the reason."""
+    """Write the terms that all frames share, those that were left out with the reason, and the frames' coefficients.
+
+    Parameters
+    ----------
+    out : DatasetWriter
+        Dataset.
+    method : str
+        Group.
+    terms : SeriesTerms
+        Of the frames of the dataset.
+    """
     rows = [
         {
             "term": name,
-            "value_mag": float(-MAG_PER_RELATIVE * value) if kept else 0.0,
-            "error_mag": float(MAG_PER_RELATIVE * error) if kept else None,
+            "value_mag": float(-MAG_PER_RELATIVE * value) if value else 0.0,
+            "error_mag": float(MAG_PER_RELATIVE * error) if value else None,
             "note": note,
+            "unit": term.unit,
+            "description": term.description,
         }
-        for name, value, error, note, kept in zip(
-            terms.names, terms.values, terms.errors, terms.notes, terms.values != 0, strict=True
+        for name, term, value, error, note in zip(
+            terms.names, terms.terms, terms.values, terms.errors, terms.notes, strict=True
         )
     ]
     out.attributes(
         {
             "series_terms": json.dumps(rows),
-            "colour_zero": terms.colour_zero,
-            "airmass_zero": terms.airmass_zero,
+            "colour_zero": terms.context.colour_zero,
+            "airmass_zero": terms.context.airmass_zero,
         },
         method,
     )
+    for shared in terms.shared:
+        functions = shared.functions
+        if not functions.degree:
+            values = shared.coefficients[:, 0] if shared.coefficients.shape[1] == 1 else shared.coefficients
+            out.array(f"{method}/{functions.name}_coefficients", values, functions.unit, functions.description)
 
 
 def write_noise(

@@ -7,6 +7,7 @@ import numpy as np
 
 from gaiaflux.core.calibration.ensemble import EnsembleSolution, apply_ensemble
 from gaiaflux.core.calibration.noise_budget import NoiseFit, fit_noise, frame_factors
+from gaiaflux.core.calibration.terms import StarFacts
 from gaiaflux.core.maths.robust import clipped_scatter, masked_median
 from gaiaflux.core.maths.two_way import quadratic_form
 from gaiaflux.io.dataset import DatasetWriter
@@ -88,9 +89,10 @@ def fit_series_noise(
     used = np.array([status == "used" for status in solution.star_status], dtype=bool)
     flux, error, flags = (array[used] for array in measured)
     some = rows[used]
-    place = stars["x_ref"][some], stars["y_ref"][some], calibration.members[some], stars["bp_rp"][some]
     excess = np.nan_to_num(calibration.scintillation) ** 2
-    flux_cal, flux_cal_err = apply_ensemble(solution, flux, error, *place, excess)
+    flux_cal, flux_cal_err = apply_ensemble(
+        solution, flux, error, _star_facts(stars, some), calibration.members[some], excess
+    )
     use = ((flags & SPOILED) == 0) & np.isfinite(flux_cal) & np.isfinite(solution.epscale)
     photons = None if calibration.photons is None else np.where(use, flux, np.nan) * calibration.photons
     flux_cal, flux_cal_err = flux_cal.astype(float), flux_cal_err.astype(float)
@@ -153,24 +155,26 @@ def write_light_curves(
     budget = {name: np.full(shape[0], np.nan, dtype="f4") for name in NOISE_TERMS}
     for block in star_blocks(*shape):
         flux, error, flags = (grid[block] for grid in grids)
-        place = stars["x_ref"][block], stars["y_ref"][block]
-        values = apply_ensemble(
-            calibration.solution, flux, error, *place, calibration.members[block], stars["bp_rp"][block], excess
-        )
+        facts = _star_facts(stars, block)
+        values = apply_ensemble(calibration.solution, flux, error, facts, calibration.members[block], excess)
         np.multiply(values[1], factor.astype("f4"), out=values[1])
         flux_cal[block], flux_cal_err[block] = values
         some = (flux[:, sample], error[:, sample], flags[:, sample], *(array[:, sample] for array in values))
-        for name, array in _budget(calibration, sample, place, *some).items():
+        for name, array in _budget(calibration, sample, facts, *some).items():
             budget[name][block] = array
     for name, text in NOISE_TERMS.items():
         kind = "" if name == "scatter" else "typical error of a point of the star: "
         out.array(f"{method}/{name}", budget[name], "mag", f"{kind}{text}; NaN where not known")
 
 
+def _star_facts(stars: Mapping[str, np.ndarray], rows: np.ndarray | slice) -> StarFacts:
+    return StarFacts(stars["x_ref"][rows], stars["y_ref"][rows], stars["bp_rp"][rows])
+
+
 def _budget(
     calibration: Calibration,
     sample: slice,
-    place: tuple[np.ndarray, np.ndarray],
+    stars: StarFacts,
     flux: np.ndarray,
     error: np.ndarray,
     flags: np.ndarray,
@@ -190,7 +194,7 @@ def _budget(
     photon = np.full(flux.shape, np.nan, dtype="f4")
     if calibration.photons is not None:
         photon = np.minimum(1.0 / np.sqrt(np.maximum(scale * calibration.photons[sample], 1e-6)), stated)
-    variance = quadratic_form(solution.basis.terms(*place), solution.covariance[sample])
+    variance = quadratic_form(solution.basis.terms(stars.x, stars.y), solution.covariance[sample])
     level = masked_median(np.where(use, flux_cal, 0.0), use, 1)
     deviation = np.where(use, flux_cal - np.nan_to_num(level)[:, None], 0.0)
     enough = (level > 0) & (use.sum(axis=1) > 1)

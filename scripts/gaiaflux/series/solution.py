@@ -1,13 +1,14 @@
 """Scales of the frames of a series with all terms that its stars support."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from gaiaflux.core.calibration.ensemble import LEAST_SCATTER, EnsembleSolution, solve_ensemble
 from gaiaflux.core.calibration.excursions import deviating_runs
 from gaiaflux.core.calibration.scintillation import scintillation
-from gaiaflux.core.calibration.terms import SeriesFacts, SeriesTerms, fit_terms, term_table, with_terms
+from gaiaflux.core.calibration.term_fit import SeriesTerms, fit_terms, with_terms
+from gaiaflux.core.calibration.terms import SERIES_TERMS, SeriesFacts, Term
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 
@@ -89,7 +90,12 @@ def _axes(frames: Mapping[str, np.ndarray], reference: str) -> np.ndarray:
 
 
 def solve_series(
-    flux: np.ndarray, flux_err: np.ndarray, good: np.ndarray, facts: SeriesFacts, settings: Mapping[str, float]
+    flux: np.ndarray,
+    flux_err: np.ndarray,
+    good: np.ndarray,
+    facts: SeriesFacts,
+    settings: Mapping[str, float],
+    shared: Sequence[Term] = SERIES_TERMS,
 ) -> tuple[EnsembleSolution, SeriesTerms]:
     """Solve for the frames' scales and spatial terms, then for the shared terms, then for the frames again.
 
@@ -106,6 +112,8 @@ def solve_series(
         Of the n stars and m frames.
     settings : mapping
         Section ``calibrate``.
+    shared : sequence of Term
+        The shared terms to try.
 
     Returns
     -------
@@ -117,18 +125,18 @@ def solve_series(
     options = {name: settings[name] for name in ("spatial_order", "max_iterations", "min_stars", "clip_sigma")}
     first = solve_ensemble(flux, flux_err, good, facts.x, facts.y, **options)
     if not first.solved:
-        return first, fit_terms(first, facts)
-    terms = fit_terms(first, facts)
+        return first, fit_terms(first, facts, shared)
+    terms = fit_terms(first, facts, shared)
     options["spatial_order"] = first.basis.order
     solution = first
     if terms.any:
-        factor = np.exp(term_table(terms, facts, first)[2])
+        factor = np.exp(terms.table(facts.stars))
         flux, flux_err = flux / factor, flux_err / factor
         solution = solve_ensemble(flux, flux_err, good, facts.x, facts.y, **options)
     runs = _runs(flux, flux_err, good, facts, solution, settings["min_stars"])
     if runs.any():
         solution = solve_ensemble(flux, flux_err, good & ~runs, facts.x, facts.y, **options)
-    return with_terms(solution, first, terms, facts) if terms.any else solution, terms
+    return with_terms(solution, terms) if terms.any else solution, terms
 
 
 def _runs(

@@ -6,6 +6,7 @@ import pytest
 from gaiaflux.core.aperture.scatter import recommend_radius
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
+from gaiaflux.core.calibration.terms import StarFacts
 
 SETTINGS = {"spatial_order": 2, "max_iterations": 20, "min_stars": 10, "clip_sigma": 4.0}
 
@@ -22,12 +23,16 @@ class Series:
     good: np.ndarray
     variable: np.ndarray
 
+    @property
+    def facts(self):
+        return StarFacts(self.x, self.y, np.full(len(self.star), np.nan))
+
     def solve(self, **changes):
         return solve_ensemble(self.flux, self.error, self.good, self.x, self.y, **{**SETTINGS, **changes})
 
     def calibrate(self, **changes):
         solution = self.solve(**changes)
-        return solution, *apply_ensemble(solution, self.flux, self.error, self.x, self.y, np.arange(len(self.star)))
+        return solution, *apply_ensemble(solution, self.flux, self.error, self.facts, np.arange(len(self.star)))
 
 
 def make_series(seed=1, n=120, m=60, clouds=True, gradient=0.01, variables=0.05, outliers=0.01):
@@ -317,11 +322,11 @@ def test_variance_that_is_taken_off_leaves_a_quarter():
     series = make_series(seed=14, variables=0.0, outliers=0.0)
     solution = series.solve()
     members = np.full(len(series.star), -1)
-    given = (solution, series.flux, series.error, series.x, series.y, members)
+    given = (solution, series.flux, series.error, series.facts, members)
     flux_cal, error = apply_ensemble(*given)
-    _, more = apply_ensemble(*given, None, np.full(60, 0.01**2))
+    _, more = apply_ensemble(*given, np.full(60, 0.01**2))
     np.testing.assert_allclose(more, np.hypot(error, 0.01 * flux_cal), rtol=1e-4)
-    _, less = apply_ensemble(*given, None, -1.0)
+    _, less = apply_ensemble(*given, -1.0)
     scale = np.exp(solution.basis.terms(series.x, series.y) @ solution.coefficients.T)
     np.testing.assert_allclose(less, 0.5 * series.error / scale, rtol=1e-4)
 

@@ -3,7 +3,7 @@ import pytest
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble
 from gaiaflux.core.calibration.excursions import deviating_runs
-from gaiaflux.core.calibration.terms import SeriesFacts
+from gaiaflux.core.calibration.terms import SeriesFacts, StarFacts
 from gaiaflux.series.solution import solve_series
 from gaiaflux.workflow.settings import complete_settings
 
@@ -96,7 +96,8 @@ def test_a_transit_of_a_comparison_star_does_not_pull_the_frames():
     # With the star in these frames it would be 0.004 times its share of the weights, 0.11.
     assert abs(pull) < 2e-4
     assert solution.star_status[0] == "used"
-    own, _ = apply_ensemble(solution, flux[:1], sigma[:1] * flux[:1], facts.x[:1], facts.y[:1], np.zeros(1, int))
+    star = StarFacts(facts.x[:1], facts.y[:1], facts.colour[:1])
+    own, _ = apply_ensemble(solution, flux[:1], sigma[:1] * flux[:1], star, np.zeros(1, int))
     depth = 1.0 - own[0, 40:60].mean() / np.median(np.delete(own[0], np.s_[40:60]))
     assert depth == pytest.approx(0.004, abs=0.0006)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
-from gaiaflux.core.calibration.terms import SeriesFacts, fit_terms, term_table, with_terms
+from gaiaflux.core.calibration.term_fit import fit_terms, with_terms
+from gaiaflux.core.calibration.terms import SERIES_TERMS, Parameter, SeriesFacts, StarFacts, StarFunctions, Term
 
 SETTINGS = {"spatial_order": 2, "max_iterations": 8, "min_stars": 10, "clip_sigma": 4.0}
 
@@ -37,17 +38,16 @@ class Mixed:
         names = [f"camera{k}" for k in range(self.camera.max() + 1)]
         return SeriesFacts(self.x, self.y, self.colour, self.airmass, self.camera, names, self.axes)
 
-    def solve(self):
+    def solve(self, shared=SERIES_TERMS):
         first = solve_ensemble(self.flux, self.error, self.good, self.x, self.y, **SETTINGS)
-        terms = fit_terms(first, self.facts)
-        factor = np.exp(term_table(terms, self.facts, first)[2])
+        terms = fit_terms(first, self.facts, shared)
+        factor = np.exp(terms.table(self.facts.stars))
         again = solve_ensemble(self.flux / factor, self.error / factor, self.good, self.x, self.y, **SETTINGS)
-        return with_terms(again, first, terms, self.facts), terms
+        return with_terms(again, terms), terms
 
-    def calibrate(self):
-        solution, terms = self.solve()
-        members = np.arange(len(self.star))
-        values = apply_ensemble(solution, self.flux, self.error, self.x, self.y, members, self.colour)
+    def calibrate(self, shared=SERIES_TERMS):
+        solution, terms = self.solve(shared)
+        values = apply_ensemble(solution, self.flux, self.error, self.facts.stars, np.arange(len(self.star)))
         return solution, terms, *values
 
     def scatter(self, flux_cal, error):
@@ -67,7 +67,8 @@ def test_colour_times_airmass_is_found_and_taken_off():
     assert abs(found + 0.02 / 1.0857) < 4 * sigma < 0.006
     assert note.startswith("kept: held-out scatter -")
     assert 0.95 < series.scatter(flux_cal, error) < 1.05
-    without = apply_ensemble(solution, series.flux, series.error, series.x, series.y, np.arange(150))
+    colourless = StarFacts(series.x, series.y, np.full(150, np.nan))
+    without = apply_ensemble(solution, series.flux, series.error, colourless, np.arange(150))
     assert series.scatter(*without) > 1.10
     red, blue = series.colour > 1.4, series.colour < 0.6
     high = series.airmass > 1.6
@@ -84,7 +85,7 @@ def test_nothing_is_kept_where_there_is_nothing(seed):
     assert (kept < 2.5e-3).all()  # by chance, and then of the size of its error
     if not kept.size:
         assert all(note.startswith("left out: ") for note in terms.notes)
-        assert np.isnan(solution.colour_zero)
+        assert solution.shared == ()
     assert [name for name in terms.names if "u^" in name] == []
 
 
@@ -109,7 +110,7 @@ def test_a_map_of_the_detector_for_each_camera(turned):
     assert solution.basis.order == 3
     assert 0.95 < series.scatter(flux_cal, error) < 1.06
     flat = solve_ensemble(series.flux, series.error, series.good, series.x, series.y, **SETTINGS)
-    plain = apply_ensemble(flat, series.flux, series.error, series.x, series.y, np.arange(150))
+    plain = apply_ensemble(flat, series.flux, series.error, series.facts.stars, np.arange(150))
     assert series.scatter(*plain) > 1.15
 
 
@@ -156,7 +157,7 @@ def test_what_is_missing_is_said(spoil, text):
     solution, terms, flux_cal, _ = series.calibrate()
     assert value(terms, "colour * airmass") == (0.0, pytest.approx(np.nan, nan_ok=True), f"left out: {text}")
     assert np.isfinite(flux_cal).all()
-    assert (solution.colour_coefficients == 0).all()
+    assert solution.shared == ()
 
 
 def test_a_series_that_is_not_calibrated_has_no_terms():
@@ -172,5 +173,57 @@ def test_stars_without_colour_and_frames_without_airmass_are_taken_as_typical():
     series.airmass[3] = np.nan
     solution, terms, flux_cal, _ = series.calibrate()
     assert np.isfinite(flux_cal).all()
-    assert solution.colour_coefficients[3] == 0
+    (colour,) = solution.shared
+    assert colour.coefficients[3] == 0
+    assert (colour.coefficients != 0).mean() > 0.95
     assert value(terms, "colour * airmass")[2].startswith("kept")
+
+
+def own_term(refusal="", frames=lambda context: context.airmass):
+    """A term in the star's x alone: flux is lost at one end of a slit, the more the lower the star stands."""
+    return Term(
+        name="slit",
+        functions=StarFunctions("slit", lambda stars, _: (stars.x[:, None] / 1000 - 1) ** 3, "", "with x^3"),
+        parameters=lambda context: [Parameter("x^3 * airmass", frames(context)[:, None])],
+        refusal=lambda context: refusal,
+        unit="mag",
+        description="light lost at one end of the slit",
+    )
+
+
+def slit_series():
+    series = Mixed(seed=11)
+    series.flux *= np.exp(-0.05 / 1.0857 * (series.x[:, None] / 1000 - 1) ** 3 * series.airmass)
+    return series
+
+
+def test_a_term_of_ones_own_is_fitted_and_taken_off_like_the_others():
+    series = slit_series()
+    solution, terms, flux_cal, error = series.calibrate((*SERIES_TERMS, own_term()))
+    found, sigma, note = value(terms, "x^3 * airmass")
+    assert abs(found + 0.05 / 1.0857) < 4 * sigma < 0.006
+    assert note.startswith("kept: held-out scatter -")
+    assert value(terms, "colour * airmass")[2].startswith("kept")
+    assert [shared.functions.name for shared in solution.shared] == ["colour", "slit"]
+    assert 0.95 < series.scatter(flux_cal, error) < 1.05
+    _, _, *without = series.calibrate()
+    assert series.scatter(*without) > 1.15
+
+
+def test_a_term_is_left_out_where_it_is_refused_or_says_nothing_of_its_own():
+    series = slit_series()
+    solution, terms = series.solve((own_term("the slit was open"),))
+    assert value(terms, "x^3 * airmass")[2] == "left out: the slit was open"
+    assert solution.shared == ()
+    # The same in all frames, it is a part of the stars' constants.
+    _, terms = series.solve((own_term(frames=lambda context: np.ones(len(context.frames))),))
+    assert terms.notes == ["left out: constants of the stars and terms of the frames say the same"]
+    assert not terms.any
+
+
+def test_every_term_says_what_it_is():
+    assert len({term.name for term in SERIES_TERMS}) == len(SERIES_TERMS)
+    for term in SERIES_TERMS:
+        assert term.unit.startswith("mag")
+        assert len(term.description) > 20
+        assert term.functions.degree or (term.functions.unit and term.functions.description)

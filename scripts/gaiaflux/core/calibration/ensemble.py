@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaiaflux.core.maths.field_basis import FieldBasis, field_order, make_basis
-from gaiaflux.core.maths.polynomials import n_terms
+from gaiaflux.core.calibration.terms import SharedCoefficients, StarFacts
+from gaiaflux.core.maths.field_basis import FieldBasis, field_order, make_basis, n_terms
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.core.maths.two_way import column_fit, joint_step, largest_connected, leverage, quadratic_form
 
@@ -68,10 +68,9 @@ class EnsembleSolution:
     order_scatter : ndarray of float64, shape (o,)
         Held-out scatter by polynomials of order 0, 1, ... relative to the highest that was tried: each point against
         the fit of all others. Empty where not solved.
-    colour_zero : float
-        Colour at which the terms of colour are zero [mag]; NaN where there are none.
-    colour_coefficients : ndarray of float64, shape (m,)
-        Change of the natural logarithm of the flux in each frame with the colour [1/mag]; 0 where there is no term.
+    shared : tuple of SharedCoefficients
+        Terms that all frames share (`gaiaflux.core.calibration.term_fit.with_terms`), those that are no part of the
+        polynomial over the field.
     """
 
     solved: bool
@@ -91,8 +90,7 @@ class EnsembleSolution:
     self_weight: np.ndarray
     weight: np.ndarray
     order_scatter: np.ndarray
-    colour_zero: float
-    colour_coefficients: np.ndarray
+    shared: tuple[SharedCoefficients, ...] = ()
 
 
 def solve_ensemble(
@@ -360,8 +358,6 @@ def _finish(state, basis, x, y, order, strong, enough, trouble, min_stars) -> En
         self_weight=np.where(weighs & solved, state.pull, 0.0).astype(np.float32),
         weight=np.where(weighs & solved, state.weight, 0.0).astype(np.float32),
         order_scatter=np.zeros(0),
-        colour_zero=float("nan"),
-        colour_coefficients=np.zeros(len(solved)),
     )
 
 
@@ -386,8 +382,6 @@ def _unsolved(flux, use, x, y, note, count) -> EnsembleSolution:  # noqa: ANN001
         self_weight=np.zeros((n, m), dtype=np.float32),
         weight=np.zeros((n, m), dtype=np.float32),
         order_scatter=np.zeros(0),
-        colour_zero=float("nan"),
-        colour_coefficients=np.zeros(m),
     )
 
 
@@ -406,10 +400,8 @@ def apply_ensemble(
     solution: EnsembleSolution,
     flux: np.ndarray,
     flux_err: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
+    stars: StarFacts,
     members: np.ndarray,
-    colour: np.ndarray | None = None,
     excess: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fluxes on the series' common scale, with errors that include the zero point's.
@@ -420,13 +412,12 @@ def apply_ensemble(
         Result for m frames.
     flux, flux_err : ndarray of float32, shape (s, m)
         Measured; NaN stays NaN.
-    x, y : ndarray, shape (s,)
-        Place in the field; where NaN, the frame's scale alone is used.
+    stars : StarFacts
+        Of s stars. Where the place is not known, the frame's scale alone is used; a star without a colour is taken to
+        have that of the ensemble.
     members : ndarray of int, shape (s,)
         Row of each star in the solution, -1 for a star that was not offered. An ensemble star is calibrated with the
         fit of all the other stars (leave-one-out by its leverage), never by itself.
-    colour : ndarray, shape (s,), optional
-        Colours [mag]; a star without one (NaN) is taken to have that of the ensemble.
     excess : ndarray, shape (m,), or float
         Further relative variance of the points of each frame, such as scintillation; where it is negative, at least a
         quarter of the measured variance stays.
@@ -436,11 +427,10 @@ def apply_ensemble(
     flux_cal, flux_cal_err : ndarray of float32, shape (s, m)
         NaN where the flux is, or where the frame has no solution.
     """
-    terms = solution.basis.terms(x, y)
+    terms = solution.basis.terms(stars.x, stars.y)
     factor = terms @ solution.coefficients.T
-    if colour is not None and np.isfinite(solution.colour_zero):
-        redder = np.nan_to_num(colour - solution.colour_zero)
-        factor += redder[:, None] * solution.colour_coefficients
+    for shared in solution.shared:
+        factor += shared.table(stars)
     factor = factor.astype(np.float32)
     variance = quadratic_form(terms, solution.covariance).astype(np.float32)
     inside = np.flatnonzero(members >= 0)

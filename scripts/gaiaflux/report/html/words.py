@@ -1,5 +1,6 @@
 """What the report says in words: numbers with their units, and what was left out and why."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -105,6 +106,8 @@ def headline_facts(series: SeriesSummary) -> list[Fact]:
             (f"{named}zero point", _zero_point(method)),
             (f"{named}transparency (pscale)", _spread(method.pscale)),
         ]
+        if "series_terms" in method.attributes:
+            facts.append((f"{named}terms of all frames", _shared_terms(method)))
     return facts
 
 
@@ -121,6 +124,16 @@ def _zero_point(method: MethodSummary) -> str:
     if np.isfinite(scatter):
         text += f"; the {count(int(attributes['zero_point_n_stars']), 'star')} scatter by {number(1e3 * scatter)} mmag"
     return text
+
+
+def _shared_terms(method: MethodSummary) -> str:
+    """Terms that were kept, with what they mean."""
+    said: dict[str, list[str]] = {}
+    for row in json.loads(str(method.attributes["series_terms"])):
+        if row["error_mag"] is not None:
+            value = f"{row['term']} {number(row['value_mag'])} ± {number(row['error_mag'], 2)} {row.get('unit', 'mag')}"
+            said.setdefault(row.get("description", ""), []).append(value)
+    return "; ".join(", ".join(values) + (f" ({text})" if text else "") for text, values in said.items()) or "none"
 
 
 def catalog_facts(pin: Mapping[str, Any], series: SeriesSummary) -> list[Fact]:
