@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
+from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
 from gaiaflux.core.maths.robust import clipped_mean
@@ -34,8 +36,8 @@ _USED = ("used", "not solved")  # stars of the ensemble whose typical flux is kn
 def calibrate_dataset(
     measured: str | Path,
     path: str | Path,
-    settings: Mapping[str, float],
-    config: Mapping[str, object],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
     shared: Sequence[Term] = SERIES_TERMS,
 ) -> None:
     """Write the dataset of a series.
@@ -53,6 +55,7 @@ def calibrate_dataset(
     shared : sequence of Term
         Terms to try that all frames share.
     """
+    options = EnsembleSettings(**settings)
     with DatasetReader(measured) as source, DatasetWriter(path) as out:
         frames, stars = source.table("frames"), source.table("stars")
         out.attributes(source.attributes())
@@ -66,7 +69,7 @@ def calibrate_dataset(
         )
         summaries = {}
         for method in source.methods:
-            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, settings, shared)
+            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, options, shared)
             # The first method that has one gives the frames' zero points.
             frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
         frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in source.methods})
@@ -106,7 +109,7 @@ def _calibrate_method(
     method: str,
     frames: Mapping[str, np.ndarray],
     stars: Mapping[str, np.ndarray],
-    settings: Mapping[str, float],
+    settings: EnsembleSettings,
     shared: Sequence[Term],
 ) -> tuple[np.ndarray, ApertureSummary]:
     """Write the group of one method; returns the zero points of the frames [mag], and a summary of the stars."""
@@ -122,7 +125,7 @@ def _calibrate_method(
     summary, radii = choose_and_write(source, method, grids, frames, stars)
     x, y = stars["x_ref"], stars["y_ref"]
     clean = summary.isolated & (2 * summary.n_good >= summary.n_points)
-    rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings["min_stars"])
+    rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings.min_stars)
     flux, error, flags = read_rows(grids, rows)
     good = (flags & SPOILED) == 0
     twinkling, twinkling_note = frame_scintillation(frames)

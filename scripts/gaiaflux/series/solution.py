@@ -1,10 +1,12 @@
 """Scales of the frames of a series with all terms that its stars support."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from gaiaflux.core.calibration.ensemble import LEAST_SCATTER, EnsembleSolution, solve_ensemble
+from gaiaflux.core.calibration.ensemble import EnsembleSolution, solve_ensemble
+from gaiaflux.core.calibration.ensemble_fit import LEAST_SCATTER, EnsembleSettings
 from gaiaflux.core.calibration.excursions import deviating_runs
 from gaiaflux.core.calibration.scintillation import scintillation
 from gaiaflux.core.calibration.term_fit import SeriesTerms, fit_terms, with_terms
@@ -94,7 +96,7 @@ def solve_series(
     flux_err: np.ndarray,
     good: np.ndarray,
     facts: SeriesFacts,
-    settings: Mapping[str, float],
+    settings: EnsembleSettings,
     shared: Sequence[Term] = SERIES_TERMS,
 ) -> tuple[EnsembleSolution, SeriesTerms]:
     """Solve for the frames' scales and spatial terms, then for the shared terms, then for the frames again.
@@ -110,7 +112,7 @@ def solve_series(
         Points that no flag spoils.
     facts : SeriesFacts
         Of the n stars and m frames.
-    settings : mapping
+    settings : EnsembleSettings
         Section ``calibrate``.
     shared : sequence of Term
         The shared terms to try.
@@ -122,20 +124,19 @@ def solve_series(
     terms : SeriesTerms
         The shared terms, kept or not.
     """
-    options = {name: settings[name] for name in ("spatial_order", "max_iterations", "min_stars", "clip_sigma")}
-    first = solve_ensemble(flux, flux_err, good, facts.x, facts.y, **options)
+    first = solve_ensemble(flux, flux_err, good, facts.x, facts.y, settings)
     if not first.solved:
         return first, fit_terms(first, facts, shared)
     terms = fit_terms(first, facts, shared)
-    options["spatial_order"] = first.basis.order
+    settings = replace(settings, spatial_order=first.basis.order)
     solution = first
     if terms.any:
         factor = np.exp(terms.table(facts.stars))
         flux, flux_err = flux / factor, flux_err / factor
-        solution = solve_ensemble(flux, flux_err, good, facts.x, facts.y, **options)
-    runs = _runs(flux, flux_err, good, facts, solution, settings["min_stars"])
+        solution = solve_ensemble(flux, flux_err, good, facts.x, facts.y, settings)
+    runs = _runs(flux, flux_err, good, facts, solution, settings.min_stars)
     if runs.any():
-        solution = solve_ensemble(flux, flux_err, good & ~runs, facts.x, facts.y, **options)
+        solution = solve_ensemble(flux, flux_err, good & ~runs, facts.x, facts.y, settings)
     return with_terms(solution, terms) if terms.any else solution, terms
 
 

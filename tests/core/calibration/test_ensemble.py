@@ -1,14 +1,15 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from gaiaflux.core.aperture.scatter import recommend_radius
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
+from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import StarFacts
 
-SETTINGS = {"spatial_order": 2, "max_iterations": 20, "min_stars": 10, "clip_sigma": 4.0}
+SETTINGS = EnsembleSettings(spatial_order=2, max_iterations=20, min_stars=10, clip_sigma=4.0)
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Series:
         return StarFacts(self.x, self.y, np.full(len(self.star), np.nan))
 
     def solve(self, **changes):
-        return solve_ensemble(self.flux, self.error, self.good, self.x, self.y, **{**SETTINGS, **changes})
+        return solve_ensemble(self.flux, self.error, self.good, self.x, self.y, replace(SETTINGS, **changes))
 
     def calibrate(self, **changes):
         solution = self.solve(**changes)

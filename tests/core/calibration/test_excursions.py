@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble
+from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.excursions import deviating_runs
 from gaiaflux.core.calibration.terms import SeriesFacts, StarFacts
 from gaiaflux.series.solution import solve_series
@@ -89,7 +90,7 @@ def test_a_transit_of_a_comparison_star_does_not_pull_the_frames():
         *rng.uniform(0, 1000, (2, n)), np.full(n, np.nan), np.full(m, np.nan), np.zeros(m, int), ["a"],
         np.repeat(np.eye(2)[None], m, axis=0),
     )  # fmt: skip
-    settings = {**complete_settings({})["calibrate"], "spatial_order": 0}
+    settings = EnsembleSettings(**{**complete_settings({})["calibrate"], "spatial_order": 0})
     solution, _ = solve_series(flux, sigma * flux, np.ones((n, m), bool), facts, settings)
     change = np.log(solution.pscale / scale)
     pull = change[40:60].mean() - np.concatenate([change[:40], change[60:]]).mean()

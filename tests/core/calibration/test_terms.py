@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
+from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.term_fit import fit_terms, with_terms
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Parameter, SeriesFacts, StarFacts, StarFunctions, Term
 
-SETTINGS = {"spatial_order": 2, "max_iterations": 8, "min_stars": 10, "clip_sigma": 4.0}
+SETTINGS = EnsembleSettings(spatial_order=2, max_iterations=8, min_stars=10, clip_sigma=4.0)
 
 
 class Mixed:
@@ -39,10 +40,10 @@ class Mixed:
         return SeriesFacts(self.x, self.y, self.colour, self.airmass, self.camera, names, self.axes)
 
     def solve(self, shared=SERIES_TERMS):
-        first = solve_ensemble(self.flux, self.error, self.good, self.x, self.y, **SETTINGS)
+        first = solve_ensemble(self.flux, self.error, self.good, self.x, self.y, SETTINGS)
         terms = fit_terms(first, self.facts, shared)
         factor = np.exp(terms.table(self.facts.stars))
-        again = solve_ensemble(self.flux / factor, self.error / factor, self.good, self.x, self.y, **SETTINGS)
+        again = solve_ensemble(self.flux / factor, self.error / factor, self.good, self.x, self.y, SETTINGS)
         return with_terms(again, terms), terms
 
     def calibrate(self, shared=SERIES_TERMS):
@@ -109,7 +110,7 @@ def test_a_map_of_the_detector_for_each_camera(turned):
     assert any("u^3" in name for name in terms.names)
     assert solution.basis.order == 3
     assert 0.95 < series.scatter(flux_cal, error) < 1.06
-    flat = solve_ensemble(series.flux, series.error, series.good, series.x, series.y, **SETTINGS)
+    flat = solve_ensemble(series.flux, series.error, series.good, series.x, series.y, SETTINGS)
     plain = apply_ensemble(flat, series.flux, series.error, series.facts.stars, np.arange(150))
     assert series.scatter(*plain) > 1.15
 
