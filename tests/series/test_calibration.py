@@ -423,7 +423,7 @@ def test_half_the_frames_miss_a_star(tmp_path):
 
 @pytest.mark.parametrize(
     ("n", "m", "note"),
-    [(4, 20, "usable stars, 10 needed"), (60, 1, "one frame"), (1, 20, "1 usable stars"), (1, 1, "1")],
+    [(4, 20, "usable stars, 10 needed"), (60, 1, "one frame"), (1, 20, "1 usable stars"), (1, 1, "1"), (0, 9, "0 us")],
 )
 def test_few_stars_and_few_frames(tmp_path, n, m, note):
     series = Series(n=n, m=m, seed=10)

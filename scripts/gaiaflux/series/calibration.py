@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from gaiaflux.core.calibration.ensemble import EnsembleSolution
 from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
-from gaiaflux.core.maths.robust import clipped_mean
-from gaiaflux.io.dataset import FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
+from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
+from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
 from gaiaflux.series.frame_flags import frame_flags
@@ -24,9 +24,9 @@ from gaiaflux.series.magnitudes import magnitude_scale, write_magnitude_scale
 from gaiaflux.series.method_choice import write_recommendation
 from gaiaflux.series.method_facts import FRAME_FACTS, copy_facts
 from gaiaflux.series.solution import frame_scintillation, series_facts, solve_series
-from gaiaflux.series.star_summary import ApertureSummary, choose_and_write, read_rows
+from gaiaflux.series.star_summary import ApertureSummary, Grids, choose_and_write, read_rows
 
-__all__ = ["calibrate_dataset", "frame_zero_points", "write_frames_csv"]
+__all__ = ["ZeroPoints", "calibrate_dataset", "frame_zero_points", "write_frames_csv"]
 
 _GAIA_SYSTEM = "Gaia G"
 _LEAST_ZERO_POINT_STARS = 3
@@ -117,7 +117,7 @@ def _calibrate_method(
     unit = str(source.grid(f"{method}/flux").attrs["unit"])
     shape = (n_stars, n_frames)
     where = ", at the radius recommended for it" if f"{method}/radii_pix" in source else ""
-    grids = (
+    grids = Grids(
         out.grid(f"{method}/flux", shape, "f4", unit, f"total flux of the star{where}, as measured"),
         out.grid(f"{method}/flux_err", shape, "f4", unit, "one-sigma error of flux"),
         out.grid(f"{method}/flags", shape, "u4", "", f"bits of the star flags{where}"),
@@ -126,8 +126,9 @@ def _calibrate_method(
     x, y = stars["x_ref"], stars["y_ref"]
     clean = summary.isolated & (2 * summary.n_good >= summary.n_points)
     rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings.min_stars)
-    flux, error, flags = read_rows(grids, rows)
-    good = (flags & SPOILED) == 0
+    measured = read_rows(grids, rows)
+    flux, error = measured.flux, measured.flux_err
+    good = (measured.flags & SPOILED) == 0
     twinkling, twinkling_note = frame_scintillation(frames)
     reference = str(source.attributes().get("reference_frame_id", ""))
     solution, terms = solve_series(
@@ -141,7 +142,7 @@ def _calibrate_method(
     members = np.full(n_stars, -1)
     members[rows] = np.arange(rows.size)
     calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit))
-    noise, factor = fit_series_noise(calibration, rows, (flux, error, flags), stars)
+    noise, factor = fit_series_noise(calibration, rows, measured, stars)
     write_light_curves(out, method, grids, calibration, stars, noise.excess, factor)
     write_solution(out, method, solution, star_notes(solution, rows, summary, stars))
     write_terms(out, method, terms)
@@ -154,14 +155,31 @@ def _calibrate_method(
         out.array(f"{method}/radii_pix", radii, "pixel", text)
     copy_facts(source, out, method)
     mags = stars["phot_g_mean_mag"]
-    series, per_frame = frame_zero_points(solution, flux, good, mags[rows], summary.flux, mags)
-    _write_zero_point(out, method, series, _magnitude_system(source))
+    zero_points = frame_zero_points(solution, flux, good, mags[rows], summary.flux, mags)
+    _write_zero_point(out, method, zero_points.series, _magnitude_system(source))
     if _magnitude_system(source) == _GAIA_SYSTEM:
         used = np.array([status in _USED for status in solution.star_status], dtype=bool)
         level = np.where(used, solution.star_flux, np.nan)
         scale = magnitude_scale(level, rows, summary.flux, stars, source.array("frames/filter"))
         write_magnitude_scale(out, method, scale)
-    return per_frame, summary
+    return zero_points.per_frame, summary
+
+
+class ZeroPoints(NamedTuple):
+    """Zero points to the catalogue's magnitudes (G in what follows), without colour terms.
+
+    Attributes
+    ----------
+    series : ClippedMean
+        G = zero point - 2.5 log10(flux_cal), from so many stars; NaN where no star has a G.
+    per_frame : ndarray of float64, shape (m,)
+        G = zero point - 2.5 log10(flux as measured). A frame with a scale has the zero point of the series changed by
+        its scale, so that missing stars do not shift it; another has the mean over its own stars if there are at
+        least 3; else NaN.
+    """
+
+    series: ClippedMean
+    per_frame: np.ndarray
 
 
 def frame_zero_points(
@@ -171,7 +189,7 @@ def frame_zero_points(
     mag: np.ndarray,
     all_flux: np.ndarray,
     all_mag: np.ndarray,
-) -> tuple[tuple[float, float, int], np.ndarray]:
+) -> ZeroPoints:
     """Zero points from fluxes to the catalogue's magnitudes (G in what follows), without colour terms.
 
     Parameters
@@ -187,41 +205,36 @@ def frame_zero_points(
 
     Returns
     -------
-    series : tuple (zero point, scatter of the stars, number of stars)
-        G = zero point - 2.5 log10(flux_cal); NaN where no star has a G.
-    per_frame : ndarray of float64, shape (m,)
-        G = zero point - 2.5 log10(flux as measured). A frame with a scale has the zero point of the series changed by
-        its scale, so that missing stars do not shift it; another has the mean over its own stars if there are at
-        least 3; else NaN.
+    ZeroPoints
     """
     used = np.array([status in _USED for status in solution.star_status], dtype=bool)
     level = np.where(used & (solution.star_flux > 0), solution.star_flux, np.nan)
     series = clipped_mean(mag + 2.5 * np.log10(level))
-    if series[2] == 0:
+    if series.n == 0:
         series = clipped_mean(all_mag + 2.5 * np.log10(np.where(all_flux > 0, all_flux, np.nan)))
     per_frame = np.full(flux.shape[1], np.nan)
     for j in range(flux.shape[1]):
         if solution.solved and np.isfinite(solution.pscale[j]):
-            per_frame[j] = series[0] + 2.5 * np.log10(solution.pscale[j])
+            per_frame[j] = series.mean + 2.5 * np.log10(solution.pscale[j])
             continue
         fit = used & good[:, j] & (flux[:, j] > 0)
         if fit.any():
             mean, _, n = clipped_mean(mag[fit] + 2.5 * np.log10(flux[fit, j]))
             per_frame[j] = mean if n >= _LEAST_ZERO_POINT_STARS else np.nan
-    return series, per_frame
+    return ZeroPoints(series, per_frame)
 
 
-def _write_zero_point(out: DatasetWriter, method: str, series: tuple[float, float, int], system: str) -> None:
+def _write_zero_point(out: DatasetWriter, method: str, series: ClippedMean, system: str) -> None:
     note = "ok"
-    if series[2] < _LEAST_ZERO_POINT_STARS:
-        verdict = "no zero point" if series[2] == 0 else "uncertain"
-        note = f"{series[2]} stars with a magnitude in {system}: {verdict}"
+    if series.n < _LEAST_ZERO_POINT_STARS:
+        verdict = "no zero point" if series.n == 0 else "uncertain"
+        note = f"{series.n} stars with a magnitude in {system}: {verdict}"
     out.attributes(
         {
             "magnitude_system": system,
-            "zero_point_mag": series[0],
-            "zero_point_scatter_mag": series[1],
-            "zero_point_n_stars": series[2],
+            "zero_point_mag": series.mean,
+            "zero_point_scatter_mag": series.scatter,
+            "zero_point_n_stars": series.n,
             "zero_point_note": note,
         },
         method,

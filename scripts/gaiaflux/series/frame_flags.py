@@ -1,6 +1,7 @@
 """Flags of frames from what was measured of them and from their calibration."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,15 @@ _FEW = 0.5
 _LEAST_WCS_STARS = 10
 
 Columns = Mapping[str, np.ndarray]
+
+
+class _Calibration(NamedTuple):
+    """Scale and number of ensemble stars of each frame, whether it is calibrated, and whether its PSF is borrowed."""
+
+    scale: np.ndarray
+    n_ensemble: np.ndarray
+    calibrated: np.ndarray
+    borrowed: np.ndarray
 
 
 def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndarray:
@@ -78,10 +88,8 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
     return flags
 
 
-def _calibration(
-    calibrations: Mapping[str, Columns], number: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scale and number of ensemble stars of each frame, whether it is calibrated, and whether its PSF is borrowed."""
+def _calibration(calibrations: Mapping[str, Columns], number: int) -> _Calibration:
+    """What all methods together say of the calibration of each frame."""
     scale, ensemble = np.full(number, np.nan), np.full(number, np.nan)
     calibrated, borrowed = np.zeros(number, dtype=bool), np.zeros(number, dtype=bool)
     for columns in calibrations.values():
@@ -91,7 +99,7 @@ def _calibration(
         calibrated |= own
         if "psf_status" in columns:
             borrowed |= np.asarray(columns["psf_status"]) == "borrowed"
-    return scale, ensemble, calibrated, borrowed
+    return _Calibration(scale, ensemble, calibrated, borrowed)
 
 
 def _usual(values: np.ndarray, measured: np.ndarray, cameras: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from gaiaflux.core.maths.two_way import quadratic_form
 from gaiaflux.io.dataset import DatasetWriter
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.units import MAG_PER_RELATIVE
-from gaiaflux.series.star_summary import sampled_frames, star_blocks
+from gaiaflux.series.star_summary import Grids, Measured, sampled_frames, star_blocks
 
 __all__ = ["NOISE_TERMS", "Calibration", "fit_series_noise", "photons_per_unit", "write_light_curves"]
 
@@ -62,7 +62,7 @@ def photons_per_unit(frames: Mapping[str, np.ndarray], unit: str) -> np.ndarray 
 def fit_series_noise(
     calibration: Calibration,
     rows: np.ndarray,
-    measured: tuple[np.ndarray, np.ndarray, np.ndarray],
+    measured: Measured,
     stars: Mapping[str, np.ndarray],
 ) -> tuple[NoiseFit, np.ndarray]:
     """Fit the floor, and a factor for each frame, to the stars of the ensemble, each calibrated without itself.
@@ -73,8 +73,8 @@ def fit_series_noise(
         Solution.
     rows : ndarray of int, shape (n,)
         Stars of the ensemble.
-    measured : tuple of ndarray, shape (n, m)
-        Their flux, flux_err and flags.
+    measured : Measured
+        What was measured of them, shape (n, m).
     stars : mapping of str to ndarray
         Columns of ``/stars``.
 
@@ -108,7 +108,7 @@ def fit_series_noise(
 def write_light_curves(
     out: DatasetWriter,
     method: str,
-    grids: tuple,
+    grids: Grids,
     calibration: Calibration,
     stars: Mapping[str, np.ndarray],
     floor2: float,
@@ -122,7 +122,7 @@ def write_light_curves(
         Dataset.
     method : str
         Group.
-    grids : tuple of h5py.Dataset
+    grids : Grids
         Its flux, flux_err and flags, shape (n_stars, n_frames).
     calibration : Calibration
         Solution.
@@ -133,7 +133,7 @@ def write_light_curves(
     factor : ndarray, shape (m,)
         By which all errors of each frame are multiplied then.
     """
-    shape, unit = grids[0].shape, str(grids[0].attrs["unit"])
+    shape, unit = grids.flux.shape, str(grids.flux.attrs["unit"])
     flux_cal = out.grid(
         f"{method}/flux_cal",
         shape,
@@ -154,13 +154,15 @@ def write_light_curves(
     sample = sampled_frames(shape[1])
     budget = {name: np.full(shape[0], np.nan, dtype="f4") for name in NOISE_TERMS}
     for block in star_blocks(*shape):
-        flux, error, flags = (grid[block] for grid in grids)
+        measured = Measured(*(grid[block] for grid in grids))
         facts = _star_facts(stars, block)
-        values = apply_ensemble(calibration.solution, flux, error, facts, calibration.members[block], excess)
-        np.multiply(values[1], factor.astype("f4"), out=values[1])
-        flux_cal[block], flux_cal_err[block] = values
-        some = (flux[:, sample], error[:, sample], flags[:, sample], *(array[:, sample] for array in values))
-        for name, array in _budget(calibration, sample, facts, *some).items():
+        cal, cal_err = apply_ensemble(
+            calibration.solution, measured.flux, measured.flux_err, facts, calibration.members[block], excess
+        )
+        np.multiply(cal_err, factor.astype("f4"), out=cal_err)
+        flux_cal[block], flux_cal_err[block] = cal, cal_err
+        some = Measured(*(array[:, sample] for array in measured))
+        for name, array in _budget(calibration, sample, facts, some, cal[:, sample], cal_err[:, sample]).items():
             budget[name][block] = array
     for name, text in NOISE_TERMS.items():
         kind = "" if name == "scatter" else "typical error of a point of the star: "
@@ -175,14 +177,13 @@ def _budget(
     calibration: Calibration,
     sample: slice,
     stars: StarFacts,
-    flux: np.ndarray,
-    error: np.ndarray,
-    flags: np.ndarray,
+    measured: Measured,
     flux_cal: np.ndarray,
     flux_cal_err: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Medians over the sampled frames of the terms of the noise of some stars [mag]."""
     solution = calibration.solution
+    flux, error, flags = measured
     use = ((flags & SPOILED) == 0) & np.isfinite(flux_cal) & (flux > 0)
 
     def typical(relative: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from gaiaflux.core.maths.robust import masked_median
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import SPOILED, StarFlag
 
-__all__ = ["ApertureSummary", "choose_and_write", "read_rows", "sampled_frames", "star_blocks"]
+__all__ = ["ApertureSummary", "Grids", "Measured", "choose_and_write", "read_rows", "sampled_frames", "star_blocks"]
 
 _BLOCK_VALUES = 4_000_000  # numbers of one array in memory at once
 _SAMPLED_FRAMES = 200  # enough for a median
@@ -62,6 +63,35 @@ class ApertureSummary:
     expected: np.ndarray
 
 
+class Grids(NamedTuple):
+    """Datasets of a file with the measurements of a method, of one shape; h5py.Dataset."""
+
+    flux: Any
+    flux_err: Any
+    flags: Any
+
+
+class Measured(NamedTuple):
+    """Measurements of some stars, arrays of one shape; NaN where there is none."""
+
+    flux: np.ndarray
+    flux_err: np.ndarray
+    flags: np.ndarray
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Points that no flag spoils, with flux and error."""
+        return ((self.flags & SPOILED) == 0) & np.isfinite(self.flux) & np.isfinite(self.flux_err)
+
+
+class _Trends(NamedTuple):
+    """Common ups and downs of f frames by each aperture (k, ...), and the places of the stars that they are from."""
+
+    values: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+
 def star_blocks(n_stars: int, values_per_star: int) -> Iterator[slice]:
     """Blocks of stars that fit the memory, whole chunks of the file."""
     step = max(256, _BLOCK_VALUES // max(values_per_star, 1) // 256 * 256)
@@ -77,7 +107,7 @@ def sampled_frames(n_frames: int) -> slice:
 def choose_and_write(
     source: DatasetReader,
     method: str,
-    grids: tuple,
+    grids: Grids,
     frames: Mapping[str, np.ndarray],
     stars: Mapping[str, np.ndarray],
 ) -> tuple[ApertureSummary, np.ndarray | None]:
@@ -89,7 +119,7 @@ def choose_and_write(
         File of `gaiaflux.series.assembly.assemble_dataset`.
     method : str
         Its group.
-    grids : tuple of h5py.Dataset
+    grids : Grids
         Where flux, flux_err and flags go, shape (n_stars, n_frames).
     frames, stars : mapping of str to ndarray
         Columns of ``/frames`` and ``/stars``.
@@ -102,8 +132,8 @@ def choose_and_write(
         Radii that the recommended apertures count through: those that were measured and then, where the series is
         long enough and its seeing changes, some of fixed size. None for a method without radii.
     """
-    inputs = tuple(source.grid(f"{method}/{name}") for name in ("flux", "flux_err", "flags"))
-    n_frames, n_stars, n_radii = inputs[0].shape
+    inputs = Grids(*(source.grid(f"{method}/{name}") for name in Grids._fields))
+    n_frames, n_stars, n_radii = inputs.flux.shape
     radii = source.array(f"{method}/radii_pix") if f"{method}/radii_pix" in source else None
     fixed = FixedApertures.none(n_frames)
     if radii is not None and np.isfinite(radii).all(axis=1).sum() >= _LEAST_FRAMES:
@@ -111,23 +141,22 @@ def choose_and_write(
     sample = sampled_frames(n_frames)
     chosen = np.arange(n_frames)[sample]
     x, y = stars["x_ref"], stars["y_ref"]
-    trends, calibrators = _trends(inputs, sample, chosen, fixed, x, y)
+    trends = _trends(inputs, sample, chosen, fixed, x, y)
     parts = []
     for block in star_blocks(n_stars, n_frames * n_radii):
-        values = tuple(grid[:, block] for grid in inputs)
-        some = with_fixed(*(array[sample] for array in values), fixed, chosen)
-        usable = ((some[2] & SPOILED) == 0) & np.isfinite(some[0]) & np.isfinite(some[1])
-        expected = predicted_error(some[0], some[1], usable, (some[2] & _NEAR) != 0)
-        scatter, count = fold_scatter(some[0], usable, x[block], y[block], trends, calibrators)
-        error, level = _typical(some[0], some[1], usable)
+        values = Measured(*(grid[:, block] for grid in inputs))
+        some = Measured(*with_fixed(values.flux[sample], values.flux_err[sample], values.flags[sample], fixed, chosen))
+        usable = some.usable
+        expected = predicted_error(some.flux, some.flux_err, usable, (some.flags & _NEAR) != 0)
+        scatter, count = fold_scatter(some.flux, usable, x[block], y[block], trends.values, (trends.x, trends.y))
+        error, level = _typical(some.flux, some.flux_err, usable)
         choice = choose_apertures(scatter, count, error, level, np.where(np.isfinite(expected), expected, np.inf))
-        picked = pick_aperture(*values, choice.index, fixed)
+        picked = Measured(*pick_aperture(values.flux, values.flux_err, values.flags, choice.index, fixed))
         for grid, array in zip(grids, picked, strict=True):
             grid[block] = array
         own = np.take_along_axis(expected, choice.index[:, None], axis=1)[:, 0]
         parts.append(_summary(picked, sample, choice.index, choice.held_out, own))
-    whole = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.zeros(0)] * 9
-    summary = ApertureSummary(**dict(zip((field.name for field in fields(ApertureSummary)), whole, strict=True)))
+    summary = _join(parts)
     if radii is None:
         return summary, None
     measured = np.isfinite(radii).all(axis=1)
@@ -135,17 +164,25 @@ def choose_and_write(
     return summary, np.concatenate([radii, added], axis=1)
 
 
+def _join(parts: list[ApertureSummary]) -> ApertureSummary:
+    """Summary of consecutive blocks of stars; of no star, if there is none."""
+    nothing = Measured(np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), dtype=np.uint16))
+    parts = parts or [_summary(nothing, slice(None), np.zeros(0, dtype=int), np.zeros(0), np.zeros(0))]
+    names = [field.name for field in fields(ApertureSummary)]
+    return ApertureSummary(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
 def _trends(
-    inputs: tuple, sample: slice, chosen: np.ndarray, fixed: FixedApertures, x: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Common ups and downs of the sampled frames by each aperture, and the stars that they are from."""
-    first = tuple(grid[:, :_TREND_ROWS][sample] for grid in inputs)
-    usable = ((first[2] & SPOILED) == 0) & np.isfinite(first[0]) & np.isfinite(first[1])
+    inputs: Grids, sample: slice, chosen: np.ndarray, fixed: FixedApertures, x: np.ndarray, y: np.ndarray
+) -> _Trends:
+    """Common ups and downs of the sampled frames."""
+    first = Measured(*(grid[:, :_TREND_ROWS][sample] for grid in inputs))
+    usable = first.usable
     usable &= (np.isfinite(x) & np.isfinite(y))[:_TREND_ROWS][None, :, None]
-    bright = _brightest(first[0], first[1], usable)
-    flux, error, flags = with_fixed(*(array[:, bright] for array in first), fixed, chosen)
-    usable = ((flags & SPOILED) == 0) & np.isfinite(flux) & np.isfinite(error)
-    return frame_trends(flux, usable, x[bright], y[bright]), (x[bright], y[bright])
+    bright = _brightest(first.flux, first.flux_err, usable)
+    flux, error, flags = (array[:, bright] for array in first)
+    some = Measured(*with_fixed(flux, error, flags, fixed, chosen))
+    return _Trends(frame_trends(some.flux, some.usable, x[bright], y[bright]), x[bright], y[bright])
 
 
 def _brightest(flux: np.ndarray, error: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -171,9 +208,9 @@ def _typical(flux: np.ndarray, error: np.ndarray, usable: np.ndarray) -> tuple[n
 
 
 def _summary(
-    picked: tuple, sample: slice, radius: np.ndarray, held_out: np.ndarray, expected: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Values of `ApertureSummary`, in its order, for some stars."""
+    picked: Measured, sample: slice, radius: np.ndarray, held_out: np.ndarray, expected: np.ndarray
+) -> ApertureSummary:
+    """Sum some stars up; `held_out` and `expected` in the unit of the flux."""
     flux, error, flags = picked
     good = ((flags & SPOILED) == 0) & np.isfinite(flux) & (error > 0)
     level = masked_median(flux[:, sample], good[:, sample], 1)
@@ -186,19 +223,26 @@ def _summary(
     isolated = (((flags & _NEAR) != 0) & good).sum(axis=1) <= 0.5 * good.sum(axis=1)
     scale = np.where(level > 0, level, np.nan)
     saturated = ((flags & StarFlag.SATURATED) != 0) & np.isfinite(flux)
-    return (
-        *(radius, level, snr, np.isfinite(flux).sum(axis=1), good.sum(axis=1), saturated.sum(axis=1)),
-        *(isolated | seen, held_out / scale, expected / scale),
+    return ApertureSummary(
+        radius=radius,
+        flux=level,
+        snr=snr,
+        n_points=np.isfinite(flux).sum(axis=1),
+        n_good=good.sum(axis=1),
+        n_saturated=saturated.sum(axis=1),
+        isolated=isolated | seen,
+        held_out=held_out / scale,
+        expected=expected / scale,
     )
 
 
-def read_rows(grids: tuple, rows: np.ndarray) -> list[np.ndarray]:
+def read_rows(grids: Grids, rows: np.ndarray) -> Measured:
     """Some rows of chunked datasets of shape (n_stars, n_frames), read in whole blocks."""
-    n_stars, n_frames = grids[0].shape
+    n_stars, n_frames = grids.flux.shape
     found = [np.empty((rows.size, n_frames), dtype=grid.dtype) for grid in grids]
     for block in star_blocks(n_stars, n_frames):
         inside = (rows >= block.start) & (rows < block.stop)
         if inside.any():
             for grid, values in zip(grids, found, strict=True):
                 values[inside] = grid[block][rows[inside] - block.start]
-    return found
+    return Measured(*found)

@@ -63,7 +63,8 @@ def rank_stars(source: DatasetReader) -> Table:
     frames, stars = source.table("frames"), source.table("stars")
     number = len(stars["star_id"])
     found = {method: _measure(source, method, frames) for method in source.methods}
-    scores, columns = {}, {}
+    scores: dict[str, np.ndarray] = {}
+    columns: Table = {}
     for method, facts in found.items():
         mag = method_scale(source, method).magnitude(facts.indices.level, stars["bp_rp"])
         bright = mag if np.isfinite(mag).any() else stars["phot_g_mean_mag"]

@@ -4,6 +4,8 @@ No single point of them stands out, but together they pull the scales of their f
 same change of the other stars that change in these frames.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
@@ -52,12 +54,12 @@ def deviating_runs(residual: np.ndarray, sigma: np.ndarray, use: np.ndarray, *, 
         # What one point says, in units of its own standard deviation, with the sign of its deviation.
         pull = np.clip((residual - level[:, None]) / sigma, -_CLIP, _CLIP)
         free = use & ~inside
-        first, last, best = _best_run(np.where(free, pull, 0.0), np.where(free, weight, 0.0), free, lengths)
-        found = looked & (best >= _SIGNIFICANT)
+        run = _best_run(np.where(free, pull, 0.0), np.where(free, weight, 0.0), free, lengths)
+        found = looked & (run.significance >= _SIGNIFICANT)
         if not found.any():
             break
         frames = np.arange(use.shape[1])
-        new = inside | (found[:, None] & (frames >= first[:, None]) & (frames < last[:, None]) & use)
+        new = inside | (found[:, None] & (frames >= run.first[:, None]) & (frames < run.end[:, None]) & use)
         # A star that mostly deviates has no usual level: what is beyond the limit stays.
         found &= new.sum(axis=1) <= _LONGEST * count
         looked = found
@@ -86,17 +88,23 @@ def _lengths(n_frames: int) -> list[int]:
     return found
 
 
-def _best_run(
-    pull: np.ndarray, weight: np.ndarray, use: np.ndarray, lengths: list[int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First frame, the one after the last, and the significance of each star's most significant run."""
+class _Run(NamedTuple):
+    """A run of each of n stars: its first frame, the one after its last, and its significance."""
+
+    first: np.ndarray
+    end: np.ndarray
+    significance: np.ndarray
+
+
+def _best_run(pull: np.ndarray, weight: np.ndarray, use: np.ndarray, lengths: list[int]) -> _Run:
+    """The most significant run of each star."""
     n = len(pull)
     zero = np.zeros((n, 1))
     root = np.sqrt(weight)
     sums = np.concatenate([zero, np.cumsum(pull * root, axis=1)], axis=1)
     weights = np.concatenate([zero, np.cumsum(weight, axis=1)], axis=1)
     counts = np.concatenate([np.zeros((n, 1), dtype=int), np.cumsum(use, axis=1)], axis=1)
-    first, last, best = np.zeros(n, dtype=int), np.zeros(n, dtype=int), np.zeros(n)
+    first, end, best = np.zeros(n, dtype=int), np.zeros(n, dtype=int), np.zeros(n)
     for length in lengths:
         total = weights[:, length:] - weights[:, :-length]
         enough = (counts[:, length:] - counts[:, :-length] >= _LEAST) & (total > 0)
@@ -105,5 +113,5 @@ def _best_run(
         at = np.argmax(value, axis=1)
         there = value[np.arange(n), at]
         better = there > best
-        first[better], last[better], best[better] = at[better], at[better] + length, there[better]
-    return first, last, best
+        first[better], end[better], best[better] = at[better], at[better] + length, there[better]
+    return _Run(first, end, best)

@@ -9,6 +9,7 @@ the stars scatter by more, as in bad seeing where neighbours melt together, all 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -95,24 +96,21 @@ def fit_noise(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, photons: 
     use, level = use[rows], level[rows, None]
     value = np.where(use, flux[rows] / level, 1.0)
     error2 = np.where(use, (flux_err[rows] / level) ** 2, 1.0)
-    floor2, parts = 0.0, None
+    floor2 = 0.0
     for _ in range(_ROUNDS):
         parts = _star_variances(value, error2, use, floor2, None if photons is None else photons[rows])
         # The bright ones: what a faint star has too much of is its neighbours'.
-        stated = parts[1] + parts[2]
+        stated = parts.light + parts.rest
         bright = stated <= max(_BRIGHT * np.quantile(stated, 0.1), np.sort(stated)[min(_BRIGHT_STARS, len(stated)) - 1])
-        new, n_stars, _ = _weighted(tuple(part[bright] for part in parts), floor2, 1.0, with_photons=False)
-        done = abs(new - floor2) < 1e-3 * max(abs(new), 1e-8)
-        floor2 = new
+        fit = _weighted(parts.of(bright), floor2, 1.0, with_photons=False)
+        done = abs(fit.floor2 - floor2) < 1e-3 * max(abs(fit.floor2), 1e-8)
+        floor2 = fit.floor2
         if done:
             break
     note = "ok" if floor2 >= 0 else "ok: a part of the stated errors is common to the stars of a frame"
-    factor, factor_err, said = float("nan"), float("nan"), unknown
-    if photons is not None:
-        factor, factor_err, both, said = _photon_factor(parts, floor2)
-        floor2 = both if said != "ok" and np.isfinite(factor) else floor2
-    floor, common = (float(np.sqrt(max(value, 0.0))) for value in (floor2, -floor2))
-    return NoiseFit(floor, common, n_stars, note, factor, factor_err, said)
+    light = _photon_factor(parts, floor2) if photons is not None else _PhotonFactor(np.nan, np.nan, floor2, unknown)
+    floor, common = (float(np.sqrt(max(value, 0.0))) for value in (light.floor2, -light.floor2))
+    return NoiseFit(floor, common, fit.n_stars, note, light.factor, light.error, light.note)
 
 
 def frame_factors(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, excess: float) -> np.ndarray:
@@ -136,7 +134,7 @@ def frame_factors(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, exces
     use = use & ((use.sum(axis=1) >= _LEAST_POINTS) & (level > 0))[:, None]
     scale = np.where(level > 0, level, 1.0)[:, None]
     value, error2 = np.where(use, flux / scale, 1.0), np.where(use, (flux_err / scale) ** 2, 1.0)
-    _, pull, _ = _clipped_mean(value, np.maximum(error2 + excess, _LEAST_PART * error2), use)
+    pull = _clipped_mean(value, np.maximum(error2 + excess, _LEAST_PART * error2), use).pull
     points = use.sum(axis=1, keepdims=True)
     pull = pull * np.sqrt(points / np.maximum(points - 1, 1))
     number = use.sum(axis=0)
@@ -145,8 +143,47 @@ def frame_factors(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, exces
     return np.sqrt(1.0 + np.where(number >= _LEAST_STARS, np.maximum(chi2 - 1.0 - chance, 0.0), 0.0))
 
 
-def _clipped_mean(value: np.ndarray, total: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted mean of each row without outliers, the absolute deviations over the errors, and the weights."""
+class _Mean(NamedTuple):
+    """Mean of each row (n,), and of its points (n, m) the absolute deviation over the error, and the weight."""
+
+    mean: np.ndarray
+    pull: np.ndarray
+    weight: np.ndarray
+
+
+class _StarVariances(NamedTuple):
+    """Of n stars the variance, the part of the stated one that is photon noise, the rest of it, and the points."""
+
+    variance: np.ndarray
+    light: np.ndarray
+    rest: np.ndarray
+    n_points: np.ndarray
+
+    def of(self, rows: np.ndarray) -> "_StarVariances":
+        """Some of the stars."""
+        return _StarVariances(*(values[rows] for values in self))
+
+
+class _FloorFit(NamedTuple):
+    """Floor squared from so many stars, and the factor on their photon noise that goes with it."""
+
+    floor2: float
+    n_stars: int
+    factor: float
+    factor_err: float
+
+
+class _PhotonFactor(NamedTuple):
+    """Factor on the photon noise, its error, the floor squared that goes with it, and what it says."""
+
+    factor: float
+    error: float
+    floor2: float
+    note: str
+
+
+def _clipped_mean(value: np.ndarray, total: np.ndarray, use: np.ndarray) -> _Mean:
+    """Weighted mean of each row without outliers."""
     weight = np.where(use, 1.0 / total, 0.0)
     for _ in range(2):
         whole = weight.sum(axis=1)
@@ -154,13 +191,13 @@ def _clipped_mean(value: np.ndarray, total: np.ndarray, use: np.ndarray) -> tupl
         pull = np.abs(value - mean[:, None]) / np.sqrt(total)
         usual = MAD_TO_SIGMA * np.nan_to_num(masked_median(np.where(use, pull, 0.0), use, 1))
         weight = np.where(use & (pull <= _CLIP * np.maximum(usual, 0.3)[:, None]), 1.0 / total, 0.0)
-    return mean, pull, weight
+    return _Mean(mean, pull, weight)
 
 
 def _star_variances(
     value: np.ndarray, error2: np.ndarray, use: np.ndarray, floor2: float, photons: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Each star's variance, the part of the stated one that is photon noise, the rest of it, and its points."""
+) -> _StarVariances:
+    """What each star scatters by, and what is stated."""
     total = np.maximum(error2 + floor2, _LEAST_PART * error2)
     mean, _, weight = _clipped_mean(value, total, use)
     whole = weight.sum(axis=1)
@@ -171,10 +208,10 @@ def _star_variances(
     if photons is not None:
         light = (weight / np.maximum(np.where(use, photons, 1.0), 1.0)).sum(axis=1) / whole
         light = np.minimum(light, stated)
-    return variance, light, stated - light, n
+    return _StarVariances(variance, light, stated - light, n)
 
 
-def _weighted(parts: tuple, floor2: float, factor: float, *, with_photons: bool) -> tuple[float, int, np.ndarray]:
+def _weighted(parts: _StarVariances, floor2: float, factor: float, *, with_photons: bool) -> _FloorFit:
     """Floor squared (and photon factor) by weighted least squares of the stars' variances, without odd stars."""
     variance, light, rest, n = parts
     keep = np.ones(len(variance), dtype=bool)
@@ -196,26 +233,26 @@ def _weighted(parts: tuple, floor2: float, factor: float, *, with_photons: bool)
         answer = np.array([new[0], new[1] if with_photons else factor])
         covariance[: len(new), : len(new)] = inverse
     chi2 = max(float(np.mean(((variance - (rest + light * answer[1] + answer[0])) / sigma)[keep] ** 2)), 1.0)
-    return float(answer[0]), int(keep.sum()), np.array([answer[1], np.sqrt(covariance[1, 1] * chi2)])
+    return _FloorFit(float(answer[0]), int(keep.sum()), float(answer[1]), float(np.sqrt(covariance[1, 1] * chi2)))
 
 
-def _photon_factor(parts: tuple, floor2: float) -> tuple[float, float, float, str]:
-    """Factor on the photon noise, its error, the floor squared that goes with it, and what it says."""
-    _, light, rest, _ = parts
-    telling = int((light > _PHOTON_PART * (light + rest + max(floor2, 0.0))).sum())
+def _photon_factor(parts: _StarVariances, floor2: float) -> _PhotonFactor:
+    """What the stars that tell of their photons say of the gain; the floor changes where the gain is wrong."""
+    telling = int((parts.light > _PHOTON_PART * (parts.light + parts.rest + max(floor2, 0.0))).sum())
     if telling < _PHOTON_STARS:
         note = f"not known: {telling} stars whose scatter is photon noise, {_PHOTON_STARS} needed"
-        return float("nan"), float("nan"), floor2, note
-    both, _, (factor, error) = _weighted(parts, floor2, 1.0, with_photons=True)
+        return _PhotonFactor(float("nan"), float("nan"), floor2, note)
+    fit = _weighted(parts, floor2, 1.0, with_photons=True)
+    factor, error = fit.factor, fit.factor_err
     wrong = max(factor, 1.0 / max(factor, 1e-3)) > _WRONG and abs(factor - 1.0) > _SIGNIFICANT * error
     if not wrong:
-        return float(factor), float(error), floor2, "ok"
+        return _PhotonFactor(factor, error, floor2, "ok")
     size = "large" if factor > 1 else "small"
     note = (
         f"the photon noise of bright stars has {factor:.2f} times the variance that the gain says: the gain is "
         f"probably too {size} by about that factor"
     )
-    return float(factor), float(error), both, note
+    return _PhotonFactor(factor, error, fit.floor2, note)
 
 
 def noise_curves(

@@ -120,8 +120,8 @@ def fit_terms(solution: EnsembleSolution, facts: SeriesFacts, terms: Sequence[Te
     tried = [(term, list(term.parameters(context))) for term in terms]
     if not solution.solved or context.frames.sum() < 2:
         named = [(term, [parameter._replace(name=term.name) for parameter in parameters]) for term, parameters in tried]
-        notes = ["left out: the series is not calibrated"] * sum(len(parameters) for _, parameters in tried)
-        return _found(context, terms, named, notes, {})
+        number = sum(len(parameters) for _, parameters in tried)
+        return _found(context, terms, named, ["left out: the series is not calibrated"] * number, {})
     data = _Data(
         context=context,
         residual=solution.residual[:, context.frames].astype(float),
@@ -130,7 +130,9 @@ def fit_terms(solution: EnsembleSolution, facts: SeriesFacts, terms: Sequence[Te
         half=_halves(facts, context.weigh),
     )
     tables = np.zeros((0, *data.weight.shape))
-    notes, kept, fitted = [], [], {}
+    notes: list[str] = []
+    kept: list[int] = []
+    fitted: dict[int, tuple[float, float]] = {}
     for term, parameters in tried:
         if not parameters:
             continue

@@ -1,8 +1,18 @@
 """Statistics of incomplete tables, most of them robust."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-__all__ = ["MAD_TO_SIGMA", "chi2_about_mean", "clipped_mean", "clipped_scatter", "masked_median", "robust_scatter"]
+__all__ = [
+    "MAD_TO_SIGMA",
+    "ClippedMean",
+    "chi2_about_mean",
+    "clipped_mean",
+    "clipped_scatter",
+    "masked_median",
+    "robust_scatter",
+]
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation over median absolute deviation of a Gaussian."""
@@ -55,7 +65,15 @@ def robust_scatter(values: np.ndarray) -> float:
     return MAD_TO_SIGMA * float(np.median(np.abs(values - np.median(values))))
 
 
-def clipped_mean(values: np.ndarray, *, clip_sigma: float = 3.0) -> tuple[float, float, int]:
+class ClippedMean(NamedTuple):
+    """Mean and scatter (standard deviation) of the `n` numbers that are no outliers."""
+
+    mean: float
+    scatter: float
+    n: int
+
+
+def clipped_mean(values: np.ndarray, *, clip_sigma: float = 3.0) -> ClippedMean:
     """Mean and scatter of a set of numbers without its outliers; NaNs are ignored.
 
     Parameters
@@ -67,20 +85,18 @@ def clipped_mean(values: np.ndarray, *, clip_sigma: float = 3.0) -> tuple[float,
 
     Returns
     -------
-    mean, scatter : float
+    ClippedMean
         NaN where there is no number; the scatter of a single number is NaN.
-    n : int
-        Numbers kept.
     """
     kept = values[np.isfinite(values)]
     if kept.size == 0:
-        return float("nan"), float("nan"), 0
+        return ClippedMean(float("nan"), float("nan"), 0)
     centre = np.median(kept)
     spread = MAD_TO_SIGMA * np.median(np.abs(kept - centre))
     if spread > 0:
         kept = kept[np.abs(kept - centre) <= clip_sigma * spread]
     scatter = float(np.std(kept, ddof=1)) if kept.size > 1 else float("nan")
-    return float(np.mean(kept)), scatter, kept.size
+    return ClippedMean(float(np.mean(kept)), scatter, kept.size)
 
 
 def clipped_scatter(deviation: np.ndarray, use: np.ndarray) -> np.ndarray:
