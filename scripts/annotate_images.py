@@ -8,7 +8,8 @@ from gaiaflux.ground.annotation import TABLE_UNITS, USED_ARRAYS, copy_name, fram
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
 from gaiaflux.io.star_catalog import read_star_catalog
-from gaiaflux.workflow.job import batches_by_method, run_job
+from gaiaflux.model.status import OK
+from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -27,7 +28,7 @@ def main(smk: "snakemake") -> None:
     for entry in smk.params.frames:
         frame_id, path = entry["frame_id"], entry["path"]
         found = {method: batch.attrs(frame_id) for method, batch in batches.items()}
-        attrs = {method: values for method, values in found.items() if values["status"] == "ok"}
+        attrs = {method: values for method, values in found.items() if values["status"] == OK}
         if not attrs:
             LOG.warning("%s: no copy: %s", frame_id, next(iter(found.values()))["status"])
             continue

@@ -12,6 +12,7 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import SPOILED
+from gaiaflux.model.status import OK
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.report.statistics import MethodStatistics, measure_method
 
@@ -171,7 +172,7 @@ def read_series(source: DatasetReader) -> SeriesSummary:
         versions=json.loads(str(attributes["versions"])),
         frames=frames,
         stars=source.table("stars"),
-        ok=frames["status"] == "ok",
+        ok=frames["status"] == OK,
         scale_arcsec=scale,
         centre_deg=centre,
         methods=tuple(_read_method(source, name, frames["status"]) for name in source.methods),

@@ -17,6 +17,7 @@ from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
 from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
 from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
 from gaiaflux.model.flags import SPOILED
+from gaiaflux.model.status import OK
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
 from gaiaflux.series.frame_flags import frame_flags
 from gaiaflux.series.light_curves import Calibration, fit_series_noise, photons_per_unit, write_light_curves
@@ -30,7 +31,6 @@ __all__ = ["ZeroPoints", "calibrate_dataset", "frame_zero_points", "write_frames
 
 _GAIA_SYSTEM = "Gaia G"
 _LEAST_ZERO_POINT_STARS = 3
-_USED = ("used", "not solved")  # stars of the ensemble whose typical flux is known
 
 
 def calibrate_dataset(
@@ -158,8 +158,7 @@ def _calibrate_method(
     zero_points = frame_zero_points(solution, flux, good, mags[rows], summary.flux, mags)
     _write_zero_point(out, method, zero_points.series, _magnitude_system(source))
     if _magnitude_system(source) == _GAIA_SYSTEM:
-        used = np.array([status in _USED for status in solution.star_status], dtype=bool)
-        level = np.where(used, solution.star_flux, np.nan)
+        level = np.where(solution.with_flux, solution.star_flux, np.nan)
         scale = magnitude_scale(level, rows, summary.flux, stars, source.array("frames/filter"))
         write_magnitude_scale(out, method, scale)
     return zero_points.per_frame, summary
@@ -207,7 +206,7 @@ def frame_zero_points(
     -------
     ZeroPoints
     """
-    used = np.array([status in _USED for status in solution.star_status], dtype=bool)
+    used = solution.with_flux
     level = np.where(used & (solution.star_flux > 0), solution.star_flux, np.nan)
     series = clipped_mean(mag + 2.5 * np.log10(level))
     if series.n == 0:
@@ -225,7 +224,7 @@ def frame_zero_points(
 
 
 def _write_zero_point(out: DatasetWriter, method: str, series: ClippedMean, system: str) -> None:
-    note = "ok"
+    note = OK
     if series.n < _LEAST_ZERO_POINT_STARS:
         verdict = "no zero point" if series.n == 0 else "uncertain"
         note = f"{series.n} stars with a magnitude in {system}: {verdict}"

@@ -12,6 +12,7 @@ from gaiaflux.io.export.ecsv import write_ecsv_export
 from gaiaflux.io.export.fits_file import write_fits_export
 from gaiaflux.io.export.parquet import write_parquet_export
 from gaiaflux.model.flags import NOT_GOOD, UNUSABLE
+from gaiaflux.model.status import OK, StarUse
 from gaiaflux.series.magnitudes import magnitudes_of_star, method_scale, scale_facts
 from gaiaflux.series.method_choice import methods_of_stars
 from gaiaflux.series.targets import match_targets
@@ -102,7 +103,7 @@ def _write_target(
         check_mag = np.where(_good(source, method, check) & usable, check_mag, np.nan)
         source_id = int(stars["source_id"][check])
         check_name = str(source_id) if source_id >= 0 else f"star {stars['star_id'][check]}"
-    transformed = scale.colour_term != 0.0 and facts["bp_rp_note"] == "ok"
+    transformed = scale.colour_term != 0.0 and facts["bp_rp_note"] == OK
     text = [f"{method} photometry", f"zero point from {scale.n_stars} stars with magnitudes of Gaia DR3"]
     text += ["check star by its number in Gaia DR3"] if check_name else []
     if scale.band not in AAVSO_FILTERS:
@@ -144,7 +145,7 @@ def _magnitudes(source: DatasetReader, method: str, row: int, stars: Columns) ->
 
 def _check_star(source: DatasetReader, method: str, row: int) -> int:
     """Row of the ensemble's star that scatters least for its errors among those of like brightness; -1 = none."""
-    members = np.flatnonzero(source.array(f"{method}/ensemble_status") == "used")
+    members = np.flatnonzero(source.array(f"{method}/ensemble_status") == StarUse.USED)
     members = members[members != row]
     if not members.size:
         return -1

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.model.flags import FrameFlag
+from gaiaflux.model.status import OK, PsfOrigin
 
 __all__ = ["frame_flags"]
 
@@ -49,7 +50,7 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
     ndarray of uint32, shape (m,)
         Bits of `FrameFlag`.
     """
-    measured = np.asarray(frames["status"]) == "ok"
+    measured = np.asarray(frames["status"]) == OK
     number = len(measured)
     cameras = np.asarray(frames["camera"])
     # Exposures differ in length.
@@ -93,12 +94,12 @@ def _calibration(calibrations: Mapping[str, Columns], number: int) -> _Calibrati
     scale, ensemble = np.full(number, np.nan), np.full(number, np.nan)
     calibrated, borrowed = np.zeros(number, dtype=bool), np.zeros(number, dtype=bool)
     for columns in calibrations.values():
-        own = (np.asarray(columns["calibration_status"]) == "ok") & np.isfinite(columns["pscale"])
+        own = (np.asarray(columns["calibration_status"]) == OK) & np.isfinite(columns["pscale"])
         new = own & ~calibrated
         scale[new], ensemble[new] = columns["pscale"][new], columns["n_ensemble"][new]
         calibrated |= own
         if "psf_status" in columns:
-            borrowed |= np.asarray(columns["psf_status"]) == "borrowed"
+            borrowed |= np.asarray(columns["psf_status"]) == PsfOrigin.BORROWED
     return _Calibration(scale, ensemble, calibrated, borrowed)
 
 

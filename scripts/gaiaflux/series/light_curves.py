@@ -86,7 +86,7 @@ def fit_series_noise(
         By which all errors of each frame are multiplied.
     """
     solution = calibration.solution
-    used = np.array([status == "used" for status in solution.star_status], dtype=bool)
+    used = solution.used
     flux, error, flags = (array[used] for array in measured)
     some = rows[used]
     excess = np.nan_to_num(calibration.scintillation) ** 2

@@ -12,6 +12,7 @@ from gaiaflux.core.sky.bands import (
     scale_from_attributes,
 )
 from gaiaflux.io.dataset import DatasetReader, DatasetWriter
+from gaiaflux.model.status import OK
 from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = [
@@ -147,7 +148,7 @@ def scale_facts(scale: MagnitudeScale, bp_rp: float) -> dict[str, object]:
         "bp_rp_range": [float(end) for end in scale.colour_range],
         "bp_rp": float(bp_rp),
     }
-    facts["bp_rp_note"] = "ok"
+    facts["bp_rp_note"] = OK
     if scale.colour_term == 0.0:
         facts["bp_rp_note"] = "no colour term"
     elif not np.isfinite(bp_rp):

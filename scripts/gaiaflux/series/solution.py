@@ -13,6 +13,7 @@ from gaiaflux.core.calibration.term_fit import SeriesTerms, fit_terms, with_term
 from gaiaflux.core.calibration.terms import SERIES_TERMS, SeriesFacts, Term
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.status import OK
 
 __all__ = ["frame_scintillation", "series_facts", "solve_series"]
 
@@ -34,9 +35,9 @@ def frame_scintillation(frames: Mapping[str, np.ndarray]) -> tuple[np.ndarray, s
     """
     names = ("aperture_m", "airmass", "exptime_s", "site_height_m")
     relative = scintillation(*(frames[name] for name in names))
-    unknown = ~np.isfinite(relative) & (frames["status"] == "ok")
+    unknown = ~np.isfinite(relative) & (frames["status"] == OK)
     if not unknown.any():
-        return relative, "ok"
+        return relative, OK
     missing = [name for name in names if not np.isfinite(frames[name][unknown]).all()]
     why = f"{', '.join(missing)} not known" if missing else "a value that cannot be"
     return relative, f"left out in {unknown.sum()} of {len(unknown)} frames: {why}"
@@ -149,7 +150,7 @@ def _runs(
     min_stars: int,
 ) -> np.ndarray:
     """Points of the stars of the ensemble in frames in which they deviate for a while, shape (n, m)."""
-    used = np.array([status == "used" for status in solution.star_status], dtype=bool)
+    used = solution.used
     frames = np.isfinite(solution.coefficients[:, 0])
     model = np.nan_to_num(solution.coefficients) @ solution.basis.terms(facts.x, facts.y).T
     model = np.exp(model.T) * np.where(used, solution.star_flux, 1.0)[:, None]

@@ -21,6 +21,7 @@ from gaiaflux.core.calibration.terms import SharedCoefficients, StarFacts
 from gaiaflux.core.maths.field_basis import FieldBasis, field_order, make_basis
 from gaiaflux.core.maths.robust import masked_median
 from gaiaflux.core.maths.two_way import largest_connected, quadratic_form
+from gaiaflux.model.status import OK, StarUse
 
 __all__ = ["EnsembleSolution", "apply_ensemble", "solve_ensemble"]
 
@@ -89,6 +90,17 @@ class EnsembleSolution:
     order_scatter: np.ndarray
     shared: tuple[SharedCoefficients, ...] = ()
 
+    @property
+    def used(self) -> np.ndarray:
+        """Stars of the ensemble, shape (n,)."""
+        return np.array([status == StarUse.USED for status in self.star_status], dtype=bool)
+
+    @property
+    def with_flux(self) -> np.ndarray:
+        """Stars whose typical flux is to be believed: those of the ensemble, or all where none was solved."""
+        known = (StarUse.USED, StarUse.NOT_SOLVED)
+        return np.array([status in known for status in self.star_status], dtype=bool)
+
 
 def solve_ensemble(
     flux: np.ndarray,
@@ -124,7 +136,7 @@ def solve_ensemble(
     count = bright.sum(axis=0)
     enough = count >= least
     trouble = [
-        "ok" if n >= least else ("no usable star" if n == 0 else f"{n} ensemble stars, {least} needed") for n in count
+        OK if n >= least else ("no usable star" if n == 0 else f"{n} ensemble stars, {least} needed") for n in count
     ]
     if flux.shape[0] < least or not enough.any():
         found = f"{flux.shape[0]} usable stars" if flux.shape[0] < least else "no frame has enough usable stars"
@@ -139,7 +151,7 @@ def solve_ensemble(
     strong = largest_connected(bright, enough & (order == highest), least)
     if strong.sum() < 2:
         one = _unsolved(flux, bright & strong, x, y, "not calibrated: no two frames share enough stars", count)
-        return _only(one, strong, ["ok" if s else "no stars in common with another frame" for s in strong])
+        return _only(one, strong, [OK if s else "no stars in common with another frame" for s in strong])
     tied = bright[:, strong].any(axis=1)
     order = np.where(strong, order, np.minimum(order, field_order(x, y, bright & tied[:, None], highest)))
     basis = make_basis(x, y, tied, highest)
@@ -184,7 +196,7 @@ def _solution(
     pscale = np.exp(coefficients[:, 0])
     return EnsembleSolution(
         solved=bool(solved.any()),
-        note="ok",
+        note=OK,
         pscale=pscale,
         epscale=pscale * np.sqrt(covariance[:, 0, 0]),
         coefficients=coefficients,
@@ -205,9 +217,9 @@ def _solution(
 
 def _star_status(fit: EnsembleFit) -> list[str]:
     return [
-        "used"
+        StarUse.USED
         if kept
-        else (f"left out: scatter {excess:.1f} times that of its kind" if np.isfinite(level) else "no point")
+        else (f"{StarUse.SCATTERS} {excess:.1f} times that of its kind" if np.isfinite(level) else "no point")
         for kept, excess, level in zip(fit.kept, fit.excess, fit.star, strict=True)
     ]
 
@@ -230,7 +242,7 @@ def _unsolved(
         basis=make_basis(x, y, np.isfinite(x), 0),
         star_flux=np.exp(masked_median(np.log(np.where(use, flux, 1.0)), use, 1)),
         star_scatter=np.full(n, np.nan),
-        star_status=["not solved"] * n,
+        star_status=[StarUse.NOT_SOLVED] * n,
         residual=np.zeros((n, m), dtype=np.float32),
         self_weight=np.zeros((n, m), dtype=np.float32),
         weight=np.zeros((n, m), dtype=np.float32),

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.model.status import OK
 
 __all__ = ["NoiseFit", "fit_noise", "frame_factors", "noise_curves"]
 
@@ -107,7 +108,7 @@ def fit_noise(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, photons: 
         floor2 = fit.floor2
         if done:
             break
-    note = "ok" if floor2 >= 0 else "ok: a part of the stated errors is common to the stars of a frame"
+    note = OK if floor2 >= 0 else "ok: a part of the stated errors is common to the stars of a frame"
     light = _photon_factor(parts, floor2) if photons is not None else _PhotonFactor(np.nan, np.nan, floor2, unknown)
     floor, common = (float(np.sqrt(max(value, 0.0))) for value in (light.floor2, -light.floor2))
     return NoiseFit(floor, common, fit.n_stars, note, light.factor, light.error, light.note)
@@ -246,7 +247,7 @@ def _photon_factor(parts: _StarVariances, floor2: float) -> _PhotonFactor:
     factor, error = fit.factor, fit.factor_err
     wrong = max(factor, 1.0 / max(factor, 1e-3)) > _WRONG and abs(factor - 1.0) > _SIGNIFICANT * error
     if not wrong:
-        return _PhotonFactor(factor, error, floor2, "ok")
+        return _PhotonFactor(factor, error, floor2, OK)
     size = "large" if factor > 1 else "small"
     note = (
         f"the photon noise of bright stars has {factor:.2f} times the variance that the gain says: the gain is "

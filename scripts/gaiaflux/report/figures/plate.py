@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.status import OK
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.report.figures.field_map import reference_shape
 from gaiaflux.report.figures.style import BLUE, INK, VERMILION, say, thin
@@ -90,7 +91,7 @@ def stack_residuals(paths: Sequence[str | Path], shape: tuple[int, int]) -> Resi
 
 def _solved_frames(path: str | Path) -> list[str]:
     with BatchReader(path) as batch:
-        return [frame_id for frame_id in batch.frame_ids if batch.attrs(frame_id)["status"] == "ok"]
+        return [frame_id for frame_id in batch.frame_ids if batch.attrs(frame_id)["status"] == OK]
 
 
 def plate_figure(series: SeriesSummary, reference: Mapping[str, Any], residuals: ResidualMap | None) -> Figure:

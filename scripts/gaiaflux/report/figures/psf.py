@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.psf_model import read_batch_psf
+from gaiaflux.model.status import OK
 from gaiaflux.report.figures.style import INK, WARMTH, few_ticks, say
 
 __all__ = ["find_psf", "psf_figure", "psf_montage"]
@@ -37,7 +38,7 @@ def find_psf(paths: Sequence[str | Path], frame_id: str) -> PsfModel | None:
     """
     for path in paths:
         with BatchReader(path) as batch:
-            measured = frame_id in batch and batch.attrs(frame_id)["status"] == "ok"
+            measured = frame_id in batch and batch.attrs(frame_id)["status"] == OK
         if measured:
             return read_batch_psf(path, frame_id)
     return None

@@ -9,6 +9,8 @@ import jinja2
 import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.model.status import OK
+from gaiaflux.report import words
 from gaiaflux.report.figures.conditions import conditions_figure
 from gaiaflux.report.figures.field_map import map_figure, reference_shape
 from gaiaflux.report.figures.light_curve import light_curve_figure
@@ -91,12 +93,12 @@ def _bad_frames(series: SeriesSummary) -> list[dict[str, str]]:
     """Frames that were not measured or not calibrated, with the reason."""
     rows = []
     for j, status in enumerate(series.frames["status"]):
-        reasons = [status] if status != "ok" else []
-        for method in series.methods if status == "ok" else ():
-            if method.status[j] != "ok":
+        reasons = [status] if status != OK else []
+        for method in series.methods if status == OK else ():
+            if method.status[j] != OK:
                 reasons.append(f"not measured ({method.name}): {method.status[j]}")
             # A series that is not calibrated at all is said once, not with every frame.
-            elif method.frame_notes[j] not in ("ok", method.attributes["calibration"]):
+            elif method.frame_notes[j] not in (OK, method.attributes["calibration"]):
                 reasons.append(f"measured, not calibrated ({method.name}): {method.frame_notes[j]}")
         mjd = series.frames["mjd_utc"][j]
         when = f"{mjd:.5f}" if np.isfinite(mjd) else "–"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaiaflux.model.flags import STAR_FLAGS
+from gaiaflux.model.status import OK, PsfOrigin, StarUse
 from gaiaflux.report.series import MethodSummary, SeriesSummary
 from gaiaflux.report.statistics import LEAST_POINTS
 
@@ -193,7 +194,7 @@ def omissions(series: SeriesSummary) -> list[str]:
         n = int((~np.isfinite(series.frames["mjd_utc"])).sum())
         said.append(f"{count(n, 'frame')} without a time, put at the end of the series.")
     for method in series.methods:
-        missed = int((series.ok & (method.status != "ok")).sum())
+        missed = int((series.ok & (method.status != OK)).sum())
         if missed:
             said.append(f"{method.name}: {count(missed, 'frame')} that only another method could measure.")
         said += [_prefix(series, method) + text for text in _omissions_of(method, series.ok)]
@@ -205,9 +206,9 @@ def psf_facts(method: MethodSummary) -> list[Fact]:
     facts = method.facts
     if "psf_status" not in facts:
         return []
-    measured = method.status == "ok"
+    measured = method.status == OK
     origins = Counter(facts["psf_status"][measured])
-    borrowed = origins.pop("borrowed", 0)
+    borrowed = origins.pop(PsfOrigin.BORROWED, 0)
     own = count(sum(origins.values()), "frame") + " with a PSF of their own"
     rows = [
         ("PSF", own + (f", {borrowed:,} with the reference image's, scaled" if borrowed else "")),
@@ -218,17 +219,17 @@ def psf_facts(method: MethodSummary) -> list[Fact]:
         ("rms of what it leaves of its stars, relative", _spread(facts["psf_residual_rms"])),
         ("rms of the centroids about the places", _spread(facts["centroid_rms_pix"], "pixel")),
     ]
-    if origins["lower order"]:
-        rows.insert(1, ("of a lower order than asked for", count(origins["lower order"], "frame")))
+    if origins[PsfOrigin.LOWER_ORDER]:
+        rows.insert(1, ("of a lower order than asked for", count(origins[PsfOrigin.LOWER_ORDER], "frame")))
     return rows
 
 
 def _omissions_of(method: MethodSummary, ok: np.ndarray) -> list[str]:
     found, note = method.statistics, str(method.attributes["calibration"])
     said = []
-    if note == "ok":
-        solved, ok = method.frame_notes == "ok", ok & (method.status == "ok")
-        used = int((method.star_notes == "used").sum())
+    if note == OK:
+        solved, ok = method.frame_notes == OK, ok & (method.status == OK)
+        used = int((method.star_notes == StarUse.USED).sum())
         said.append(
             f"{count(int(solved.sum()), 'frame')} brought to one scale by an ensemble of {count(used, 'star')}."
         )
@@ -237,11 +238,11 @@ def _omissions_of(method: MethodSummary, ok: np.ndarray) -> list[str]:
             said.append(f"{count(weak, 'frame')} measured but not calibrated, with the reason in the table below.")
     else:
         said.append(f"{note[:1].upper()}{note[1:]}. The fluxes are as measured, changes of transparency included.")
-    if method.attributes["zero_point_note"] != "ok":
+    if method.attributes["zero_point_note"] != OK:
         said.append(f"Zero point: {method.attributes['zero_point_note']}.")
-    left = Counter("scatter" if text.startswith("left out: scatter") else text for text in method.star_notes)
-    if left["scatter"]:
-        said.append(f"{count(left['scatter'], 'star')} kept out of the ensemble because their light varies too much.")
+    varied = sum(text.startswith(StarUse.SCATTERS) for text in method.star_notes)
+    if varied:
+        said.append(f"{count(varied, 'star')} kept out of the ensemble because their light varies too much.")
     never = int((found.n_points == 0).sum())
     few = int(((found.n_points > 0) & (found.n_points < LEAST_POINTS)).sum())
     if never:
