@@ -9,7 +9,7 @@ from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.model.status import OK
-from gaiaflux.workflow.job import run_job
+from gaiaflux.workflow.job import batches_by_method, run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

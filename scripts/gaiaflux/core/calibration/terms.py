@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.core.maths.field_basis import FieldBasis
+from gaiaflux.core.maths.polynomials import STARS_PER_TERM
 
 __all__ = [
     "SERIES_TERMS",
@@ -329,7 +330,7 @@ def _no_map(context: TermContext) -> str:
     if len(context.cameras) > _MOST_CAMERAS:
         return f"{len(context.cameras)} cameras are too many"
     n_used = int(context.weigh.sum())
-    few = n_used < max(_LEAST_STARS, 2 * _STARS_PER_TERM * (_MAP_ORDER + 1))
+    few = n_used < max(_LEAST_STARS, 2 * STARS_PER_TERM * (_MAP_ORDER + 1))
     return f"{n_used} stars are too few" if few else ""
 
 

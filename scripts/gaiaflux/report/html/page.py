@@ -10,7 +10,6 @@ import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.status import OK
-from gaiaflux.report import words
 from gaiaflux.report.figures.conditions import conditions_figure
 from gaiaflux.report.figures.field_map import map_figure, reference_shape
 from gaiaflux.report.figures.light_curve import light_curve_figure
