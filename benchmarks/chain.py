@@ -13,6 +13,7 @@ from gaiaflux.ground.catalog.reference import choose_reference
 from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
 from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays
 from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
+from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.photometry.aperture import measure_frame
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
@@ -118,8 +119,8 @@ def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None
             frame = read_frame(path, frame_id, reading, {})
         with clock.stage("aperture"):
             frame = mark_cosmic_rays(frame, arrays["cosmic_pixels"])
-            fwhm = attrs["fwhm_pix"]
-            _, result.aperture = measure_frame(frame, result.wcs, catalog, fwhm, settings["photometry"]["aperture"])
+            placed = place_stars(frame, result.wcs, catalog, attrs["fwhm_pix"])
+            result.aperture = measure_frame(placed, settings["photometry"]["aperture"]).arrays
     return result
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.photometry.aperture import measure_frame
-from gaiaflux.ground.photometry.batch import measure_batch
+from gaiaflux.ground.photometry.batch import SolvedBatch, measure_batch
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import frame_settings
 from gaiaflux.io.star_catalog import read_star_catalog
@@ -22,12 +22,10 @@ def main(smk: "snakemake") -> None:
         BatchWriter(smk.output.aperture, kind="aperture") as out,
     ):
         measure_batch(
-            smk.params.frames,
-            frame_settings(smk.params.reading),
-            stars,
-            plates,
+            SolvedBatch(smk.params.frames, frame_settings(smk.params.reading), stars, plates),
+            catalog,
             facts,
-            lambda frame, wcs, fwhm: measure_frame(frame, wcs, catalog, fwhm, smk.params.settings),
+            lambda placed: measure_frame(placed, smk.params.settings),
             out,
         )
 

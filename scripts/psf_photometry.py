@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.photometry.batch import measure_batch
+from gaiaflux.ground.photometry.batch import SolvedBatch, measure_batch
 from gaiaflux.ground.photometry.psf import measure_frame
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import frame_settings
@@ -24,12 +24,10 @@ def main(smk: "snakemake") -> None:
         BatchWriter(smk.output.psf, kind="psf") as out,
     ):
         measure_batch(
-            smk.params.frames,
-            frame_settings(smk.params.reading),
-            stars,
-            plates,
+            SolvedBatch(smk.params.frames, frame_settings(smk.params.reading), stars, plates),
+            catalog,
             facts,
-            lambda frame, wcs, fwhm: measure_frame(frame, wcs, catalog, fwhm, smk.params.settings, psf),
+            lambda placed: measure_frame(placed, smk.params.settings, psf),
             out,
         )
 

@@ -134,6 +134,7 @@ def measure_psf(field: Field, settings: Mapping[str, dict]) -> list[PsfResult]:
     -------
     list of PsfResult
     """
+    from gaiaflux.ground.frame.star_places import place_stars
     from gaiaflux.ground.photometry.psf import measure_frame
 
     results = []
@@ -143,10 +144,9 @@ def measure_psf(field: Field, settings: Mapping[str, dict]) -> list[PsfResult]:
         with clock.stage("read"):
             frame = read_marked(path, frame_id, found.cosmic_pixels)
         with clock.stage("psf"):
-            attrs, arrays = measure_frame(
-                frame, found.wcs, field.catalog, found.facts["fwhm_pix"], settings["photometry"]["psf"]
-            )
-        results.append(PsfResult(clock, frame.info.exptime_s, attrs, arrays))
+            placed = place_stars(frame, found.wcs, field.catalog, found.facts["fwhm_pix"])
+            measured = measure_frame(placed, settings["photometry"]["psf"])
+        results.append(PsfResult(clock, frame.info.exptime_s, measured.attrs, measured.arrays))
     return results[1:]
 
 

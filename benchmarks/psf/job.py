@@ -140,9 +140,11 @@ def read_marked(path: Path, frame_id: str, cosmic_pixels: np.ndarray) -> Frame:
 
 
 def _ours(task: Task, frame: Frame) -> tuple[int, dict[str, np.ndarray]]:
+    from gaiaflux.ground.frame.star_places import place_stars
     from gaiaflux.ground.photometry.psf import measure_frame
 
-    _, arrays = measure_frame(frame, task.wcs, task.catalog, task.fwhm_pix, task.settings)
+    placed = place_stars(frame, task.wcs, task.catalog, task.fwhm_pix)
+    arrays = measure_frame(placed, task.settings).arrays
     return int(np.isfinite(arrays["flux"]).sum()), {key: arrays[key] for key in ("x", "y", "flux", "flux_err", "flags")}
 
 

@@ -125,7 +125,7 @@ def test_psf_fluxes_agree_with_the_other_pipeline(andicam, v_image, real_data):
         fwhm = batch.attrs(frame_id)["psf_fwhm_pix"]
     path = next((real_data / "sn2019so_andicam").glob("*_V.fits.gz"))
     frame = read_frame(path, frame_id, FrameSettings(), {})
-    _, plain = measure_stars(frame, measured["x"], measured["y"], fwhm, PsfOptions(radius_fwhm=1.0, max_order=0))
+    plain = measure_stars(frame, measured["x"], measured["y"], fwhm, PsfOptions(radius_fwhm=1.0, max_order=0)).arrays
     flags = measured["flags"][rows].astype(int) & (SPOILED | StarFlag.POOR_FIT)
     theirs = np.ma.filled(table["flux_psf"], np.nan)
     use = (np.ma.filled(table["gaia_mag"], 99.0) < 17.5) & (flags == 0) & (theirs > 0)

@@ -90,7 +90,8 @@ def make_frame(x, y, flux, seed, *, psf=None, sky=SKY, bad=None, cosmic=None, wi
 
 def measure(frame, x, y, fwhm=FWHM, reference_psf=None, **options):
     """Fluxes and errors [electron], flags and all else."""
-    attrs, arrays = measure_stars(frame, x, y, fwhm, PsfOptions(**{"min_stars": 12, **options}), reference_psf)
+    result = measure_stars(frame, x, y, fwhm, PsfOptions(**{"min_stars": 12, **options}), reference_psf)
+    attrs, arrays = result.attrs, result.arrays
     flux, error = (arrays[name].astype(float) * EXPTIME for name in ("flux", "flux_err"))
     return SimpleNamespace(attrs=attrs, arrays=arrays, flux=flux, error=error, flags=arrays["flags"])
 

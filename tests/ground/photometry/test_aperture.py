@@ -6,6 +6,7 @@ import pytest
 from gaiaflux.core.aperture.neighbours import light_at_distance
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.core.sky.projection import pixel_to_sky
+from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.photometry.aperture import measure_frame, measure_stars, radii_in_pixels
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
@@ -63,7 +64,8 @@ def series(request):
     rows = []
     for seed in range(4):
         frame, x, y, flux, sigma, mag = simulate(seed, with_error=request.param)
-        attrs, arrays = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS)
+        result = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS)
+        attrs, arrays = result.attrs, result.arrays
         found, error = arrays["flux"] * EXPTIME, arrays["flux_err"] * EXPTIME
         alone = arrays["contamination"][:, -1] < 0.001
         with np.errstate(invalid="ignore"):
@@ -145,7 +147,7 @@ def test_error_of_the_sky_is_in_the_error_of_the_flux():
         image = rng.normal(500, 22, (300, 300)).astype(np.float32)
         noisy = Frame(info, image, None, np.zeros(image.shape, np.uint8))
         # A thin annulus: half of the variance is the sky's.
-        _, arrays = measure_stars(noisy, x, y, np.full(6, np.nan), FWHM, RADII[-1:], (20.0, 22.5))
+        arrays = measure_stars(noisy, x, y, np.full(6, np.nan), FWHM, RADII[-1:], (20.0, 22.5)).arrays
         pulls.append(arrays["flux"] / arrays["flux_err"])
     assert np.std(pulls) == pytest.approx(1.0, abs=0.12)
     assert abs(np.mean(pulls)) < 0.15
@@ -153,7 +155,7 @@ def test_error_of_the_sky_is_in_the_error_of_the_flux():
 
 def test_error_of_the_correction_is_in_the_error_of_the_flux():
     frame, x, y, flux, sigma, mag = simulate(4)
-    _, arrays = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS)
+    arrays = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS).arrays
     bright = (flux / sigma > 500) & (arrays["flags"] == 0).all(axis=1)
     # At 1.6 FWHM hardly any light is in the pixels on the circle, and the correction's scatter shows.
     relative, correction, fraction = (
@@ -170,7 +172,8 @@ def test_error_of_the_correction_is_in_the_error_of_the_flux():
 
 def test_without_correction_stars_a_model_is_used_and_flagged():
     frame, x, y, flux, sigma, mag = simulate(5)
-    attrs, arrays = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS, min_correction_stars=9999)
+    result = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS, min_correction_stars=9999)
+    attrs, arrays = result.attrs, result.arrays
     assert attrs["n_correction_stars"] == 0
     assert not attrs["correction_measured"]
     on = (arrays["flags"][:, 0] & StarFlag.OFF_IMAGE) == 0
@@ -186,7 +189,7 @@ def test_neighbours_are_flagged_with_their_share():
     light = np.zeros((SIZE, SIZE), np.float32)
     add_stars(light, PSF, x, y, flux, faintest=0.02)
     frame = replace(frame, image=frame.image + light)
-    _, arrays = measure_stars(frame, x, y, 25 - 2.5 * np.log10(flux), FWHM, RADII, ANNULUS)
+    arrays = measure_stars(frame, x, y, 25 - 2.5 * np.log10(flux), FWHM, RADII, ANNULUS).arrays
     neighbour = (arrays["flags"] & StarFlag.NEIGHBOUR) != 0
     profile = MoffatProfile.from_fwhm(FWHM, PSF.beta)
     share = [0.1 * light_at_distance(np.array([10.0]), r, profile)[0] / profile.growth(r) for r in RADII]
@@ -208,7 +211,7 @@ def test_saturated_edge_corner_off_and_unknown_places():
     flags = frame.pixel_flags | np.where(image > 100_000, PixelFlag.SATURATED, 0).astype(np.uint8)
     image = np.minimum(image, 100_000)
     frame = replace(frame, image=image, pixel_flags=flags, error=np.sqrt(np.maximum(image, 1)))
-    _, arrays = measure_stars(frame, x, y, np.full(6, np.nan), FWHM, RADII, ANNULUS)
+    arrays = measure_stars(frame, x, y, np.full(6, np.nan), FWHM, RADII, ANNULUS).arrays
     bits = arrays["flags"]
     assert (bits[0] & StarFlag.SATURATED).all()
     assert (bits[[1, 2]] & StarFlag.EDGE).all()
@@ -225,15 +228,9 @@ def test_sky_that_cannot_be_measured_is_flagged():
     yy, xx = np.mgrid[:SIZE, :SIZE]
     distance = np.hypot(xx - 600, yy - 600)
     flags[(distance > 15) & (distance < 35)] = PixelFlag.BAD
-    _, arrays = measure_stars(
-        replace(frame, pixel_flags=flags),
-        np.array([600.0]),
-        np.array([600.0]),
-        np.array([np.nan]),
-        FWHM,
-        RADII,
-        ANNULUS,
-    )
+    place = np.array([600.0])
+    frame = replace(frame, pixel_flags=flags)
+    arrays = measure_stars(frame, place, place, np.array([np.nan]), FWHM, RADII, ANNULUS).arrays
     assert (arrays["flags"][0] & StarFlag.BACKGROUND).all()
     assert arrays["sky"][0] == pytest.approx(sky_at(600.0, 600.0), abs=3.0)
     assert np.isfinite(arrays["flux"]).all()
@@ -243,7 +240,8 @@ def test_sky_that_cannot_be_measured_is_flagged():
 def test_no_star_and_one_star(n_stars):
     frame, *_ = simulate(9, n_stars=0)
     where = np.full(n_stars, 500.5)
-    attrs, arrays = measure_stars(frame, where, where, np.full(n_stars, 15.0), FWHM, RADII, ANNULUS)
+    result = measure_stars(frame, where, where, np.full(n_stars, 15.0), FWHM, RADII, ANNULUS)
+    attrs, arrays = result.attrs, result.arrays
     assert attrs["status"] == "ok"
     assert attrs["n_measured"] == n_stars
     assert arrays["flux"].shape == (n_stars, 6)
@@ -254,8 +252,8 @@ def test_no_star_and_one_star(n_stars):
 def test_order_of_stars_does_not_matter():
     frame, x, y, _, _, mag = simulate(10, n_stars=300)
     order = np.random.default_rng(1).permutation(len(x))
-    _, first = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS)
-    _, second = measure_stars(frame, x[order], y[order], mag[order], FWHM, RADII, ANNULUS)
+    first = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS).arrays
+    second = measure_stars(frame, x[order], y[order], mag[order], FWHM, RADII, ANNULUS).arrays
     np.testing.assert_array_equal(first["flux"][order], second["flux"])
     np.testing.assert_array_equal(first["flags"][order], second["flags"])
 
@@ -311,13 +309,14 @@ def test_stars_are_measured_where_they_have_moved_to():
         "min_correction_stars": 10,
         "subtract_neighbours": True,
     }
-    attrs, arrays = measure_frame(frame, wcs, make_catalog(wcs, x, y, pmra), FWHM, settings)
+    result = measure_frame(place_stars(frame, wcs, make_catalog(wcs, x, y, pmra), FWHM), settings)
+    attrs, arrays = result.attrs, result.arrays
     np.testing.assert_allclose(arrays["x"], moved, atol=0.01)
     np.testing.assert_allclose(arrays["flux"][:, 1] * EXPTIME, 1e5, rtol=0.03)
     np.testing.assert_allclose(arrays["radii_pix"], [FWHM, 2 * FWHM])
     assert attrs["unit"] == "electron/s"
     with pytest.raises(BadFrameError, match="seeing"):
-        measure_frame(frame, wcs, make_catalog(wcs, x, y, pmra), float("nan"), settings)
+        place_stars(frame, wcs, make_catalog(wcs, x, y, pmra), float("nan"))
 
 
 def test_radii_in_arcsec_and_in_fwhm():

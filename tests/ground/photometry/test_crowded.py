@@ -34,12 +34,12 @@ def two_nights():
         for fwhm in (3.5, 5.5):
             frame, x, y, flux = crowded(fwhm)
             radii = np.array([0.6, 0.8, 1.0, 1.25, 1.6, 2.2]) * fwhm
-            attrs, arrays = measure_stars(
+            measured = measure_stars(
                 *(frame, x, y, 25.0 - 2.5 * np.log10(flux), fwhm, radii, (4 * fwhm, 6 * fwhm)),
                 subtract_neighbours=subtract,
             )
-            assert attrs["correction_measured"]
-            ratios.append(arrays["flux"] * 10.0 / flux[:, None])
+            assert measured.attrs["correction_measured"]
+            ratios.append(measured.stars["flux"] * 10.0 / flux[:, None])
         result[subtract] = np.array(ratios)
     inside = (x > 40) & (x < SIZE - 40) & (y > 40) & (y < SIZE - 40)
     return result, inside & (flux > np.sort(flux)[-150])

@@ -6,6 +6,7 @@ import pytest
 
 from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.sky.projection import pixel_to_sky
+from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.photometry.psf import measure_frame, psf_options
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
@@ -418,7 +419,8 @@ def test_stars_are_measured_where_they_have_moved_to(scene):
     pmra = np.where(np.arange(len(x)) % 10 == 0, 1500.0, 0.0)
     moved = x - pmra * years / 1000 / scale
     frame = scene.make_frame(moved, y, flux, 150)
-    attrs, arrays = measure_frame(frame, wcs, make_catalog(wcs, x, y, pmra), scene.fwhm, SETTINGS)
+    result = measure_frame(place_stars(frame, wcs, make_catalog(wcs, x, y, pmra), scene.fwhm), SETTINGS)
+    attrs, arrays = result.attrs, result.arrays
     np.testing.assert_allclose(arrays["x"], moved, atol=0.01)
     np.testing.assert_allclose(arrays["y"], y, atol=0.01)
     clean = is_clean(arrays["flags"]) & (pmra > 0)
@@ -428,7 +430,7 @@ def test_stars_are_measured_where_they_have_moved_to(scene):
     assert attrs["status"] == "ok"
     for fwhm in (float("nan"), 0.0, -1.0):
         with pytest.raises(BadFrameError, match="seeing"):
-            measure_frame(frame, wcs, make_catalog(wcs, x, y, pmra), fwhm, SETTINGS)
+            place_stars(frame, wcs, make_catalog(wcs, x, y, pmra), fwhm)
 
 
 def test_settings_take_effect(scene):

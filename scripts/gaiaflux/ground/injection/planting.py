@@ -307,8 +307,7 @@ def _psf(results: Path, frame: Frame, frame_id: str, wcs: TanSip, catalog: StarC
         except InputError:
             LOG.info("%s: has no PSF of its own yet", frame_id)
     x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
-    _, arrays = measure_stars(frame, x, y, fwhm)
-    return psf_of_arrays(arrays)
+    return psf_of_arrays(measure_stars(frame, x, y, fwhm).arrays)
 
 
 def _with_stars(

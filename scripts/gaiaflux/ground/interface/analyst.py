@@ -20,6 +20,7 @@ from gaiaflux.core.image.noise import noise_model, pixel_noise
 from gaiaflux.ground.annotation import TABLE_UNITS, plate_facts, table_facts
 from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays
 from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
+from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.interface.aperture_table import run_aperture_photometry
 from gaiaflux.ground.photometry.aperture import measure_frame, radii_in_pixels
 from gaiaflux.io.gaia.columns import Column, catalog_from_columns, wanted_names
@@ -281,7 +282,7 @@ class AperturePhotometryAnalyst:
         }
         wcs = tan_sip_from_cards(self._plate["wcs_header"], frame.info.shape)
         settings = {**self._settings["photometry"]["aperture"], **in_fwhm}
-        _, arrays = measure_frame(frame, wcs, catalog, fwhm, settings)
+        arrays = measure_frame(place_stars(frame, wcs, catalog, fwhm), settings).stars
         image = np.where(frame.pixel_flags & PixelFlag.NONFINITE, np.nan, self.image_data)
         positions = np.stack([arrays["x"], arrays["y"]], axis=1)
         table = run_aperture_photometry(image, self.image_errors, positions, self.phot_aperture)

@@ -7,8 +7,6 @@ import numpy as np
 from gaiaflux.core.aperture.correction import GrowthCorrection
 from gaiaflux.core.aperture.sums import ApertureSums
 from gaiaflux.core.image.local_sky import LocalSky, combine_sky
-from gaiaflux.core.psf.moffat import MoffatProfile
-from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.ground.photometry.aperture_steps import (
     Field,
     choose_correction_stars,
@@ -21,11 +19,10 @@ from gaiaflux.ground.photometry.aperture_steps import (
     sums_of,
     without_wings,
 )
-from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
-from gaiaflux.model.wcs import TanSip
+from gaiaflux.model.measurement import FrameResult, PlacedFrame
 
 __all__ = ["measure_frame", "measure_stars", "radii_in_pixels"]
 
@@ -35,49 +32,36 @@ _NEIGHBOUR_ERROR = 0.03
 # Largest value of what is stored as float16.
 _MOST = 6e4
 
-Result = tuple[dict[str, str | bool | int | float], dict[str, np.ndarray]]
 
-
-def measure_frame(
-    frame: Frame, wcs: TanSip, catalog: StarCatalog, fwhm_pix: float, settings: Mapping[str, object]
-) -> Result:
+def measure_frame(placed: PlacedFrame, settings: Mapping[str, object]) -> FrameResult:
     """Measure every star of the catalogue in one frame.
 
     Parameters
     ----------
-    frame : Frame
-        Pixels.
-    wcs : TanSip
-        Refined plate solution of this frame.
-    catalog : StarCatalog
-        Stars; positions are carried to the frame's epoch (proper motion, parallax).
-    fwhm_pix : float
-        The frame's seeing.
+    placed : PlacedFrame
+        Pixels, and the stars at their places.
     settings : mapping
         Section ``photometry.aperture``: ``radii_fwhm`` and ``annulus_fwhm``, or ``radii_arcsec`` and
         ``annulus_arcsec``; ``min_correction_stars``; ``subtract_neighbours``.
 
     Returns
     -------
-    attrs, arrays : dict
+    FrameResult
         See `measure_stars`.
 
     Raises
     ------
     BadFrameError
-        The frame has no exposure time, no usable pixel or no seeing.
+        The frame has no exposure time or no usable pixel.
     """
-    scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
-    x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
-    if not (np.isfinite(fwhm_pix) and fwhm_pix > 0):
-        raise BadFrameError("no star to measure the seeing with")
-    radii, annulus = radii_in_pixels(settings, float(fwhm_pix), scale)
+    scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(placed.wcs.cd))))
+    radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale)
     return measure_stars(
-        frame,
-        x,
-        y,
-        catalog.mag,
-        float(fwhm_pix),
+        placed.frame,
+        placed.x,
+        placed.y,
+        placed.catalog.mag,
+        placed.fwhm_pix,
         radii,
         annulus,
         min_correction_stars=int(settings["min_correction_stars"]),
@@ -127,7 +111,7 @@ def measure_stars(
     *,
     min_correction_stars: int = 10,
     subtract_neighbours: bool = True,
-) -> Result:
+) -> FrameResult:
     """Measure stars at given places of a frame.
 
     Parameters
@@ -152,17 +136,17 @@ def measure_stars(
 
     Returns
     -------
-    attrs : dict
-        ``status`` (``ok``), ``unit`` of the fluxes, ``n_measured`` (stars with a flux in every radius),
+    FrameResult
+        `attrs`: ``status`` (``ok``), ``unit`` of the fluxes, ``n_measured`` (stars with a flux in every radius),
         ``n_correction_stars``, ``correction_measured``, ``outside_fraction`` (light beyond the correction's reference
         radius ``reference_radius_pix``, from the profile of width ``profile_fwhm_pix`` and exponent ``profile_beta``),
         ``sky`` (median level), ``sky_scatter`` (real structure of the sky between stars), ``pixel_noise``, ``noise``
         (where the variances come from), ``annulus_inner_pix``, ``annulus_outer_pix``.
-    arrays : dict of ndarray
-        ``radii_pix`` (n_radii,); per star ``x``, ``y`` [pixel], ``sky``, ``sky_err`` [image unit per pixel];
-        per star and radius ``flux``, ``flux_err`` (total light [image unit / s]), ``flags`` (bits of `StarFlag`),
-        ``fraction``, ``fraction_err`` (of the star's light inside the aperture), ``filled`` (part of the light
-        inside that was filled in), ``contamination`` (neighbours' light over the star's). NaN where not measured.
+        `stars`: ``x``, ``y`` [pixel], ``sky``, ``sky_err`` [image unit per pixel]; per star and radius ``flux``,
+        ``flux_err`` (total light [image unit / s]), ``flags`` (bits of `StarFlag`), ``fraction``, ``fraction_err`` (of
+        the star's light inside the aperture), ``filled`` (part of the light inside that was filled in),
+        ``contamination`` (neighbours' light over the star's). NaN where not measured.
+        `further`: ``radii_pix`` (n_radii,).
 
     Raises
     ------
@@ -212,7 +196,7 @@ def _assemble(
     correction: GrowthCorrection,
     light: np.ndarray,
     known_light: np.ndarray,
-) -> Result:
+) -> FrameResult:
     n_on, radii, info = field.n_on, field.radii, field.frame.info
     area = np.pi * radii**2
     fraction, fraction_err = correction.fraction(field.x[:n_on], field.y[:n_on])
@@ -242,25 +226,8 @@ def _assemble(
     all_flags = np.full(shape, StarFlag.OFF_IMAGE, np.uint32)
     all_flags[on] = flags
     flux = spread(flux / info.exptime_s)
-    attrs = {
-        "status": "ok",
-        "unit": f"{info.unit}/s",
-        "n_measured": int(np.count_nonzero(np.isfinite(flux).all(axis=1))),
-        "n_correction_stars": correction.n_stars,
-        "correction_measured": correction.measured,
-        "reference_radius_pix": correction.reference_radius,
-        "outside_fraction": 1.0 - float(correction.profile.growth(correction.reference_radius)),
-        "profile_fwhm_pix": correction.profile.fwhm,
-        "profile_beta": correction.profile.beta,
-        "sky": float(np.median(sky.level)) if n_on else float("nan"),
-        "sky_scatter": sky.scatter,
-        "pixel_noise": field.sigma,
-        "noise": "error image" if field.frame.error is not None else field.noise.source,
-        "annulus_inner_pix": field.annulus[0],
-        "annulus_outer_pix": field.annulus[1],
-    }
-    arrays = {
-        "radii_pix": radii,
+    n_measured = int(np.count_nonzero(np.isfinite(flux).all(axis=1)))
+    stars = {
         "x": positions[0],
         "y": positions[1],
         "sky": spread(sky.level),
@@ -274,4 +241,26 @@ def _assemble(
         "filled": spread(sums.filled, np.float16),
         "contamination": spread(np.minimum(contamination, _MOST), np.float16),
     }
-    return attrs, arrays
+    return FrameResult(_facts(field, sky, correction, n_measured), stars, {"radii_pix": radii})
+
+
+def _facts(
+    field: Field, sky: LocalSky, correction: GrowthCorrection, n_measured: int
+) -> dict[str, str | bool | int | float]:
+    return {
+        "status": "ok",
+        "unit": f"{field.frame.info.unit}/s",
+        "n_measured": n_measured,
+        "n_correction_stars": correction.n_stars,
+        "correction_measured": correction.measured,
+        "reference_radius_pix": correction.reference_radius,
+        "outside_fraction": 1.0 - float(correction.profile.growth(correction.reference_radius)),
+        "profile_fwhm_pix": correction.profile.fwhm,
+        "profile_beta": correction.profile.beta,
+        "sky": float(np.median(sky.level)) if field.n_on else float("nan"),
+        "sky_scatter": sky.scatter,
+        "pixel_noise": field.sigma,
+        "noise": "error image" if field.frame.error is not None else field.noise.source,
+        "annulus_inner_pix": field.annulus[0],
+        "annulus_outer_pix": field.annulus[1],
+    }

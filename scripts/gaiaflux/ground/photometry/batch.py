@@ -1,38 +1,29 @@
-"""Forced photometry of the frames of a batch: what both methods do around the measurement itself."""
+"""Forced photometry of the frames of a batch: what all methods do around the measurement itself."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-
-import numpy as np
+from dataclasses import dataclass
 
 from gaiaflux.ground.catalog.reference import check_fits_series
 from gaiaflux.ground.frame.extraction import mark_cosmic_rays
+from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
-from gaiaflux.model.frame import Frame
-from gaiaflux.model.wcs import TanSip
+from gaiaflux.model.measurement import FrameResult, PlacedFrame
 
-__all__ = ["measure_batch"]
+__all__ = ["SolvedBatch", "measure_batch"]
 
 LOG = logging.getLogger(__name__)
 
-Measured = tuple[dict[str, str | bool | int | float], dict[str, np.ndarray]]
 
+@dataclass(frozen=True)
+class SolvedBatch:
+    """Frames of a batch and what is known of them before the photometry.
 
-def measure_batch(
-    frames: Iterable[Mapping[str, object]],
-    reading: FrameSettings,
-    stars: BatchReader,
-    plates: BatchReader,
-    catalog_facts: Mapping[str, object],
-    measure: Callable[[Frame, TanSip, float], Measured],
-    out: BatchWriter,
-) -> None:
-    """Measure each frame, or write down why it cannot be.
-
-    Parameters
+    Attributes
     ----------
     frames : iterable of mapping
         frame_id, path and overrides of each frame.
@@ -40,28 +31,66 @@ def measure_batch(
         How images are read.
     stars, plates : BatchReader
         What extract_stars and refine_wcs wrote of the frames.
+    """
+
+    frames: Iterable[Mapping[str, object]]
+    reading: FrameSettings
+    stars: BatchReader
+    plates: BatchReader
+
+
+def measure_batch(
+    batch: SolvedBatch,
+    catalog: StarCatalog,
+    catalog_facts: Mapping[str, object],
+    measure: Callable[[PlacedFrame], FrameResult],
+    out: BatchWriter,
+) -> None:
+    """Measure each frame, or write down why it cannot be.
+
+    Parameters
+    ----------
+    batch : SolvedBatch
+        Frames.
+    catalog : StarCatalog
+        Stars of the series.
     catalog_facts : mapping
         Facts of the star catalogue: its checksum, and filter and shape of the reference image.
     measure : callable
-        Measures a frame with its plate solution and its seeing [pixel]; raises BadFrameError with the reason.
+        Measures the stars in a frame; raises BadFrameError with the reason.
     out : BatchWriter
         Takes one group per frame.
+
+    Raises
+    ------
+    ValueError
+        The method gives a number of rows that is not that of the stars.
     """
-    for entry in frames:
-        frame_id = entry["frame_id"]
-        plate = plates.attrs(frame_id)
+    for entry in batch.frames:
+        frame_id = str(entry["frame_id"])
+        plate = batch.plates.attrs(frame_id)
         if plate["status"] != "ok":
             out.add(frame_id, {"status": plate["status"]})
             continue
         try:
-            found = stars.attrs(frame_id)
-            check_fits_series(found, catalog_facts)
-            frame = read_frame(entry["path"], frame_id, reading, entry["overrides"])
-            frame = mark_cosmic_rays(frame, stars.array(frame_id, "cosmic_pixels"))
-            wcs = tan_sip_from_cards(plate["wcs_header"], frame.info.shape)
-            attrs, arrays = measure(frame, wcs, found["fwhm_pix"])
+            result = measure(_place(batch, entry, catalog, catalog_facts))
         except BadFrameError as reason:
             LOG.warning("%s: %s", frame_id, reason)
             out.add(frame_id, {"status": str(reason)})
-        else:
-            out.add(frame_id, {**attrs, "catalog_sha256": catalog_facts["catalog_sha256"]}, arrays)
+            continue
+        if result.n_stars != len(catalog):
+            raise ValueError(f"{frame_id}: {result.n_stars} rows for {len(catalog)} stars")
+        out.add(frame_id, {**result.attrs, "catalog_sha256": catalog_facts["catalog_sha256"]}, result.arrays)
+
+
+def _place(
+    batch: SolvedBatch, entry: Mapping[str, object], catalog: StarCatalog, catalog_facts: Mapping[str, object]
+) -> PlacedFrame:
+    """Read a frame of the series and place the stars in it."""
+    frame_id = str(entry["frame_id"])
+    found = batch.stars.attrs(frame_id)
+    check_fits_series(found, catalog_facts)
+    frame = read_frame(entry["path"], frame_id, batch.reading, entry["overrides"])
+    frame = mark_cosmic_rays(frame, batch.stars.array(frame_id, "cosmic_pixels"))
+    wcs = tan_sip_from_cards(batch.plates.attrs(frame_id)["wcs_header"], frame.info.shape)
+    return place_stars(frame, wcs, catalog, found["fwhm_pix"])

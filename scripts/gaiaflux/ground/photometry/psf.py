@@ -5,17 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
-from gaiaflux.core.psf.fluxes import PsfOptions, Solution, near_saturation, stars_within_reach, take_off
-from gaiaflux.core.psf.model import PsfModel
-from gaiaflux.core.psf.stamps import lost_light, make_stamps
-from gaiaflux.core.sky.star_positions import places_on_image
+from gaiaflux.core.psf.fluxes import PsfOptions, Solution, lost_light, near_saturation, stars_within_reach, take_off
+from gaiaflux.core.psf.model import PsfModel, make_stamps
 from gaiaflux.ground.frame.pixels import pixels_of
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays
-from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PIXEL_TO_STAR, StarFlag
 from gaiaflux.model.frame import Frame
-from gaiaflux.model.wcs import TanSip
+from gaiaflux.model.measurement import FrameResult, PlacedFrame
 
 __all__ = ["measure_frame", "measure_stars", "psf_options", "subtract_stars"]
 
@@ -37,8 +34,6 @@ _MOST_OFF = 1.0 / 3.0
 _MOST_RESIDUAL = 0.3
 _MOST = 6e4  # of what is stored as float16
 
-Result = tuple[dict[str, str | bool | int | float], dict[str, np.ndarray]]
-
 
 def psf_options(settings: Mapping[str, object]) -> PsfOptions:
     """Options of the fit from the section ``photometry.psf`` of the configuration."""
@@ -54,25 +49,14 @@ def psf_options(settings: Mapping[str, object]) -> PsfOptions:
 
 
 def measure_frame(
-    frame: Frame,
-    wcs: TanSip,
-    catalog: StarCatalog,
-    fwhm_pix: float,
-    settings: Mapping[str, object],
-    reference_psf: PsfModel | None = None,
-) -> Result:
+    placed: PlacedFrame, settings: Mapping[str, object], reference_psf: PsfModel | None = None
+) -> FrameResult:
     """Measure every star of the catalogue in one frame.
 
     Parameters
     ----------
-    frame : Frame
-        Pixels; cosmic rays are flagged.
-    wcs : TanSip
-        Refined plate solution of this frame.
-    catalog : StarCatalog
-        Stars; positions are carried to the frame's epoch (proper motion, parallax).
-    fwhm_pix : float
-        The frame's seeing.
+    placed : PlacedFrame
+        Pixels, and the stars at their places.
     settings : mapping
         Section ``photometry.psf``.
     reference_psf : PsfModel, optional
@@ -80,18 +64,15 @@ def measure_frame(
 
     Returns
     -------
-    attrs, arrays : dict
+    FrameResult
         See `measure_stars`.
 
     Raises
     ------
     BadFrameError
-        The frame has no exposure time, no usable pixel, no seeing, or no PSF.
+        The frame has no exposure time, no usable pixel, or no PSF.
     """
-    x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
-    if not (np.isfinite(fwhm_pix) and fwhm_pix > 0):
-        raise BadFrameError("no star to measure the seeing with")
-    return measure_stars(frame, x, y, float(fwhm_pix), psf_options(settings), reference_psf)
+    return measure_stars(placed.frame, placed.x, placed.y, placed.fwhm_pix, psf_options(settings), reference_psf)
 
 
 def measure_stars(
@@ -101,7 +82,7 @@ def measure_stars(
     fwhm_pix: float,
     options: PsfOptions | None = None,
     reference_psf: PsfModel | None = None,
-) -> Result:
+) -> FrameResult:
     """Measure stars at given places of a frame, all together.
 
     Parameters
@@ -118,19 +99,19 @@ def measure_stars(
 
     Returns
     -------
-    attrs : dict
-        ``status`` (``ok``), ``unit`` of the fluxes, ``n_measured``, ``sky`` (median level), ``pixel_noise``, ``noise``
-        (where the variances come from); of the PSF: ``psf_status`` (``ok``, ``lower order`` or ``borrowed``),
+    FrameResult
+        `attrs`: ``status`` (``ok``), ``unit`` of the fluxes, ``n_measured``, ``sky`` (median level), ``pixel_noise``,
+        ``noise`` (where the variances come from); of the PSF: ``psf_status`` (``ok``, ``lower order`` or ``borrowed``),
         ``psf_n_stars``, ``psf_order``, ``psf_residual_order`` (-1 = none), ``psf_residual_rms`` (of its stars, over
         their central brightness), ``psf_fwhm_pix``, ``psf_ellipticity``, ``psf_beta``; ``shift_x_pix``,
         ``shift_y_pix`` (common offset of the stars from their places) and ``centroid_rms_pix`` (scatter of bright
         stars about them, an axis).
-    arrays : dict of ndarray
-        Per star ``x``, ``y`` (where it was measured [pixel]), ``flux``, ``flux_err`` (total light [image unit / s]),
+        `stars`: ``x``, ``y`` (where it was measured [pixel]), ``flux``, ``flux_err`` (total light [image unit / s]),
         ``flags`` (bits of `StarFlag`), ``chi2`` (per pixel), ``psf_fraction`` (of the PSF's light that falls on good
         pixels), ``crowding`` (what the neighbours would add to the flux, over the flux, if they were not fitted),
-        ``sky`` [image unit per pixel]; NaN where not measured. ``beyond`` (n, 3): x, y and flux of stars just
-        beyond the edge. And the arrays of `gaiaflux.io.psf_model.psf_arrays`.
+        ``sky`` [image unit per pixel]; NaN where not measured.
+        `further`: ``beyond`` (n, 3): x, y and flux of stars just beyond the edge; and the arrays of
+        `gaiaflux.io.psf_model.psf_arrays`.
 
     Raises
     ------
@@ -164,7 +145,7 @@ def subtract_stars(
     frame : Frame
         Pixels.
     arrays : mapping of str to ndarray
-        What `measure_frame` gave for it.
+        `arrays` of what `measure_frame` gave for it.
     box_pix : int
         Boxes in which the sky is estimated [pixel].
 
@@ -237,7 +218,7 @@ def _assemble(
     fit: PsfFit,
     solution: Solution,
     facts: Mapping[str, str | int | float],
-) -> Result:
+) -> FrameResult:
     info, stamps, sums = frame.info, solution.stamps, solution.sums
     ny, nx = frame.image.shape
     on = (stamps.x >= -0.5) & (stamps.x < nx - 0.5) & (stamps.y >= -0.5) & (stamps.y < ny - 0.5)
@@ -278,7 +259,7 @@ def _assemble(
         "n_measured": int(np.count_nonzero(np.isfinite(total))),
         **facts,
     }
-    arrays = {
+    stars = {
         "x": positions[0],
         "y": positions[1],
         "flux": total,
@@ -288,11 +269,10 @@ def _assemble(
         "psf_fraction": spread(fraction, np.float16),
         "crowding": spread(np.clip(crowding, -_MOST, _MOST), np.float16),
         "sky": spread(solution.background.level_at(stamps.x, stamps.y)),
-        # Stars beyond the edge, whose wings reach the image: x, y, flux.
-        "beyond": np.stack([stamps.x, stamps.y, solution.flux / info.exptime_s], axis=1)[~on & seen],
-        **psf_arrays(fit.psf),
     }
-    return attrs, arrays
+    # Stars beyond the edge, whose wings reach the image: x, y, flux.
+    beyond = np.stack([stamps.x, stamps.y, solution.flux / info.exptime_s], axis=1)[~on & seen]
+    return FrameResult(attrs, stars, {"beyond": beyond, **psf_arrays(fit.psf)})
 
 
 def _flags(frame: Frame, fit: PsfFit, solution: Solution, full: np.ndarray) -> np.ndarray:
