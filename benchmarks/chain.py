@@ -16,7 +16,6 @@ from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
 from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.photometry.aperture import measure_frame
 from gaiaflux.io.image.frames import FrameSettings, read_frame
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
@@ -108,12 +107,10 @@ def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None
     result = Measured(clock, facts, arrays["stars"], arrays["cosmic_pixels"])
     try:
         with clock.stage("wcs"):
-            plate, _ = refine_frame_wcs(facts, arrays["stars"], scene.gaia, settings["refine_wcs"])
+            result.wcs = refine_frame_wcs(facts, arrays["stars"], scene.gaia, settings["refine_wcs"]).wcs
     except BadFrameError as reason:
         result.reason = str(reason)
         return result
-    with clock.stage("wcs"):
-        result.wcs = tan_sip_from_cards(plate["wcs_header"], frame.info.shape)
     if catalog is not None:
         with clock.stage("read"):
             frame = read_frame(path, frame_id, reading, {})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from gaiaflux.ground.annotation import TABLE_UNITS, USED_ARRAYS, copy_name, frame_table, plate_facts, table_facts
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.model.status import OK
 from gaiaflux.workflow.job import batches_by_method, run_job
@@ -40,7 +42,7 @@ def main(smk: "snakemake") -> None:
         write_annotated(
             path,
             folder / copy_name(frame_id, path),
-            plate["wcs_header"],
+            cards_from_tan_sip(read_plate(plates, frame_id)),
             frame_table(catalog, arrays),
             wcs_facts=plate_facts(plate),
             table_facts=table_facts(frame_id, unit, radii, attrs.get("psf")),

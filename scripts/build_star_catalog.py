@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
 from gaiaflux.io.gaia.catalog import read_catalog
 from gaiaflux.io.image.frames import frame_settings, read_frame
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.io.star_catalog import write_star_catalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
@@ -43,7 +43,7 @@ def _read(smk: "snakemake", record: Mapping[str, object]) -> tuple[Frame, TanSip
     frame_id = record["frame_id"]
     path, reading = smk.params.paths.get(frame_id, record["path"]), frame_settings(smk.params.reading)
     frame = read_frame(path, frame_id, reading, smk.params.overrides.get(frame_id), want_error=False)
-    return frame, tan_sip_from_cards(record["wcs_header"], frame.info.shape)
+    return frame, plate_of_record(record)
 
 
 def _others(smk: "snakemake", stack: Sequence[Mapping[str, object]]) -> Iterator[tuple[Frame, TanSip]]:

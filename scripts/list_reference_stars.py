@@ -8,7 +8,7 @@ from gaiaflux.ground.catalog.reference_catalog import MAGNITUDE_ZERO, catalog_of
 from gaiaflux.ground.catalog.star_catalog import find_reference_stars
 from gaiaflux.io.gaia.catalog import write_catalog, write_pin
 from gaiaflux.io.image.frames import frame_settings, read_frame
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ def main(smk: "snakemake") -> None:
     reading, overrides = frame_settings(smk.params.reading), smk.params.overrides.get(frame_id)
     frame = read_frame(path, frame_id, reading, overrides, want_error=False, want_checksum=True)
     stars, _ = find_reference_stars(frame, settings["detection_snr"], settings["background_box_pix"])
-    wcs = tan_sip_from_cards(reference["wcs_header"], frame.info.shape)
-    catalog = catalog_of_stars(stars, wcs, frame.info.mjd_utc, frame.info.exptime_s)
+    catalog = catalog_of_stars(stars, plate_of_record(reference), frame.info.mjd_utc, frame.info.exptime_s)
     facts = {
         "source": "reference_image",
         "frame_id": frame_id,

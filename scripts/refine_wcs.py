@@ -12,6 +12,7 @@ from gaiaflux.ground.catalog.reference_catalog import refine_by_reference
 from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.gaia.catalog import read_catalog
+from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.workflow.job import run_job
 
@@ -34,14 +35,15 @@ def main(smk: "snakemake") -> None:
             stars = batch.array(frame_id, "stars")
             try:
                 if reference:
-                    facts, matches = refine_by_reference(attrs, stars, catalog, settings, reference)
+                    plate = refine_by_reference(attrs, stars, catalog, settings, reference)
                 else:
-                    facts, matches = refine_frame_wcs(attrs, stars, catalog, settings)
+                    plate = refine_frame_wcs(attrs, stars, catalog, settings)
             except BadFrameError as reason:
                 LOG.warning("%s: %s", frame_id, reason)
                 out.add(frame_id, {"status": str(reason)})
             else:
-                out.add(frame_id, {"status": "ok", **facts}, {"matches": matches})
+                arrays = {"matches": plate.matches, **plate_arrays(plate.wcs)}
+                out.add(frame_id, {"status": "ok", **plate.facts}, arrays)
 
 
 if __name__ == "__main__":

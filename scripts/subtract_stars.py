@@ -9,6 +9,8 @@ from gaiaflux.ground.photometry.psf import subtract_stars
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.frames import frame_settings, read_frame
 from gaiaflux.io.image.subtracted_image import write_subtracted
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.report.figures.residuals import save_residual_picture
 from gaiaflux.workflow.job import run_job
 
@@ -43,7 +45,7 @@ def main(smk: "snakemake") -> None:
                     "EXPTIME": (frame.info.exptime_s, "[s] exposure time"),
                     "MJDMID": (frame.info.mjd_utc, "[d] mid-exposure at the observatory, UTC"),
                 }
-                cards = plates.attrs(frame_id)["wcs_header"]
+                cards = cards_from_tan_sip(read_plate(plates, frame_id))
                 write_subtracted(folder / f"{frame_id}_subtracted.fits", subtracted, cards, facts)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Figure
+from gaiaflux.core.sky.projection import linear_tan
 from gaiaflux.io.batch_file import BatchWriter
+from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.series.assembly import assemble_dataset
 
@@ -68,6 +70,7 @@ def _write_batches(work: Path, method: str, n_stars: int, n_frames: int) -> dict
         arrays["radii_pix"] = np.arange(1.0, N_RADII + 1)
     else:
         arrays |= {name: np.ones(n_stars, np.float16) for name in ("chi2", "psf_fraction", "crowding")}
+    plate = plate_arrays(linear_tan((150.0, -20.0), (1023.5, 1023.5), np.diag([-1e-4, 1e-4]), (2048, 2048)))
     photometry = {"status": "ok", "unit": "electron/s", "n_measured": n_stars, "catalog_sha256": "bench", "sky": 100.0}
     paths: dict[str, list[Path]] = {"stars": [], "wcs": [], method: []}
     for first in range(0, n_frames, FRAMES_PER_BATCH):
@@ -80,7 +83,7 @@ def _write_batches(work: Path, method: str, n_stars: int, n_frames: int) -> dict
             for k in range(first, min(first + FRAMES_PER_BATCH, n_frames)):
                 frame_id = f"f{k:05d}"
                 stars.add(frame_id, {**FACTS, "mjd_utc": 60000.0 + 0.01 * k})
-                plates.add(frame_id, {"status": "ok", "wcs_header": "", "wcs_rms_mas": 5.0, "wcs_n_stars": 100})
+                plates.add(frame_id, {"status": "ok", "wcs_rms_mas": 5.0, "wcs_n_stars": 100}, plate)
                 fluxes.add(frame_id, photometry, arrays)
         for kind, path in here.items():
             paths[kind].append(path)

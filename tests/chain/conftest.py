@@ -1,3 +1,5 @@
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from gaiaflux.sim.field import GAIA_UNITS, FieldConfig
 from gaiaflux.sim.series import Series, SeriesConfig
 
 ROOT = Path(__file__).parents[2]
+WATCH = Path(__file__).parent / "watch"
 
 
 class Chain:
@@ -27,16 +30,25 @@ class Chain:
         (self.work / "config.yaml").write_text(yaml.safe_dump(config))
 
     def run(self, *arguments):
+        search = filter(None, [str(WATCH), os.environ.get("PYTHONPATH")])
+        watched = {"PYTHONPATH": os.pathsep.join(search), "GAIAFLUX_WATCH": str(self.work / "watch.jsonl")}
         return subprocess.run(
             [
                 *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1"),
                 *("--directory", self.work, "--configfile", self.work / "config.yaml", *arguments),
             ],
             cwd=ROOT,
+            env={**os.environ, **watched},
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def watched(self):
+        """Of each job so far its rule, how often it parsed a plate solution, and how often it decoded each image."""
+        lines = (self.work / "watch.jsonl").read_text().splitlines()
+        jobs = [json.loads(line) for line in lines]
+        return [{**job, "rule": job["script"].split(".")[-2]} for job in jobs if job["script"].count(".") == 2]
 
     def results(self, series):
         return self.work / "results" / series

@@ -107,6 +107,13 @@ def test_images_without_their_stars(run, spoiled_folder, small_series):
     assert "zero: not measured: " in logs
 
 
+def test_an_image_is_decoded_once_and_no_fitted_plate_solution_parsed(run):
+    jobs = [job for job in run.watched() if job["rule"] in ("psf_photometry", "subtract_stars", "annotate_images")]
+    assert {job["parsed"] for job in jobs} == {0}
+    assert {job["rule"] for job in jobs if job["decoded"]} == {"psf_photometry", "subtract_stars"}
+    assert {number for job in jobs for number in job["decoded"].values()} == {1}
+
+
 def test_a_second_call_has_nothing_to_do(run):
     done = run.run("-n")
     assert "Nothing to be done" in done.stdout + done.stderr

@@ -9,26 +9,17 @@ import pytest
 
 from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, DatasetWriter, empty_frames
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.wcs import TanSip
 
 ZERO_POINT = 25.0
-CARDS = "\n".join(
-    [
-        "CTYPE1  = 'RA---TAN-SIP'",
-        "CTYPE2  = 'DEC--TAN-SIP'",
-        "CRVAL1  = {ra:.9f}",
-        "CRVAL2  = -20.0",
-        "CRPIX1  = 500.0",
-        "CRPIX2  = 400.0",
-        "CD1_1   = -0.0001",
-        "CD1_2   = 0.0",
-        "CD2_1   = 0.0",
-        "CD2_2   = 0.0001",
-        "A_ORDER = 2",
-        "A_2_0   = 1.0E-6",
-        "B_ORDER = 2",
-        "B_0_2   = 2.0E-6",
-    ]
-)
+CD = np.array([[-0.0001, 0.0], [0.0, 0.0001]])
+
+
+def plate(ra):
+    """Plate solution with a distortion."""
+    a, b, none = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((1, 1))
+    a[2, 0], b[0, 2] = 1e-6, 2e-6
+    return TanSip((ra, -20.0), (499.0, 399.0), CD, a, b, none, none, (800, 1000))
 
 
 class Truth:
@@ -49,7 +40,10 @@ class Truth:
         self.frames = empty_frames(m)
         self.frames["frame_id"][:] = [f"f{j:03d}" for j in range(m)]
         self.frames["status"][:] = "ok"
-        self.frames["wcs_header"][:] = [CARDS.format(ra=150 + 0.001 * j) for j in range(m)]
+        self.frames["wcs_header"][:] = "CTYPE1  = 'RA---TAN-SIP'"
+        self.frames |= {f"wcs_cd{i + 1}_{k + 1}": np.full(m, CD[i, k]) for i in range(2) for k in range(2)}
+        self.frames |= {"centre_ra_deg": 150 + 0.001 * np.arange(m), "centre_dec_deg": np.full(m, -20.0)}
+        self.plate = plate(150.0)
         self.frames["mjd_utc"] = 60000.0 + np.arange(m) * 0.01
         for name, value in (("fwhm_pix", 4.0), ("sky", 200.0), ("exptime_s", 60.0), ("wcs_rms_mas", 5.0)):
             self.frames[name] = value + 0.1 * rng.random(m)

@@ -14,8 +14,11 @@ from astropy.utils import iers
 from snakemake.iocontainers import InputFiles
 
 from gaiaflux.core.sky.bands import standard_magnitude
+from gaiaflux.core.sky.projection import linear_tan
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.export.light_curves import read_ecsv
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import StarFlag
@@ -94,7 +97,8 @@ class Series:
                 "site_height_m": SITE[2], "time_rule": "DATE-OBS + exptime/2",
             }  # fmt: skip
         elif attrs["status"] == "ok" and kind == "wcs":
-            attrs |= {"wcs_header": f"CRVAL1  = {j}", "wcs_rms_mas": 3.0, "wcs_n_stars": 50, "wcs_method": "offset"}
+            attrs |= {"wcs_rms_mas": 3.0, "wcs_n_stars": 50, "wcs_method": "offset"}
+            arrays = plate_arrays(self.plate(j))
         elif attrs["status"] == "ok":
             order = np.random.default_rng(j).permutation(self.n) if shuffle_stars else np.arange(self.n)
             attrs |= {"unit": "electron/s", "sky": 1.0, "n_measured": int(np.isfinite(self.flux[:, j, 0]).sum())}
@@ -109,6 +113,10 @@ class Series:
             else:
                 attrs["catalog_sha256"] = ATTRS["catalog_sha256"]
         out.add(self.ids[j], attrs, arrays)
+
+    def plate(self, j):
+        cd = np.array([[-1e-4, 2e-6], [3e-6, 1e-4]])
+        return linear_tan((150.0 + 0.01 * j, -20.0), (499.5, 499.5), cd, (1000, 1000))
 
     def run(self, folder, batches=None, shuffle_stars=False, **changes):
         folder.mkdir(exist_ok=True)
@@ -156,7 +164,13 @@ def test_frames_and_stars(example):
     assert status[11] == "no plate solution: 3 stars match"
     assert status[12] == "cannot be read"
     assert status.count("ok") == 38
-    assert data["frames/wcs_header"][5] == b"CRVAL1  = 5"
+    assert tan_sip_from_cards(data["frames/wcs_header"][5].decode(), (1000, 1000)).crval == (150.05, -20.0)
+    assert data["frames/wcs_header"][11] == b""
+    matrix = np.stack([data[f"frames/wcs_cd{k}"] for k in ("1_1", "1_2", "2_1", "2_2")], axis=1)
+    np.testing.assert_array_equal(matrix[5], [-1e-4, 2e-6, 3e-6, 1e-4])
+    assert np.isnan(matrix[11:13]).all()
+    np.testing.assert_allclose(data["frames/centre_ra_deg"][5], 150.05, rtol=1e-12)
+    np.testing.assert_allclose(data["frames/centre_dec_deg"][5], -20.0, rtol=1e-12)
     assert data["frames/n_measured"][11] == 0
     assert data["frames/sky"][0] == 300.0
     assert np.isnan(data["frames/mjd_tdb"][39])

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from snakemake.iocontainers import InputFiles
 
+from gaiaflux.core.sky.projection import linear_tan
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.export.dataset_tables import PER_STAR
 from gaiaflux.io.export.light_curves import read_ecsv
+from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.series.assembly import assemble_dataset
@@ -76,7 +78,8 @@ class Series:
             attrs |= {"unit": "electron", "nx": 1000, "ny": 1000, "mjd_utc": 58000.0 + 0.01 * j, "exptime_s": 100.0}
             attrs |= {"filter": "ip", "sky": 300.0, "site_lat_deg": -30.0, "site_lon_deg": -70.0, "site_height_m": 2e3}
         elif attrs["status"] == "ok" and kind == "wcs":
-            attrs |= {"wcs_header": "CRVAL1  = 1", "wcs_rms_mas": 3.0, "wcs_n_stars": 50, "wcs_method": "offset"}
+            attrs |= {"wcs_rms_mas": 3.0, "wcs_n_stars": 50, "wcs_method": "offset"}
+            arrays = plate_arrays(linear_tan((150.0, -20.0), (499.5, 499.5), np.diag([-1e-4, 1e-4]), (1000, 1000)))
         elif attrs["status"] == "ok":
             order = np.random.default_rng(j).permutation(N) if shuffle_stars else np.arange(N)
             attrs |= {"unit": "electron/s", "sky": 1.0, "catalog_sha256": ATTRS["catalog_sha256"], "n_measured": N - j}

@@ -75,6 +75,12 @@ FRAME_COLUMNS = {
         "f8", "mag", "to Gaia G: magnitude = zero_point - 2.5 log10(flux as measured); NaN where not known"
     ),
     "wcs_header": Column("text", "", "refined plate solution, FITS cards, one a line"),
+    "wcs_cd1_1": Column("f8", "deg/pixel", "refined plate solution, CD1_1: change of xi (to the east) along x"),
+    "wcs_cd1_2": Column("f8", "deg/pixel", "refined plate solution, CD1_2: change of xi (to the east) along y"),
+    "wcs_cd2_1": Column("f8", "deg/pixel", "refined plate solution, CD2_1: change of eta (to the north) along x"),
+    "wcs_cd2_2": Column("f8", "deg/pixel", "refined plate solution, CD2_2: change of eta (to the north) along y"),
+    "centre_ra_deg": Column("f8", "deg", "right ascension of the image's centre by the refined plate solution, ICRS"),
+    "centre_dec_deg": Column("f8", "deg", "declination of the image's centre by the refined plate solution, ICRS"),
     "wcs_rms_mas": Column("f8", "mas", "rms of the stars about the plate solution"),
     "wcs_n_stars": Column("i4", "", "stars of the plate solution"),
     "wcs_method": Column("text", "", "how the stars were matched"),

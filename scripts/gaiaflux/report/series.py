@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
-from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.status import OK
 from gaiaflux.model.units import MAG_PER_RELATIVE
@@ -198,19 +195,13 @@ def _read_method(source: DatasetReader, name: str, frame_status: np.ndarray) -> 
 
 
 def _plate_solutions(frames: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    n_frames = len(frames["status"])
-    scale, centre = np.full(n_frames, np.nan), np.full((n_frames, 2), np.nan)
-    for j, cards in enumerate(frames["wcs_header"]):
-        nx, ny = int(frames["nx"][j]), int(frames["ny"][j])
-        if not cards:
-            continue
-        try:
-            wcs = tan_sip_from_cards(cards, (ny, nx))
-        except BadFrameError:  # the page can do without
-            continue
-        scale[j] = pixel_scale_arcsec(wcs)
-        centre[j] = np.ravel(pixel_to_sky(wcs, (nx - 1) / 2, (ny - 1) / 2))
-    return scale, centre
+    """Pixel scale [arcsec], and right ascension and declination of the centre [deg], NaN where there is no solution."""
+    # A file of before has the solutions as text alone: the page can do without.
+    unknown = np.full(len(frames["status"]), np.nan)
+    cd = [frames.get(f"wcs_cd{k}", unknown) for k in ("1_1", "1_2", "2_1", "2_2")]
+    scale = 3600.0 * np.sqrt(np.abs(cd[0] * cd[3] - cd[1] * cd[2]))
+    centre = [frames.get(f"centre_{axis}_deg", unknown) for axis in ("ra", "dec")]
+    return scale, np.stack(centre, axis=1)
 
 
 def read_light_curve(source: DatasetReader, method: MethodSummary, row: int) -> LightCurve:

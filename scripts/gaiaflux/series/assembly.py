@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gaiaflux.core.sky.projection import pixel_to_sky
 from gaiaflux.core.sky.timing import locate_observer
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.series.method_facts import STAR_FACTS, WITH_RADII, write_frame_facts
@@ -117,10 +120,29 @@ def _frame_table(
         needed = [*before, *([] if "ok" in by_method else by_method)]
         columns["status"][j] = next((status for status in needed if status != "ok"), "ok")
         columns["unit"][j] = steps[0].get("unit", "")
+    _write_plates(columns, order, facts["wcs"])
     columns["mjd_tdb"], columns["observer_au"] = locate_observer(
         columns["mjd_utc"], columns["site_lat_deg"], columns["site_lon_deg"], columns["site_height_m"]
     )
     return columns
+
+
+def _write_plates(columns: dict[str, np.ndarray], order: Sequence[str], found: Mapping[str, tuple[Path, dict]]) -> None:
+    """Fill in the columns of the plate solutions; the text is for people and other programs."""
+    by_path: dict[Path, list[int]] = {}
+    for j, frame_id in enumerate(order):
+        if found[frame_id][1]["status"] == "ok":
+            by_path.setdefault(found[frame_id][0], []).append(j)
+    for path, rows in by_path.items():
+        with BatchReader(path) as batch:
+            for j in rows:
+                wcs = read_plate(batch, order[j])
+                columns["wcs_header"][j] = cards_from_tan_sip(wcs)
+                for (row, column), value in np.ndenumerate(wcs.cd):
+                    columns[f"wcs_cd{row + 1}_{column + 1}"][j] = value
+                ny, nx = wcs.shape
+                ra, dec = pixel_to_sky(wcs, (nx - 1) / 2, (ny - 1) / 2)
+                columns["centre_ra_deg"][j], columns["centre_dec_deg"][j] = float(ra), float(dec)
 
 
 def _write_method(

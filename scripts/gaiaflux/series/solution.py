@@ -9,10 +9,7 @@ from gaiaflux.core.calibration.ensemble import EnsembleSolution, solve_ensemble
 from gaiaflux.core.calibration.ensemble_fit import LEAST_SCATTER, EnsembleSettings
 from gaiaflux.core.calibration.excursions import deviating_runs
 from gaiaflux.core.calibration.scintillation import scintillation
-from gaiaflux.core.calibration.term_fit import SeriesTerms, fit_terms, with_terms
-from gaiaflux.core.calibration.terms import SERIES_TERMS, SeriesFacts, Term
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
-from gaiaflux.model.errors import BadFrameError
+from gaiaflux.core.calibration.terms import SERIES_TERMS, SeriesFacts, SeriesTerms, Term, fit_terms, with_terms
 from gaiaflux.model.status import OK
 
 __all__ = ["frame_scintillation", "series_facts", "solve_series"]
@@ -75,13 +72,8 @@ def series_facts(
 
 def _axes(frames: Mapping[str, np.ndarray], reference: str) -> np.ndarray:
     """Detector axes of the frames over those of the reference image."""
-    matrices = np.full((len(frames["frame_id"]), 2, 2), np.nan)
-    for j, cards in enumerate(frames["wcs_header"]):
-        if cards:
-            try:
-                matrices[j] = tan_sip_from_cards(cards, (int(frames["ny"][j]), int(frames["nx"][j]))).cd
-            except BadFrameError:
-                continue  # a frame without a plate solution is turned like the others
+    # A frame without a plate solution is turned like the others.
+    matrices = np.stack([frames[f"wcs_cd{k}"] for k in ("1_1", "1_2", "2_1", "2_2")], axis=1).reshape(-1, 2, 2)
     area = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
     known = np.flatnonzero(np.abs(area) > 0)
     axes = np.repeat(np.eye(2)[None], len(matrices), axis=0)

@@ -12,7 +12,8 @@ from gaiaflux.ground.catalog.reference_catalog import (
     plane_of_reference,
     refine_by_reference,
 )
-from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
@@ -106,25 +107,24 @@ def test_a_frame_without_wcs_is_found_beside_the_reference(dx, dy):
     reference, stars = frame(3, dx, dy)
     wcs, origin = plane_of_reference(FACTS)
     catalog = catalog_of_stars(reference, wcs, 56507.8, 100.0)
-    record = {"wcs_header": cards_from_tan_sip(wcs), "sky_coordinates": origin}
+    record = {"wcs": plate_record(wcs), "sky_coordinates": origin}
     # A WCS in the header of a single frame does not belong to the nominal plane.
     wrong = cards_from_tan_sip(linear_tan((10.0, 20.0), (0.0, 0.0), wcs.cd, (400, 512)))
     for cards in ("", wrong):
-        attrs, matches = refine_by_reference(FACTS | {"wcs_cards": cards}, stars, catalog, SETTINGS, record)
-        solved = tan_sip_from_cards(attrs["wcs_header"], (400, 512))
+        plate = refine_by_reference(FACTS | {"wcs_cards": cards}, stars, catalog, SETTINGS, record)
         x, y = sky_to_pixel(
-            solved, *pixel_to_sky(wcs, np.array([100.0, 255.5, 400.0]), np.array([100.0, 200.0, 300.0]))
+            plate.wcs, *pixel_to_sky(wcs, np.array([100.0, 255.5, 400.0]), np.array([100.0, 200.0, 300.0]))
         )
         np.testing.assert_allclose(x, np.array([100.0, 255.5, 400.0]) - dx, atol=0.1)
         np.testing.assert_allclose(y, np.array([100.0, 200.0, 300.0]) - dy, atol=0.1)
-        assert attrs["wcs_method"] == ("reference" if abs(dx) < 5 else "offset")
-        assert len(matches) > 100
+        assert plate.facts["wcs_method"] == ("reference" if abs(dx) < 5 else "offset")
+        assert len(plate.matches) > 100
 
 
 def test_another_field_is_refused():
     reference, _ = frame(3, 0.0, 0.0)
     _, other = frame(4, 0.0, 0.0)
     wcs, origin = plane_of_reference(FACTS)
-    record = {"wcs_header": cards_from_tan_sip(wcs), "sky_coordinates": origin}
+    record = {"wcs": plate_record(wcs), "sky_coordinates": origin}
     with pytest.raises(BadFrameError):
         refine_by_reference(FACTS, other, catalog_of_stars(reference, wcs, 56507.8, 100.0), SETTINGS, record)

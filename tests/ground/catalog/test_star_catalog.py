@@ -18,7 +18,7 @@ from gaiaflux.ground.catalog.star_catalog import (
 )
 from gaiaflux.io.gaia.catalog import write_catalog
 from gaiaflux.io.image.banzai_writer import write_banzai
-from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.io.psf_model import read_reference_psf
 from gaiaflux.io.star_catalog import COLUMNS, read_star_catalog, write_star_catalog
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
@@ -199,8 +199,7 @@ def test_script_reads_the_stack_and_does_without_a_frame_that_is_gone(field, tmp
     for k, one in enumerate(made[:3]):
         image = tmp_path / f"frame-{k}.fits"
         write_banzai(image, one.frame, header=one.header)
-        wcs = cards_from_tan_sip(one.truth.wcs)
-        stack.append({"frame_id": f"frame-{k}", "path": str(image), "wcs_header": wcs})
+        stack.append({"frame_id": f"frame-{k}", "path": str(image), "wcs": plate_record(one.truth.wcs)})
     write_catalog(tmp_path / "gaia.fits", gaia, {})
     reference = stack[0] | {"filter": "rp", "ny": 512, "nx": 512, "margin_pix": 0.0, "stack": stack}
     settings = {"detection_snr": 3.5, "background_box_pix": 64, "add_reference_stars": True}

@@ -67,10 +67,17 @@ def test_what_is_missing_is_said(lists, change, words):
 
 def test_a_frame_without_a_solution_in_its_header_is_solved_by_asterisms(lists):
     for cards, method in ((cards_from_tan_sip(lists.header), "offset"), ("", "asterism")):
-        found, matches = refine_frame_wcs(facts(lists, wcs_cards=cards), lists.stars, catalog(lists), SETTINGS)
-        assert found["wcs_method"] == method
-        assert found["wcs_n_stars"] == len(matches) > 200
-        assert found["wcs_rms_mas"] < 100.0
+        plate = refine_frame_wcs(facts(lists, wcs_cards=cards), lists.stars, catalog(lists), SETTINGS)
+        assert plate.facts["wcs_method"] == method
+        assert plate.facts["wcs_n_stars"] == len(plate.matches) > 200
+        assert plate.facts["wcs_rms_mas"] < 100.0
+
+
+def test_a_start_takes_the_place_of_the_header(lists):
+    known = facts(lists, wcs_cards="nonsense")
+    assert first_guesses(known, lists.header)[0] is lists.header
+    plate = refine_frame_wcs(known, lists.stars, catalog(lists), SETTINGS, lists.header)
+    assert plate.facts["wcs_method"] == "offset"
 
 
 def test_the_time_is_needed(lists):

@@ -9,7 +9,7 @@ from gaiaflux.ground.photometry.batch import SolvedBatch, measure_batch
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.banzai_writer import write_banzai
 from gaiaflux.io.image.frames import FrameSettings
-from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.measurement import FrameResult
@@ -49,7 +49,7 @@ def measured(scene, wcs, catalog, tmp_path):
             if name == "lost":
                 plates.add(name, {"status": "no match"})
             else:
-                plates.add(name, {"status": "ok", "wcs_header": cards_from_tan_sip(wcs)})
+                plates.add(name, {"status": "ok"}, plate_arrays(wcs))
 
     def run(method):
         entries = [

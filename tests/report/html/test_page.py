@@ -13,6 +13,7 @@ from snakemake.iocontainers import InputFiles
 
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.io.batch_file import BatchWriter
+from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.io.psf_model import psf_arrays
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.report.figures.overview import save_overview
@@ -26,7 +27,7 @@ PIN = {
 }  # fmt: skip
 REFERENCE = {
     "frame_id": "f001", "path": "/data/f001.fits", "nx": 1000, "ny": 800, "fwhm_pix": 4.0, "wcs_rms_mas": 5.0,
-    "wcs_n_stars": 50, "chosen_by": "configuration", "wcs_header": "",
+    "wcs_n_stars": 50, "chosen_by": "configuration",
 }  # fmt: skip
 MATCHES = [("source_row", "i8"), ("x", "f8"), ("y", "f8"), ("dx_mas", "f4"), ("dy_mas", "f4"), ("snr", "f4")]
 
@@ -86,7 +87,7 @@ def example(make_truth, tmp_path_factory):
     truth.notes[6] = "8 ensemble stars, 10 needed"
     truth.flags[5, :3] = StarFlag.COSMIC_RAY
     folder = tmp_path_factory.mktemp("page")
-    return truth, folder, *report(truth, folder, wcs_header=truth.frames["wcs_header"][1])
+    return truth, folder, *report(truth, folder, wcs=plate_record(truth.plate))
 
 
 def test_what_it_says(example):
@@ -151,7 +152,7 @@ def test_it_stands_alone(example):
 
 def test_same_data_same_bytes(example, tmp_path):
     truth, _, page, _ = example
-    again, _ = report(truth, tmp_path, wcs_header=truth.frames["wcs_header"][1])
+    again, _ = report(truth, tmp_path, wcs=plate_record(truth.plate))
     assert again == page
 
 
@@ -190,7 +191,8 @@ def test_nothing_measured(make_truth, tmp_path, n):
     for j in range(3):
         truth.lose(j, "cannot be read")
     truth.frames |= {"mjd_utc": np.full(3, np.nan), "fwhm_pix": np.full(3, np.nan)}
-    truth.frames["wcs_header"][:] = ["", "CRVAL1  = 3", ""]
+    for name in ("wcs_cd1_1", "wcs_cd1_2", "wcs_cd2_1", "wcs_cd2_2", "centre_ra_deg", "centre_dec_deg"):
+        truth.frames[name] = np.full(3, np.nan)
     truth.group["zero_point_mag"] = np.nan
     _, found = report(truth, tmp_path)
     assert "0 of 3" in found.text

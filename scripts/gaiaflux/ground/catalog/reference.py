@@ -7,6 +7,7 @@ import numpy as np
 
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
+from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.wcs import TanSip
 
@@ -114,15 +115,13 @@ def choose_reference(
         record = {"frame_id": frame_id, **{key: found[key] for key in RECORDED}}
         record["chosen_by"] = "configuration" if configured else "seeing, depth and roundness of the first run"
         record |= {"ranking": ranking[:10], **notes}
-        record["wcs_header"], record["margin_pix"] = cards_from_tan_sip(wcs), frame_offsets_pix(wcs, facts)
+        # The cards are for people; the numbers are what is read again.
+        record |= {"wcs_header": cards_from_tan_sip(wcs), "wcs": plate_record(wcs)}
+        record["margin_pix"] = frame_offsets_pix(wcs, facts)
         # Without a catalogue no frame but the reference image itself has a plate solution yet.
         stack = {frame_id: wcs} | ({} if as_catalogue else _find_stack(facts, frame_id, wcs, place))
         record["stack"] = [
-            {
-                "frame_id": key,
-                **{name: facts[key][name] for name in STACKED},
-                "wcs_header": cards_from_tan_sip(solution),
-            }
+            {"frame_id": key, **{name: facts[key][name] for name in STACKED}, "wcs": plate_record(solution)}
             for key, solution in stack.items()
         ]
         return record, refused

@@ -8,13 +8,15 @@ They serve to join frames; they are not the stars' true places.
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from gaiaflux.core.sky.epoch import jyear_of_mjd
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec, pixel_to_sky
-from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
+from gaiaflux.ground.frame.plate_solution import PlateSolution, refine_frame_wcs
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import StarFlag
@@ -151,7 +153,7 @@ def refine_by_reference(
     catalog: SkyCatalog,
     settings: Mapping[str, object],
     reference: Mapping[str, object],
-) -> tuple[dict[str, object], np.ndarray]:
+) -> PlateSolution:
     """Fit a frame to the reference image's stars; it may lie up to half an image beside the reference.
 
     The search begins at the frame's own WCS where that and the reference's are of headers, else, or where that fails,
@@ -162,13 +164,12 @@ def refine_by_reference(
     attrs, stars, catalog, settings
         As for `gaiaflux.ground.frame.plate_solution.refine_frame_wcs`.
     reference : mapping
-        reference.json: wcs_header, sky_coordinates.
+        reference.json: wcs, sky_coordinates.
 
     Returns
     -------
-    attrs, matches
-        As from `gaiaflux.ground.frame.plate_solution.refine_frame_wcs`; wcs_method is ``reference`` where the frame
-        lies as the reference does.
+    PlateSolution
+        wcs_method is ``reference`` where the frame lies as the reference does.
 
     Raises
     ------
@@ -181,9 +182,8 @@ def refine_by_reference(
         except BadFrameError as reason:
             LOG.info("the WCS of the header is no start: %s", reason)
     shape = int(attrs["ny"]), int(attrs["nx"])
-    scale = pixel_scale_arcsec(tan_sip_from_cards(str(reference["wcs_header"]), shape))
-    reach = max(float(settings["search_radius_arcsec"]), SEARCH_SHARE * max(shape) * scale)
-    start = {**attrs, "wcs_cards": reference["wcs_header"]}
-    facts, matches = refine_frame_wcs(start, stars, catalog, {**settings, "search_radius_arcsec": reach})
-    method = "reference" if facts["wcs_method"] == "header" else facts["wcs_method"]
-    return {**facts, "wcs_method": method}, matches
+    start = replace(plate_of_record(reference), shape=shape)
+    reach = max(float(settings["search_radius_arcsec"]), SEARCH_SHARE * max(shape) * pixel_scale_arcsec(start))
+    plate = refine_frame_wcs(attrs, stars, catalog, {**settings, "search_radius_arcsec": reach}, start)
+    method = "reference" if plate.facts["wcs_method"] == "header" else plate.facts["wcs_method"]
+    return replace(plate, facts={**plate.facts, "wcs_method": method})

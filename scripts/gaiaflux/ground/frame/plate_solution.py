@@ -1,6 +1,7 @@
 """Plate solution of one frame from its stars, its header and the Gaia catalogue."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,12 +9,12 @@ from gaiaflux.core.plate.solve import AstrometricFit, refine_wcs
 from gaiaflux.core.sky.epoch import jyear_of_mjd, position_error_mas, propagate
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
 from gaiaflux.core.sky.timing import earth_position_au
-from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
+from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["MATCH_DTYPE", "first_guesses", "refine_frame_wcs", "solve_frame"]
+__all__ = ["MATCH_DTYPE", "PlateSolution", "first_guesses", "refine_frame_wcs", "solve_frame"]
 
 MATCH_DTYPE = np.dtype(
     [("source_row", "i8"), ("x", "f8"), ("y", "f8"), ("dx_mas", "f4"), ("dy_mas", "f4"), ("snr", "f4")]
@@ -22,13 +23,34 @@ MATCH_DTYPE = np.dtype(
 and y [mas]; signal-to-noise ratio."""
 
 
-def first_guesses(attrs: Mapping[str, object]) -> tuple[TanSip | None, TanSip | None]:
+@dataclass(frozen=True)
+class PlateSolution:
+    """What the batch file of plate solutions holds of a frame.
+
+    Attributes
+    ----------
+    wcs : TanSip
+        The solution.
+    facts : dict
+        wcs_rms_mas, wcs_error_mas, wcs_n_stars, wcs_method, corner_coverage, sip_order.
+    matches : ndarray of MATCH_DTYPE, shape (wcs_n_stars,)
+        Stars of the fit.
+    """
+
+    wcs: TanSip
+    facts: dict[str, str | int | float]
+    matches: np.ndarray
+
+
+def first_guesses(attrs: Mapping[str, object], start: TanSip | None = None) -> tuple[TanSip | None, TanSip | None]:
     """Where a frame may lie on the sky, from its header.
 
     Parameters
     ----------
     attrs : mapping
         Facts of the frame: wcs_cards, nx, ny; ra_deg, dec_deg, pixel_scale_arcsec where they are known.
+    start : TanSip, optional
+        What to take for the header's solution instead.
 
     Returns
     -------
@@ -43,8 +65,8 @@ def first_guesses(attrs: Mapping[str, object]) -> tuple[TanSip | None, TanSip | 
         Neither is known; the text says what to set.
     """
     shape = int(attrs["ny"]), int(attrs["nx"])
-    header, reason = None, "no WCS in the header"
-    if attrs["wcs_cards"]:
+    header, reason = start, "no WCS in the header"
+    if start is None and attrs["wcs_cards"]:
         try:
             header = tan_sip_from_cards(str(attrs["wcs_cards"]), shape)
         except BadFrameError as error:
@@ -64,7 +86,11 @@ def first_guesses(attrs: Mapping[str, object]) -> tuple[TanSip | None, TanSip | 
 
 
 def solve_frame(
-    attrs: Mapping[str, object], stars: np.ndarray, catalog: SkyCatalog, settings: Mapping[str, object]
+    attrs: Mapping[str, object],
+    stars: np.ndarray,
+    catalog: SkyCatalog,
+    settings: Mapping[str, object],
+    start: TanSip | None = None,
 ) -> AstrometricFit:
     """Fit the plate solution of a frame to Gaia at the frame's epoch.
 
@@ -78,6 +104,8 @@ def solve_frame(
         Gaia's stars of the field.
     settings : mapping
         Section ``refine_wcs``: search_radius_arcsec, search_rotation_deg, max_sip_order, min_stars, max_rms_pix.
+    start : TanSip, optional
+        See `first_guesses`.
 
     Returns
     -------
@@ -88,7 +116,7 @@ def solve_frame(
     BadFrameError
         No start, no time, or no solution; the text says why.
     """
-    header, nominal = first_guesses(attrs)
+    header, nominal = first_guesses(attrs, start)
     if not np.isfinite(attrs["mjd_utc"]):
         raise BadFrameError("the time of the exposure is unknown: no proper motions")
     epoch, observer = jyear_of_mjd(float(attrs["mjd_utc"])), earth_position_au(float(attrs["mjd_utc"]))
@@ -112,25 +140,20 @@ def solve_frame(
 
 
 def refine_frame_wcs(
-    attrs: Mapping[str, object], stars: np.ndarray, catalog: SkyCatalog, settings: Mapping[str, object]
-) -> tuple[dict[str, object], np.ndarray]:
-    """What the batch file of plate solutions holds of a frame; arguments and errors as for `solve_frame`.
-
-    Returns
-    -------
-    attrs : dict
-        wcs_header (FITS cards, one a line), wcs_rms_mas, wcs_error_mas, wcs_n_stars, wcs_method, corner_coverage,
-        sip_order.
-    matches : ndarray of MATCH_DTYPE, shape (wcs_n_stars,)
-    """
-    fit = solve_frame(attrs, stars, catalog, settings)
+    attrs: Mapping[str, object],
+    stars: np.ndarray,
+    catalog: SkyCatalog,
+    settings: Mapping[str, object],
+    start: TanSip | None = None,
+) -> PlateSolution:
+    """Fit the plate solution of a frame, and say what is kept of it; arguments and errors as for `solve_frame`."""
+    fit = solve_frame(attrs, stars, catalog, settings, start)
     matches = np.empty(fit.n_stars, MATCH_DTYPE)
     matches["source_row"] = fit.catalog_rows
     matches["x"], matches["y"] = stars["x"][fit.star_rows], stars["y"][fit.star_rows]
     matches["dx_mas"], matches["dy_mas"] = fit.dx_mas, fit.dy_mas
     matches["snr"] = stars["snr"][fit.star_rows]
-    facts = {
-        "wcs_header": cards_from_tan_sip(fit.wcs),
+    facts: dict[str, str | int | float] = {
         "wcs_rms_mas": fit.rms_mas,
         "wcs_error_mas": fit.solution_err_mas,
         "wcs_n_stars": fit.n_stars,
@@ -138,4 +161,4 @@ def refine_frame_wcs(
         "corner_coverage": fit.corner_coverage,
         "sip_order": fit.sip_order,
     }
-    return facts, matches
+    return PlateSolution(fit.wcs, facts, matches)

@@ -28,7 +28,7 @@ from gaiaflux.io.export.light_curves import read_ecsv, write_ecsv
 from gaiaflux.io.gaia.catalog import read_catalog, write_catalog
 from gaiaflux.io.image.banzai_writer import write_banzai
 from gaiaflux.io.image.frames import FrameSettings, frame_settings, read_frame
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.io.plate_solution import find_plate
 from gaiaflux.io.psf_model import psf_of_arrays
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
@@ -147,7 +147,7 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
         frames, attributes = source.table("frames"), source.attributes()
         config = json.loads(str(attributes["config"]))
         own_stars = attributes.get("magnitude_system", "Gaia G") != "Gaia G"
-        stars = _choose_stars(source, frames, n_stars, rng, own_stars)
+        stars = _choose_stars(source, frames, results / "wcs", n_stars, rng, own_stars)
         method = "psf" if "psf" in source.methods else "aperture"
         arriving = _throughput(source, method, stars.x_ref, stars.y_ref)
     copies = folder / "images"
@@ -163,7 +163,7 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
                 truth.add(frame_id, {"status": str(frames["status"][j])})
                 continue
             frame = _read(work, entries[frame_id], frame_id, reading)
-            wcs = tan_sip_from_cards(frames["wcs_header"][j], frame.info.shape)
+            wcs = find_plate(results / "wcs", frame_id)
             x, y = sky_to_pixel(wcs, stars.ra_deg, stars.dec_deg)
             try:
                 psf = _psf(results, frame, frame_id, wcs, catalog, float(frames["fwhm_pix"][j]))
@@ -199,20 +199,19 @@ def _read(work: Path, entry: Mapping, frame_id: str, reading: FrameSettings) -> 
 
 
 def _choose_stars(
-    source: DatasetReader, frames: Columns, n_stars: int, rng: np.random.Generator, own_stars: bool
+    source: DatasetReader, frames: Columns, plates: Path, n_stars: int, rng: np.random.Generator, own_stars: bool
 ) -> PlantedStars:
     """Places away from each other, magnitudes from the brightest unsaturated to the faintest useful star, events."""
     attributes = source.attributes()
     reference = np.flatnonzero(frames["frame_id"] == attributes["reference_frame_id"])
     if not reference.size or frames["status"][reference[0]] != "ok":
         raise InputError("the reference image was not measured: there is nothing to compare with")
-    ny, nx = int(frames["ny"][reference[0]]), int(frames["nx"][reference[0]])
+    wcs = find_plate(plates, str(attributes["reference_frame_id"]))
     fwhm = float(np.nanmedian(frames["fwhm_pix"]))
-    x, y = _places(n_stars, (ny, nx), fwhm, rng)
+    x, y = _places(n_stars, wcs.shape, fwhm, rng)
     n = len(x)
     if not n:
         raise InputError("no star to plant: ask for at least one")
-    wcs = tan_sip_from_cards(frames["wcs_header"][reference[0]], (ny, nx))
     ra, dec = pixel_to_sky(wcs, x, y)
     bright, faint, zero_point = _brightness(source)
     mag = rng.permutation(np.linspace(bright, faint, n))

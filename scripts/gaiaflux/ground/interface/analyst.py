@@ -26,7 +26,7 @@ from gaiaflux.ground.photometry.aperture import measure_frame, radii_in_pixels
 from gaiaflux.io.gaia.columns import Column, catalog_from_columns, wanted_names
 from gaiaflux.io.image.annotated_image import layer_names, write_annotated
 from gaiaflux.io.image.frames import frame_settings, read_frame
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
@@ -200,9 +200,9 @@ class AperturePhotometryAnalyst:
         write_annotated(
             self.image_path,
             target,
-            self._plate["wcs_header"],
+            cards_from_tan_sip(self._plate.wcs),
             table.as_array(),
-            wcs_facts=plate_facts(self._plate),
+            wcs_facts=plate_facts(self._plate.facts),
             table_facts=table_facts(self.image_name, f"{self._frame.info.unit}/s", np.array([self.phot_aperture])),
             units=TABLE_UNITS,
         )
@@ -267,10 +267,10 @@ class AperturePhotometryAnalyst:
         return radius, (inner + outwards, outer + outwards)
 
     def _refine(self) -> None:
-        self._plate, _ = refine_frame_wcs(self._facts, self._stars, self._catalog, self._settings["refine_wcs"])
-        self.image_new_wcs = _astropy_wcs(self._plate["wcs_header"], self._frame.info.shape)
+        self._plate = refine_frame_wcs(self._facts, self._stars, self._catalog, self._settings["refine_wcs"])
+        self.image_new_wcs = _astropy_wcs(cards_from_tan_sip(self._plate.wcs), self._frame.info.shape)
         message = "%s: plate solution of %d stars, rms %.1f mas"
-        self._logger.info(message, self.image_name, self._plate["wcs_n_stars"], self._plate["wcs_rms_mas"])
+        self._logger.info(message, self.image_name, self._plate.facts["wcs_n_stars"], self._plate.facts["wcs_rms_mas"])
 
     def _measure(self) -> None:
         frame, catalog, fwhm = self._frame, self._catalog, self._facts["fwhm_pix"]
@@ -280,9 +280,8 @@ class AperturePhotometryAnalyst:
             "radii_arcsec": None,
             "annulus_arcsec": None,
         }
-        wcs = tan_sip_from_cards(self._plate["wcs_header"], frame.info.shape)
         settings = {**self._settings["photometry"]["aperture"], **in_fwhm}
-        arrays = measure_frame(place_stars(frame, wcs, catalog, fwhm), settings).stars
+        arrays = measure_frame(place_stars(frame, self._plate.wcs, catalog, fwhm), settings).stars
         image = np.where(frame.pixel_flags & PixelFlag.NONFINITE, np.nan, self.image_data)
         positions = np.stack([arrays["x"], arrays["y"]], axis=1)
         table = run_aperture_photometry(image, self.image_errors, positions, self.phot_aperture)

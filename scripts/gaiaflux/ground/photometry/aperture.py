@@ -7,6 +7,7 @@ import numpy as np
 from gaiaflux.core.aperture.correction import GrowthCorrection
 from gaiaflux.core.aperture.sums import ApertureSums
 from gaiaflux.core.image.local_sky import LocalSky, combine_sky
+from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.ground.photometry.aperture_steps import (
     Field,
     choose_correction_stars,

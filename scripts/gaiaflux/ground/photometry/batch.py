@@ -9,7 +9,7 @@ from gaiaflux.ground.frame.extraction import mark_cosmic_rays
 from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import FrameSettings, read_frame
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
@@ -92,5 +92,4 @@ def _place(
     check_fits_series(found, catalog_facts)
     frame = read_frame(entry["path"], frame_id, batch.reading, entry["overrides"])
     frame = mark_cosmic_rays(frame, batch.stars.array(frame_id, "cosmic_pixels"))
-    wcs = tan_sip_from_cards(batch.plates.attrs(frame_id)["wcs_header"], frame.info.shape)
-    return place_stars(frame, wcs, catalog, found["fwhm_pix"])
+    return place_stars(frame, read_plate(batch.plates, frame_id), catalog, found["fwhm_pix"])

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gaiaflux.io.batch_file import BatchReader
-from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
-from gaiaflux.model.errors import BadFrameError
+from gaiaflux.io.plate_solution import plate_of_record
+from gaiaflux.model.errors import InputError
 from gaiaflux.model.status import OK
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.report.figures.field_map import reference_shape
@@ -127,8 +127,8 @@ def _draw_pointing(axes: Axes, series: SeriesSummary) -> None:
 def _draw_distortion(axes: Axes, reference: Mapping[str, Any], shape: tuple[int, int] | None) -> None:
     axes.set_title("Distortion")
     try:
-        wcs = tan_sip_from_cards(str(reference.get("wcs_header", "")), shape) if shape else None
-    except BadFrameError:
+        wcs = plate_of_record(reference) if shape else None
+    except InputError:  # the page can do without
         wcs = None
     if wcs is None or shape is None or wcs.a.size + wcs.b.size <= 2:
         say(axes, "none" if wcs else "no plate solution")
