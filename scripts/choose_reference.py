@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.catalog.reference import choose_reference
-from gaiaflux.ground.catalog.reference_catalog import MAGNITUDE_SYSTEM, plane_of_reference
+from gaiaflux.ground.catalog.reference_catalog import plane_of_reference
 from gaiaflux.ground.frame.plate_solution import solve_frame
 from gaiaflux.io.batch_file import BatchReader
+from gaiaflux.io.catalog_source import REFERENCE_IMAGE
 from gaiaflux.io.gaia.catalog import read_catalog
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.workflow.job import run_job
@@ -31,7 +32,7 @@ def main(smk: "snakemake") -> None:
 
     def by_itself(frame_id: str) -> tuple[TanSip, dict[str, str]]:
         wcs, origin = plane_of_reference({**facts[frame_id], "frame_id": frame_id})
-        return wcs, {"sky_coordinates": origin, "magnitude_system": MAGNITUDE_SYSTEM}
+        return wcs, {"sky_coordinates": origin, "magnitude_system": REFERENCE_IMAGE.system}
 
     def by_gaia(frame_id: str) -> tuple[TanSip, dict[str, float]]:
         fit = solve_frame(facts[frame_id], where[frame_id].array(frame_id, "stars"), gaia, smk.params.refine_wcs)

@@ -26,12 +26,12 @@ def main(smk: "snakemake") -> None:
     stars, _ = find_reference_stars(frame, settings["detection_snr"], settings["background_box_pix"])
     catalog = catalog_of_stars(stars, plate_of_record(reference), frame.info.mjd_utc, frame.info.exptime_s)
     facts = {
-        "source": "reference_image",
+        "source": catalog.source,
         "frame_id": frame_id,
         "file": path,
         "file_sha256": frame.info.sha256,
         "sky_coordinates": reference["sky_coordinates"],
-        "magnitude_system": reference["magnitude_system"],
+        "magnitude_system": catalog.system,
         "magnitudes": f"{MAGNITUDE_ZERO:g} - 2.5 log10({frame.info.unit}/s) in the reference image, not Gaia G",
         "detection_snr": settings["detection_snr"],
     }

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +39,9 @@ def figures(work: Path, n_stars: int, n_frames: int) -> list[Figure]:
     list of Figure
     """
     zero = np.zeros(n_stars)
-    columns = {field.name: zero for field in fields(StarCatalog)}
-    catalog = StarCatalog(**{**columns, "star_id": np.arange(n_stars), "source_id": np.arange(n_stars)})
+    columns = dict.fromkeys(StarCatalog.column_names(), zero)
+    columns |= {"star_id": np.arange(n_stars), "source_id": np.arange(n_stars)}
+    catalog = StarCatalog(**columns, system="Gaia G", source="gaia")
     full = n_stars * n_frames >= 20_000_000
     rows = []
     for method, title in (("psf", "psf"), ("aperture", f"aperture, {N_RADII} radii")):

@@ -71,7 +71,7 @@ def run(path: Path, gaia: SkyCatalog, catalog: SkyCatalog) -> SepResult:
         x, y, _ = sep.winpos(image, found["x"], found["y"], np.full(len(found), fwhm / 2.355))
     with clock.stage("wcs"):
         years = 2000.0 + (header["MJD-OBS"] - 51544.5) / 365.25
-        sky_to_pixel = _solve(x, y, snr, fwhm, header, *_moved(gaia, years), gaia.phot_g_mean_mag)
+        sky_to_pixel = _solve(x, y, snr, fwhm, header, *_moved(gaia, years), gaia.mag)
     with clock.stage("aperture"):
         px, py = sky_to_pixel(*_moved(catalog, years))
         on = np.flatnonzero((px > -0.5) & (px < image.shape[1] - 0.5) & (py > -0.5) & (py < image.shape[0] - 0.5))

@@ -178,7 +178,7 @@ def test_survey_images_against_real_gaia_tables(real_data, extract, tmp_path):
             wcs = tan_sip_from_cards(attrs["wcs_cards"], (attrs["ny"], attrs["nx"]))
             ra, dec = propagate(catalog, jyear_of_mjd(attrs["mjd_utc"]), None)
             x, y = sky_to_pixel(wcs, ra, dec)
-            near = (x > 5) & (x < attrs["nx"] - 6) & (y > 5) & (y < attrs["ny"] - 6) & (catalog.phot_g_mean_mag < 20)
+            near = (x > 5) & (x < attrs["nx"] - 6) & (y > 5) & (y < attrs["ny"] - 6) & (catalog.mag < 20)
             distance = np.hypot(stars["x"][:, None] - x[near], stars["y"][:, None] - y[near])
             offsets += distance.min(axis=0).tolist()
             try:

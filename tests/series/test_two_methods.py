@@ -40,14 +40,16 @@ class Series:
         x, y = rng.uniform(0, 1000, (2, N))
         mag = np.sort(rng.uniform(13.5, 18.0, N))
         zero = np.zeros(N)
-        columns = dict.fromkeys(("pmra", "pmdec", "parallax", "pos_err", "pm_err", "bp_rp"), zero)
+        columns = dict.fromkeys(("pmra", "pmdec", "parallax", "pos_err", "pm_err", "colour"), zero)
         self.catalog = StarCatalog(
             **columns,
             source_id=5853498713190525697 + np.arange(N),
             ra_deg=150.0 + x / 9000,
             dec_deg=20.0 + y / 9000,
             ref_epoch=zero + 2016.0,
-            phot_g_mean_mag=mag,
+            mag=mag,
+            system="Gaia G",
+            source="gaia",
             mag_ref=mag,
             star_id=100 + np.arange(N),
             x_ref=x,

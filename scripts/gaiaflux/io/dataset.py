@@ -117,6 +117,10 @@ STAR_COLUMNS = {
 """Columns of ``/stars``."""
 
 
+_STAR_NAMES = {"mag": "phot_g_mean_mag", "colour": "bp_rp"}
+"""Columns of ``/stars`` whose name in the file is that of Gaia, whatever the source of the stars is."""
+
+
 def empty_frames(n_frames: int) -> dict[str, np.ndarray]:
     """Columns of ``/frames`` with nothing known: NaN, 0 and empty texts; `observer_au` has shape (n_frames, 3)."""
     columns = {}
@@ -165,6 +169,10 @@ class DatasetWriter:
             values = np.asarray(columns[name])
             values = values.astype(object if column.dtype == "text" else column.dtype)
             self.array(f"{group}/{name}", values, column.unit, column.description)
+
+    def stars(self, columns: Mapping[str, np.ndarray], schema: Mapping[str, Column]) -> None:
+        """Write the table of the stars, by the names of `gaiaflux.model.catalog.StarCatalog`."""
+        self.table("stars", {_STAR_NAMES.get(name, name): values for name, values in columns.items()}, schema)
 
     def array(self, name: str, values: np.ndarray, unit: str, description: str) -> None:
         """Write a whole dataset; an array of objects holds texts."""
@@ -268,6 +276,11 @@ class DatasetReader:
     def table(self, group: str) -> dict[str, np.ndarray]:
         """All columns of ``frames`` or ``stars``; texts as arrays of str objects."""
         return {name: self.array(f"{group}/{name}") for name in self._file[group]}
+
+    def stars(self) -> dict[str, np.ndarray]:
+        """All columns of ``stars``, by the names of `gaiaflux.model.catalog.StarCatalog`: ``mag``, ``colour`` ..."""
+        names = {in_file: name for name, in_file in _STAR_NAMES.items()}
+        return {names.get(name, name): values for name, values in self.table("stars").items()}
 
     def array(self, name: str) -> np.ndarray:
         """A whole dataset; texts as an array of str objects."""

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 
 import h5py
@@ -16,11 +15,12 @@ from gaiaflux.model.catalog import StarCatalog
 __all__ = ["COLUMNS", "read_star_catalog", "write_star_catalog"]
 
 REFERENCE_FACTS = ("frame_id", "filter", "ny", "nx")
-# What the numbers refer to, unless the reference image itself is the catalogue.
-SYSTEMS = {"magnitude_system": "Gaia G", "sky_coordinates": "Gaia"}
+# What the positions refer to, unless the reference image itself is the catalogue.
+SKY_COORDINATES = "Gaia"
+SYSTEMS = ("magnitude_system", "sky_coordinates")
 COLUMNS = {
     "star_id": ("", "fixed for the series"),
-    "source_id": ("", "Gaia source identifier; -1 = not in Gaia"),
+    "source_id": ("", "identifier in the catalogue (Gaia's source_id); -1 = not in it"),
     "ra_deg": ("deg", "right ascension at ref_epoch, ICRS"),
     "dec_deg": ("deg", "declination at ref_epoch, ICRS"),
     "ref_epoch": ("yr", "Julian year of the position"),
@@ -29,11 +29,11 @@ COLUMNS = {
     "parallax": ("mas", "parallax; 0 where unknown"),
     "pos_err": ("mas", "error of the position per axis at ref_epoch"),
     "pm_err": ("mas/yr", "error of the proper motion per axis"),
-    "phot_g_mean_mag": ("mag", "Gaia G; NaN where unknown"),
-    "bp_rp": ("mag", "Gaia BP - RP; NaN where unknown"),
+    "mag": ("mag", "magnitude in the system of the attribute magnitude_system; NaN where unknown"),
+    "colour": ("mag", "colour index of the catalogue (Gaia's BP - RP); NaN where unknown"),
     "x_ref": ("pixel", "column on the reference image, 0-based"),
     "y_ref": ("pixel", "row on the reference image, 0-based"),
-    "mag_ref": ("mag", "magnitude measured on the reference image, on the scale of phot_g_mean_mag; NaN where unknown"),
+    "mag_ref": ("mag", "magnitude measured on the reference image, on the scale of mag; NaN where unknown"),
 }
 """Unit and description of each column, by attribute of `StarCatalog`."""
 
@@ -50,15 +50,16 @@ def write_star_catalog(
     catalog : StarCatalog
         Stars.
     reference : mapping
-        Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx; and magnitude_system and
-        sky_coordinates where they are not Gaia's.
+        Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx; and sky_coordinates where
+        they are not Gaia's.
     psf : PsfModel, optional
         Point-spread function of the reference image; `gaiaflux.io.psf_model.read_reference_psf` reads it.
     """
     with new_hdf5(path) as file:
         for name in REFERENCE_FACTS:
             file.attrs[f"reference_{name}"] = reference[name]
-        file.attrs.update({name: reference.get(name, default) for name, default in SYSTEMS.items()})
+        file.attrs["magnitude_system"], file.attrs["source"] = catalog.system, catalog.source
+        file.attrs["sky_coordinates"] = reference.get("sky_coordinates", SKY_COORDINATES)
         file.attrs["catalog_sha256"] = _checksum(catalog)
         for name, (unit, description) in COLUMNS.items():
             dataset = file.create_dataset(name, data=getattr(catalog, name))
@@ -83,10 +84,11 @@ def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str | in
         reference_frame_id, reference_filter, reference_ny, reference_nx.
     """
     with h5py.File(path, "r") as file:
-        columns = {field.name: file[field.name][()] for field in fields(StarCatalog)}
+        columns = {name: file[name][()] for name in StarCatalog.column_names()}
         names = ("catalog_sha256", *SYSTEMS, *(f"reference_{name}" for name in REFERENCE_FACTS))
         attrs = {name: file.attrs[name] for name in names}
-        return StarCatalog(**columns), {
+        system, source = str(file.attrs["magnitude_system"]), str(file.attrs["source"])
+        return StarCatalog(**columns, system=system, source=source), {
             name: value if isinstance(value, str) else int(value) for name, value in attrs.items()
         }
 

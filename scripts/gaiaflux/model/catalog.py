@@ -1,6 +1,7 @@
 """Catalogues of the sky and of a series."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
+from typing import Self
 
 import numpy as np
 
@@ -9,14 +10,14 @@ __all__ = ["SkyCatalog", "StarCatalog"]
 
 @dataclass(frozen=True)
 class SkyCatalog:
-    """Stars with positions at an epoch, as Gaia gives them; every attribute is an array of shape (n_stars,).
+    """Stars with positions at an epoch; every attribute but the last two is an array of shape (n_stars,).
 
     Missing proper motions and parallaxes are 0 here, with the larger error that such a star deserves.
 
     Attributes
     ----------
     source_id : ndarray of int64
-        Gaia source identifier; -1 for a star that is not in Gaia.
+        Identifier in the source's catalogue (Gaia's source_id); -1 for a star that is not in it.
     ra_deg, dec_deg : ndarray of float64
         ICRS position at `ref_epoch` [deg].
     ref_epoch : ndarray of float64
@@ -29,10 +30,14 @@ class SkyCatalog:
         One-axis position error at `ref_epoch` [mas].
     pm_err : ndarray of float64
         One-axis proper-motion error [mas/yr].
-    phot_g_mean_mag : ndarray of float64
-        Gaia G [mag]; NaN where unknown.
-    bp_rp : ndarray of float64
-        Gaia BP - RP [mag]; NaN where unknown.
+    mag : ndarray of float64
+        Magnitude in `system` [mag]; NaN where unknown.
+    colour : ndarray of float64
+        Colour index of the source (Gaia's BP - RP) [mag]; NaN where unknown.
+    system : str
+        Magnitude system: ``Gaia G``, or what another source has.
+    source : str
+        Where the stars come from: ``gaia`` or its release (``gaiadr3``), ``reference_image`` ...
     """
 
     source_id: np.ndarray
@@ -44,21 +49,32 @@ class SkyCatalog:
     parallax: np.ndarray
     pos_err: np.ndarray
     pm_err: np.ndarray
-    phot_g_mean_mag: np.ndarray
-    bp_rp: np.ndarray
+    mag: np.ndarray
+    colour: np.ndarray
+    system: str = field(kw_only=True)
+    source: str = field(kw_only=True)
 
     def __len__(self) -> int:
         """Number of stars."""
         return len(self.source_id)
 
     @property
-    def mag(self) -> np.ndarray:
+    def best_mag(self) -> np.ndarray:
         """What is known of the stars' magnitudes [mag], shape (n_stars,); NaN where nothing is."""
-        return self.phot_g_mean_mag
+        return self.mag
 
-    def __getitem__(self, rows: np.ndarray) -> "SkyCatalog":
+    @classmethod
+    def column_names(cls) -> tuple[str, ...]:
+        """Names of the arrays."""
+        return tuple(f.name for f in fields(cls) if f.name not in ("system", "source"))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Arrays by name; not copied."""
+        return {name: getattr(self, name) for name in self.column_names()}
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Self:
         """Rows picked by an index array, slice or boolean mask."""
-        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return replace(self, **{name: values[rows] for name, values in self.columns().items()})
 
 
 @dataclass(frozen=True)
@@ -72,8 +88,8 @@ class StarCatalog(SkyCatalog):
     x_ref, y_ref : ndarray of float64
         Position on the reference image [pixel]; may lie outside of it.
     mag_ref : ndarray of float64
-        Magnitude measured on the reference image, on the scale of `phot_g_mean_mag`, without a colour term [mag]; NaN
-        where the star is not on it or too faint.
+        Magnitude measured on the reference image, on the scale of `mag`, without a colour term [mag]; NaN where the
+        star is not on it or too faint.
     """
 
     star_id: np.ndarray
@@ -82,6 +98,6 @@ class StarCatalog(SkyCatalog):
     mag_ref: np.ndarray
 
     @property
-    def mag(self) -> np.ndarray:
-        """Gaia's magnitude, or where it has none that of the reference image [mag], shape (n_stars,)."""
-        return np.where(np.isfinite(self.phot_g_mean_mag), self.phot_g_mean_mag, self.mag_ref)
+    def best_mag(self) -> np.ndarray:
+        """The catalogue's magnitude, or where it has none that of the reference image [mag], shape (n_stars,)."""
+        return np.where(np.isfinite(self.mag), self.mag, self.mag_ref)

@@ -1,7 +1,6 @@
 """Put the batches of a series together: stars by frames, in the order of time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +79,7 @@ def assemble_dataset(
     with DatasetWriter(path) as out:
         out.attributes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "series": series, **catalog_attrs})
         out.table("frames", _frame_table(order, facts, list(photometry)), FRAME_COLUMNS)
-        out.table("stars", asdict(catalog), STAR_COLUMNS)
+        out.stars(catalog.columns(), STAR_COLUMNS)
         for method in photometry:
             _write_method(out, method, order, facts[method], catalog.star_id, catalog_attrs["catalog_sha256"])
 

@@ -57,7 +57,7 @@ def calibrate_dataset(
     """
     options = EnsembleSettings(**settings)
     with DatasetReader(measured) as source, DatasetWriter(path) as out:
-        frames, stars = source.table("frames"), source.table("stars")
+        frames, stars = source.table("frames"), source.stars()
         out.attributes(source.attributes())
         out.attributes(
             {
@@ -75,7 +75,7 @@ def calibrate_dataset(
         frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in source.methods})
         system = _magnitude_system(source)
         out.table("frames", frames, _in_system(FRAME_COLUMNS, system))
-        out.table("stars", stars, _in_system(STAR_COLUMNS, system))
+        out.stars(stars, _in_system(STAR_COLUMNS, system))
         if summaries:
             write_recommendation(out, summaries)
 
@@ -154,7 +154,7 @@ def _calibrate_method(
         text += "their fluxes are interpolated between the two measured ones next to them"
         out.array(f"{method}/radii_pix", radii, "pixel", text)
     copy_facts(source, out, method)
-    mags = stars["phot_g_mean_mag"]
+    mags = stars["mag"]
     zero_points = frame_zero_points(solution, flux, good, mags[rows], summary.flux, mags)
     _write_zero_point(out, method, zero_points.series, _magnitude_system(source))
     if _magnitude_system(source) == _GAIA_SYSTEM:

@@ -79,7 +79,7 @@ def export_aavso(source: DatasetReader, folder: str | Path, targets: Sequence[Ma
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    frames, stars = source.table("frames"), source.table("stars")
+    frames, stars = source.table("frames"), source.stars()
     for target, match in zip(targets, match_targets(source, targets), strict=True):
         if match.row >= 0:
             _write_target(source, folder / f"{target['name']}.txt", target["name"], match.row, frames, stars, settings)
@@ -94,7 +94,7 @@ def _write_target(
     if not method:
         return
     scale = method_scale(source, method)
-    facts = scale_facts(scale, stars["bp_rp"][row])
+    facts = scale_facts(scale, stars["colour"][row])
     mag, mag_err = _magnitudes(source, method, row, stars)
     check = _check_star(source, method, row)
     check_mag, check_name = np.full(len(mag), np.nan), ""
@@ -140,7 +140,7 @@ def _good(source: DatasetReader, method: str, row: int) -> np.ndarray:
 
 def _magnitudes(source: DatasetReader, method: str, row: int, stars: Columns) -> tuple[np.ndarray, np.ndarray]:
     flux, error = (source.grid(f"{method}/{name}")[row] for name in ("flux_cal", "flux_cal_err"))
-    return magnitudes_of_star(method_scale(source, method), flux, error, stars["bp_rp"][row])
+    return magnitudes_of_star(method_scale(source, method), flux, error, stars["colour"][row])
 
 
 def _check_star(source: DatasetReader, method: str, row: int) -> int:

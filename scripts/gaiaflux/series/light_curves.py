@@ -170,7 +170,7 @@ def write_light_curves(
 
 
 def _star_facts(stars: Mapping[str, np.ndarray], rows: np.ndarray | slice) -> StarFacts:
-    return StarFacts(stars["x_ref"][rows], stars["y_ref"][rows], stars["bp_rp"][rows])
+    return StarFacts(stars["x_ref"][rows], stars["y_ref"][rows], stars["colour"][rows])
 
 
 def _budget(

@@ -63,7 +63,7 @@ class AperturePhotometryDataset:
         self.pscale = self.epscale = np.empty(0)
         self._calibrated = (self.flux, self.err_flux)
         self._scale: MagnitudeScale | None = None
-        self._bp_rp = np.empty(0)
+        self._colour = np.empty(0)
         nothing = np.empty(0)
         self._set_tables(np.empty(0, np.int64), *([nothing] * 6))
         if file_path is not None:
@@ -102,8 +102,8 @@ class AperturePhotometryDataset:
             frames = [source.array(f"frames/{name}") for name in ("mjd_utc", "exptime_s")]
             names = ("flux", "flux_err", "pscale", "epscale", "flux_cal", "flux_cal_err")
             arrays = [source.array(f"{_METHOD}/{name}") for name in names]
-            scale, bp_rp = method_scale(source, _METHOD), source.array("stars/bp_rp")
-        self._scale, self._bp_rp = scale, bp_rp
+            scale, colour = method_scale(source, _METHOD), source.stars()["colour"]
+        self._scale, self._colour = scale, colour
         self._set_tables(*stars, *frames)
         self.flux, self.err_flux, self.pscale, self.epscale, *calibrated = arrays
         self._calibrated = tuple(calibrated)
@@ -142,7 +142,7 @@ class AperturePhotometryDataset:
         flux, error = (array[row].astype(np.float64) for array in self._calibrated)
         valid = np.isfinite(mjd) & np.isfinite(flux) & np.isfinite(error) & (error > 0)
         mjd, flux, error = mjd[valid], flux[valid], error[valid]
-        mag, mag_err = magnitudes_of_star(self._scale, flux, error, self._bp_rp[row])
+        mag, mag_err = magnitudes_of_star(self._scale, flux, error, self._colour[row])
         source_id = int(self.source_id["ID"][row])
         (log or LOG).info("star %d (ID %d): %d of %d frames", row, source_id, len(mjd), len(valid))
         return Table(

@@ -46,7 +46,7 @@ def magnitude_scale(
     level : ndarray, shape (s,)
         Typical flux of every star; used where fewer than 3 stars of the ensemble have a G.
     stars : mapping of str to ndarray
-        Columns of ``/stars``: phot_g_mean_mag and bp_rp.
+        Columns of the stars: mag and colour.
     filters : ndarray of str, shape (m,)
         Filter of each frame.
 
@@ -57,9 +57,9 @@ def magnitude_scale(
     """
     flux = np.full(len(level), np.nan)
     flux[rows] = member_flux
-    if (np.isfinite(flux) & np.isfinite(stars["phot_g_mean_mag"])).sum() < _LEAST_MEMBERS:
+    if (np.isfinite(flux) & np.isfinite(stars["mag"])).sum() < _LEAST_MEMBERS:
         flux = level
-    return fit_magnitude_scale(flux, stars["phot_g_mean_mag"], stars["bp_rp"], choose_band(filters))
+    return fit_magnitude_scale(flux, stars["mag"], stars["colour"], choose_band(filters))
 
 
 def write_magnitude_scale(out: DatasetWriter, method: str, scale: MagnitudeScale) -> None:
@@ -105,7 +105,7 @@ def method_scale(source: DatasetReader, method: str) -> MagnitudeScale:
 
 
 def magnitudes_of_star(
-    scale: MagnitudeScale, flux: np.ndarray, error: np.ndarray, bp_rp: float
+    scale: MagnitudeScale, flux: np.ndarray, error: np.ndarray, colour: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Magnitudes of one star and their one-sigma errors, without that of the zero point.
 
@@ -115,7 +115,7 @@ def magnitudes_of_star(
         See `method_scale`.
     flux, error : ndarray, shape (m,)
         Calibrated fluxes and their errors.
-    bp_rp : float
+    colour : float
         Colour of the star; NaN where unknown [mag].
 
     Returns
@@ -124,12 +124,12 @@ def magnitudes_of_star(
         [mag]; NaN where the flux is not positive.
     """
     flux = np.asarray(flux, dtype=float)
-    mag = scale.magnitude(flux, bp_rp)
+    mag = scale.magnitude(flux, colour)
     relative = np.asarray(error, dtype=float) / np.where(flux > 0, flux, np.nan)
     return mag, MAG_PER_RELATIVE * relative
 
 
-def scale_facts(scale: MagnitudeScale, bp_rp: float) -> dict[str, object]:
+def scale_facts(scale: MagnitudeScale, colour: float) -> dict[str, object]:
     """What a light curve says of its magnitudes: system, zero point, colour term, and the colour of the star."""
     system = scale.system
     if scale.band not in ("", "G"):
@@ -146,13 +146,13 @@ def scale_facts(scale: MagnitudeScale, bp_rp: float) -> dict[str, object]:
         "colour_term_err": scale.colour_term_err,
         "pivot_bp_rp": scale.pivot,
         "bp_rp_range": [float(end) for end in scale.colour_range],
-        "bp_rp": float(bp_rp),
+        "bp_rp": float(colour),
     }
     facts["bp_rp_note"] = OK
     if scale.colour_term == 0.0:
         facts["bp_rp_note"] = "no colour term"
-    elif not np.isfinite(bp_rp):
+    elif not np.isfinite(colour):
         facts["bp_rp_note"] = "the star's colour is not known: that of the pivot was taken"
-    elif not scale.colour_range[0] <= bp_rp <= scale.colour_range[1]:
+    elif not scale.colour_range[0] <= colour <= scale.colour_range[1]:
         facts["bp_rp_note"] = "the star's colour is beyond those of the fit: the nearest was taken"
     return facts

@@ -62,7 +62,7 @@ def series_facts(
     return SeriesFacts(
         x=stars["x_ref"][rows],
         y=stars["y_ref"][rows],
-        colour=stars["bp_rp"][rows],
+        colour=stars["colour"][rows],
         airmass=frames["airmass"],
         camera=camera,
         camera_names=[str(name) for name in names],

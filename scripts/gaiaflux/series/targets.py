@@ -184,7 +184,7 @@ def match_targets(source: DatasetReader, targets: Sequence[Mapping]) -> list[Mat
     InputError
         A target that cannot be in this series.
     """
-    stars = source.table("stars")
+    stars = source.stars()
     columns = {name: source.array(f"frames/{name}") for name in ("frame_id", "mjd_utc", "nx", "ny")}
     reference = np.flatnonzero(columns["frame_id"] == source.attributes().get("reference_frame_id"))
     shape = (int(columns["ny"][reference[0]]), int(columns["nx"][reference[0]])) if reference.size else None
@@ -215,7 +215,7 @@ def export_targets(dataset: str | Path, targets: Sequence[Mapping], folder: str 
     """
     folder = Path(folder)
     with DatasetReader(dataset) as source:
-        frames, stars = source.table("frames"), source.table("stars")
+        frames, stars = source.table("frames"), source.stars()
         matches = match_targets(source, targets)
         folder.mkdir(parents=True, exist_ok=True)
         methods, reasons = methods_of_stars(source)
@@ -275,7 +275,7 @@ def _write_target(
     }
     magnitudes = {}
     for method in source.methods:
-        added, facts, magnitudes[method] = _method_columns(source, method, match.row, star["bp_rp"])
+        added, facts, magnitudes[method] = _method_columns(source, method, match.row, star["colour"])
         columns |= added
         meta["methods"][method] = facts
         meta.setdefault("magnitude_system", facts["magnitude_system"])
@@ -286,7 +286,7 @@ def _write_target(
 
 
 def _method_columns(
-    source: DatasetReader, method: str, row: int, bp_rp: float
+    source: DatasetReader, method: str, row: int, colour: float
 ) -> tuple[dict, dict, tuple[np.ndarray, np.ndarray]]:
     """Columns and facts of one method, and its magnitudes with their errors."""
     values = {
@@ -295,7 +295,7 @@ def _method_columns(
     attributes = source.attributes(method)
     flux, error = values["flux_cal"].astype(float), values["flux_cal_err"].astype(float)
     scale = method_scale(source, method)
-    mag, mag_err = magnitudes_of_star(scale, flux, error, bp_rp)
+    mag, mag_err = magnitudes_of_star(scale, flux, error, colour)
     unit = source.grid(f"{method}/flux").attrs["unit"]
     columns = {
         f"{method}_flux": (values["flux_cal"], unit, "flux on the common scale of the series"),
@@ -309,7 +309,7 @@ def _method_columns(
         grid = source.grid(f"{method}/{key}")
         columns[f"{method}_{key}"] = (grid[row], grid.attrs["unit"], grid.attrs["description"])
     facts = {
-        **scale_facts(scale, bp_rp),
+        **scale_facts(scale, colour),
         "calibration": attributes["calibration"],
         "ensemble": source.grid(f"{method}/ensemble_status").asstr()[row] or "not a candidate",
     }

@@ -60,14 +60,14 @@ def rank_stars(source: DatasetReader) -> Table:
     dict of str to (values, unit, description)
         Columns of one length, the highest score first; stars without a score come last, by their magnitude.
     """
-    frames, stars = source.table("frames"), source.table("stars")
+    frames, stars = source.table("frames"), source.stars()
     number = len(stars["star_id"])
     found = {method: _measure(source, method, frames) for method in source.methods}
     scores: dict[str, np.ndarray] = {}
     columns: Table = {}
     for method, facts in found.items():
-        mag = method_scale(source, method).magnitude(facts.indices.level, stars["bp_rp"])
-        bright = mag if np.isfinite(mag).any() else stars["phot_g_mean_mag"]
+        mag = method_scale(source, method).magnitude(facts.indices.level, stars["colour"])
+        bright = mag if np.isfinite(mag).any() else stars["mag"]
         possible = int(facts.n_measured.max(initial=0))
         scores[method] = variability_score(facts.indices, bright, facts.blended, facts.trend, possible)
         columns |= _method_columns(source, method, facts, mag, scores[method])
@@ -78,10 +78,10 @@ def rank_stars(source: DatasetReader) -> Table:
         score[own], change[own] = scores[method][own], _flux_change(facts.indices)[own]
     beside = _beside_variable(stars, score, change, _REACH_FWHM * _typical(frames["fwhm_pix"]))
     score = np.where((beside >= 0) & (score > 0), _SHARED * score, score)
-    order = np.lexsort((stars["star_id"], np.nan_to_num(stars["phot_g_mean_mag"], nan=np.inf), -_low(score)))
+    order = np.lexsort((stars["star_id"], np.nan_to_num(stars["mag"], nan=np.inf), -_low(score)))
     head: Table = {
         "score": (score, "", "variability score: about 0 with a scatter of 1 for constant stars"),
-        **{name: (stars[name], STAR_COLUMNS[name].unit, STAR_COLUMNS[name].description) for name in _STAR_NAMES},
+        **{name: (source.array(f"stars/{name}"), *STAR_COLUMNS[name][1:]) for name in _STAR_NAMES},
         "recommended_method": (recommended, "", "method of photometry that suits the star; empty = no good point"),
         "recommended_method_reason": (reasons, "", "why it does"),
         "beside_star_id": (

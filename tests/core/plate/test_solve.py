@@ -244,7 +244,7 @@ def test_proper_motions_at_a_late_epoch():
     # The list at 2026.5 is what an earlier catalogue becomes.
     catalog = SkyCatalog(
         np.arange(n), field.ra, field.dec, np.full(n, 2026.5), *rng.normal(0, 15, (2, n)), rng.uniform(0, 20, n),
-        np.full(n, 0.2), np.full(n, 0.1), field.mag, np.ones(n),
+        np.full(n, 0.2), np.full(n, 0.1), field.mag, np.ones(n), system="Gaia G", source="gaia",
     )  # fmt: skip
     earth = earth_position_au(61223.625)
     away = replace(catalog, pmra=catalog.pmra, parallax=-catalog.parallax)

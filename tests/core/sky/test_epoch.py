@@ -24,8 +24,10 @@ def catalog(n=300, seed=1, parallax=None):
         parallax=np.full(n, 1.0) if parallax is None else parallax,
         pos_err=np.full(n, 0.3),
         pm_err=np.full(n, 0.4),
-        phot_g_mean_mag=np.full(n, 15.0),
-        bp_rp=np.full(n, 1.0),
+        mag=np.full(n, 15.0),
+        colour=np.full(n, 1.0),
+        system="Gaia G",
+        source="gaia",
     )
 
 

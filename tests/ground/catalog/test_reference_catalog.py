@@ -94,7 +94,7 @@ def test_catalogue_is_what_the_image_shows():
     wcs = nominal_plane(FACTS)
     catalog = catalog_of_stars(stars, wcs, 56507.8, 100.0)
     assert catalog.source_id.tolist() == [-1, -1, -1]
-    np.testing.assert_allclose(catalog.phot_g_mean_mag, 25.0 - 2.5 * np.log10([1e3, 1e2, 1e1]), rtol=1e-6)
+    np.testing.assert_allclose(catalog.mag, 25.0 - 2.5 * np.log10([1e3, 1e2, 1e1]), rtol=1e-6)
     x, y = sky_to_pixel(wcs, catalog.ra_deg, catalog.dec_deg)
     np.testing.assert_allclose(x, [200.0, 300.0, 10.0], atol=1e-6)
     np.testing.assert_allclose(y, [30.0, 300.0, 20.0], atol=1e-6)

@@ -175,7 +175,7 @@ def test_a_real_matched_catalogue_is_fitted_as_well_as_its_errors_say(real_data,
     start = linear_tan((315.0, 0.0), (1023.5, 1023.5), np.array([[-scale, 0.0], [0.0, scale]]), (2048, 2048))
     errors = position_error_mas(catalog, 2020.764)
     fits_of = [
-        refine_wcs(stars, alpha, dec, catalog.phot_g_mean_mag, errors, start, **REFINE | {"search_rotation_deg": 10.0})
+        refine_wcs(stars, alpha, dec, catalog.mag, errors, start, **REFINE | {"search_rotation_deg": 10.0})
         for alpha in (ra, ra - 360.0)
     ]
     fit = fits_of[0]

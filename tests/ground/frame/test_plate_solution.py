@@ -34,7 +34,7 @@ def catalog(lists):
     zero = np.zeros(n)
     return SkyCatalog(
         np.arange(n), lists.ra_deg, lists.dec_deg, np.full(n, 2016.0), zero, zero, zero, lists.pos_err_mas, zero,
-        lists.mag, zero,
+        lists.mag, zero, system="Gaia G", source="gaia",
     )  # fmt: skip
 
 

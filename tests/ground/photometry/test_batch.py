@@ -29,10 +29,20 @@ def catalog(wcs):
     ra, dec = pixel_to_sky(wcs, X, Y)
     zero, unknown = np.zeros(len(X)), np.full(len(X), np.nan)
     still = dict.fromkeys(("pmra", "pmdec", "parallax", "pos_err", "pm_err"), zero)
-    names = dict.fromkeys(("phot_g_mean_mag", "bp_rp", "mag_ref"), unknown)
+    names = dict.fromkeys(("mag", "colour", "mag_ref"), unknown)
+    origin = {"system": "Gaia G", "source": "gaia"}
     epoch, number = np.full(len(X), 2016.0), np.arange(len(X))
     return StarCatalog(
-        source_id=number, ra_deg=ra, dec_deg=dec, ref_epoch=epoch, **still, **names, star_id=number, x_ref=X, y_ref=Y
+        source_id=number,
+        ra_deg=ra,
+        dec_deg=dec,
+        ref_epoch=epoch,
+        **still,
+        **names,
+        star_id=number,
+        x_ref=X,
+        y_ref=Y,
+        **origin,
     )
 
 

@@ -206,14 +206,14 @@ class MagnitudeScale:
     n_stars: int
     note: str
 
-    def magnitude(self, flux: np.ndarray, bp_rp: np.ndarray | float) -> np.ndarray:
+    def magnitude(self, flux: np.ndarray, colour: np.ndarray | float) -> np.ndarray:
         """Magnitudes of fluxes.
 
         Parameters
         ----------
         flux : ndarray
             In the unit of the fitted fluxes.
-        bp_rp : ndarray or float
+        colour : ndarray or float
             Colour of the star, broadcast against `flux` [mag]. An unknown colour (NaN) counts as the pivot; beyond
             the colours of the fit the term stays as at their end.
 
@@ -224,18 +224,18 @@ class MagnitudeScale:
         """
         flux = np.asarray(flux, dtype=float)
         positive = flux > 0
-        mag = self.zero_point - 2.5 * np.log10(np.where(positive, flux, 1.0)) + self.colour_correction(bp_rp)
+        mag = self.zero_point - 2.5 * np.log10(np.where(positive, flux, 1.0)) + self.colour_correction(colour)
         return np.where(positive, mag, np.nan)
 
-    def colour_correction(self, bp_rp: np.ndarray | float) -> np.ndarray:
+    def colour_correction(self, colour: np.ndarray | float) -> np.ndarray:
         """The colour's part of a magnitude [mag]; 0 where the colour is not known."""
         if self.colour_term == 0.0 or not np.isfinite(self.pivot):
-            return np.zeros(np.shape(bp_rp))
-        return np.nan_to_num(self.colour_term * (np.clip(bp_rp, *self.colour_range) - self.pivot))
+            return np.zeros(np.shape(colour))
+        return np.nan_to_num(self.colour_term * (np.clip(colour, *self.colour_range) - self.pivot))
 
 
 def fit_magnitude_scale(
-    flux: np.ndarray, g: np.ndarray, bp_rp: np.ndarray, band: str, *, flux_err: np.ndarray | None = None
+    flux: np.ndarray, g: np.ndarray, colour: np.ndarray, band: str, *, flux_err: np.ndarray | None = None
 ) -> MagnitudeScale:
     """Zero point and colour term that turn fluxes into magnitudes of a band.
 
@@ -243,7 +243,7 @@ def fit_magnitude_scale(
     ----------
     flux : ndarray, shape (n,)
         Typical flux of each star on the series' common scale; NaN or not positive: not used.
-    g, bp_rp : ndarray, shape (n,)
+    g, colour : ndarray, shape (n,)
         Gaia G and BP - RP [mag]; NaN where unknown.
     band : str
         Key of `BANDS`, see `choose_band`. Where fewer than 3 stars have a standard magnitude in it, Gaia G is taken.
@@ -261,12 +261,12 @@ def fit_magnitude_scale(
     ValueError
         Unknown band.
     """
-    flux, g, bp_rp = (np.asarray(values, dtype=float) for values in (flux, g, bp_rp))
-    mag, scatter = standard_magnitude(g, bp_rp, band)
-    mag = np.where(bp_rp > BANDS[band].dwarf_limit, np.nan, mag)
+    flux, g, colour = (np.asarray(values, dtype=float) for values in (flux, g, colour))
+    mag, scatter = standard_magnitude(g, colour, band)
+    mag = np.where(colour > BANDS[band].dwarf_limit, np.nan, mag)
     use = np.isfinite(mag) & (flux > 0)
     if band != "G" and use.sum() < _LEAST_STARS:
-        other = fit_magnitude_scale(flux, g, bp_rp, "G", flux_err=flux_err)
+        other = fit_magnitude_scale(flux, g, colour, "G", flux_err=flux_err)
         short = f"{int(use.sum())} stars with a magnitude in {BANDS[band].system}"
         note = short if other.note == "ok" else f"{short}; {other.note}"
         return MagnitudeScale(**{**vars(other), "note": note})
@@ -276,20 +276,20 @@ def fit_magnitude_scale(
         known = use & np.isfinite(flux_err)
         relative = np.where(known, flux_err, 0.0) / np.where(use, flux, 1.0)
         sigma = np.hypot(sigma, MAG_PER_RELATIVE * relative)
-    coloured = use & np.isfinite(bp_rp)
-    low, high = np.percentile(bp_rp[coloured], [10, 90]) if coloured.any() else (0.0, 0.0)
+    coloured = use & np.isfinite(colour)
+    low, high = np.percentile(colour[coloured], [10, 90]) if coloured.any() else (0.0, 0.0)
     if coloured.sum() >= _LEAST_COLOUR_STARS and high - low >= _LEAST_COLOUR_SPREAD:
-        return _fit(value, sigma, coloured, bp_rp, band, 2)
-    return _fit(value, sigma, use, bp_rp, band, 1)
+        return _fit(value, sigma, coloured, colour, band, 2)
+    return _fit(value, sigma, use, colour, band, 1)
 
 
 def _fit(
-    value: np.ndarray, sigma: np.ndarray, use: np.ndarray, bp_rp: np.ndarray, band: str, terms: int
+    value: np.ndarray, sigma: np.ndarray, use: np.ndarray, colour: np.ndarray, band: str, terms: int
 ) -> MagnitudeScale:
     """Clipped, weighted fit of a constant and, with two terms, a slope with colour."""
-    known = use & np.isfinite(bp_rp)
-    pivot = float(np.median(bp_rp[known])) if known.any() else float("nan")
-    design = np.stack([np.ones(value.shape), np.nan_to_num(bp_rp - pivot)], axis=1)[:, :terms]
+    known = use & np.isfinite(colour)
+    pivot = float(np.median(colour[known])) if known.any() else float("nan")
+    design = np.stack([np.ones(value.shape), np.nan_to_num(colour - pivot)], axis=1)[:, :terms]
     keep, best = use.copy(), np.zeros(terms)
     if use.any():
         best[0] = np.median(value[use])
@@ -309,8 +309,8 @@ def _fit(
         weighted = design[keep] / sigma[keep, None]
         chi2 = float((((value - design @ best)[keep] / sigma[keep]) ** 2).sum()) / (n - terms)
         errors[:terms] = np.sqrt(np.diag(np.linalg.inv(weighted.T @ weighted)) * chi2)
-    inside = keep & np.isfinite(bp_rp)
-    ends = np.percentile(bp_rp[inside], [1, 99]) if inside.any() else (np.nan, np.nan)
+    inside = keep & np.isfinite(colour)
+    ends = np.percentile(colour[inside], [1, 99]) if inside.any() else (np.nan, np.nan)
     note = "ok"
     if n < _LEAST_STARS:
         note = f"{n} stars with a magnitude in {BANDS[band].system}: {'uncertain' if n else 'no zero point'}"

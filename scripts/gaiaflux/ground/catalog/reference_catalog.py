@@ -15,6 +15,7 @@ import numpy as np
 from gaiaflux.core.sky.epoch import jyear_of_mjd
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.ground.frame.plate_solution import PlateSolution, refine_frame_wcs
+from gaiaflux.io.catalog_source import REFERENCE_IMAGE
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.model.catalog import SkyCatalog
@@ -23,7 +24,6 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.wcs import TanSip
 
 __all__ = [
-    "MAGNITUDE_SYSTEM",
     "MAGNITUDE_ZERO",
     "SKY_NOMINAL",
     "SKY_OF_HEADER",
@@ -37,8 +37,6 @@ LOG = logging.getLogger(__name__)
 
 MAGNITUDE_ZERO = 25.0
 """Instrumental magnitude of one electron (or adu) per second."""
-MAGNITUDE_SYSTEM = "instrumental magnitude"
-"""What magnitudes are that no catalogue calibrates."""
 SKY_OF_HEADER = "WCS of the reference image's header"
 SKY_NOMINAL = "nominal: tangent plane at the pointing, north up, east left, nominal pixel scale"
 
@@ -124,8 +122,8 @@ def catalog_of_stars(stars: np.ndarray, wcs: TanSip, mjd_utc: float, exptime_s: 
     Returns
     -------
     SkyCatalog
-        Brightest first; `source_id` is -1, motion and parallax are 0, `phot_g_mean_mag` is the instrumental magnitude
-        `MAGNITUDE_ZERO` - 2.5 log10(flux per second) and `bp_rp` NaN.
+        Brightest first; `source_id` is -1, motion and parallax are 0, `mag` is the instrumental magnitude
+        `MAGNITUDE_ZERO` - 2.5 log10(flux per second) and `colour` NaN.
     """
     stars = stars[((stars["flags"] & SPURIOUS) == 0) & np.isfinite(stars["x"] + stars["y"]) & (stars["flux"] > 0)]
     stars = stars[np.argsort(-stars["flux"], kind="stable")]
@@ -142,8 +140,10 @@ def catalog_of_stars(stars: np.ndarray, wcs: TanSip, mjd_utc: float, exptime_s: 
         parallax=np.zeros(n),
         pos_err=error,
         pm_err=np.full(n, UNKNOWN_MOTION_MAS_YR),
-        phot_g_mean_mag=MAGNITUDE_ZERO - 2.5 * np.log10(stars["flux"].astype(np.float64) / exptime_s),
-        bp_rp=np.full(n, np.nan),
+        mag=MAGNITUDE_ZERO - 2.5 * np.log10(stars["flux"].astype(np.float64) / exptime_s),
+        colour=np.full(n, np.nan),
+        system=REFERENCE_IMAGE.system,
+        source=REFERENCE_IMAGE.name,
     )
 
 

@@ -148,7 +148,7 @@ def complete_catalog(
     if deep is not reference.pixels:
         all_x, all_y = np.append(x, more_x), np.append(y, more_y)
         fit, solution = fit_psf(reference.pixels, all_x, all_y, reference.fwhm, reference.noise, options)
-    mag, known_mag = _magnitudes(solution, n, gaia.phot_g_mean_mag[rows])
+    mag, known_mag = _magnitudes(solution, n, gaia.mag[rows])
     all_mag = np.full(len(gaia), np.nan)
     all_mag[rows] = known_mag
     on = (more_x > -0.5) & (more_y > -0.5) & (more_x < nx - 0.5) & (more_y < ny - 0.5)
@@ -206,7 +206,7 @@ def combine_catalogs(
     near = (x > -margin_pix) & (x < nx - 1 + margin_pix) & (y > -margin_pix) & (y < ny - 1 + margin_pix)
     rows = np.flatnonzero(near)
     # Ties and unknown magnitudes by identifier, so that the order of the table does not matter.
-    rows = rows[np.lexsort((gaia.source_id[rows], gaia.phot_g_mean_mag[rows]))]
+    rows = rows[np.lexsort((gaia.source_id[rows], gaia.mag[rows]))]
     known = gaia[rows]
     extra = slice(None) if add_reference_stars else slice(0)
     more_x, more_y = found.x[extra], found.y[extra]
@@ -223,12 +223,14 @@ def combine_catalogs(
         "parallax": np.zeros(n),
         "pos_err": 1000.0 * pixel_scale_arcsec(wcs) * found.error[extra],
         "pm_err": np.full(n, UNKNOWN_MOTION_MAS_YR),
-        "phot_g_mean_mag": unknown,
-        "bp_rp": unknown,
+        "mag": unknown,
+        "colour": unknown,
     }
     joined = {name: np.concatenate([getattr(known, name), values]) for name, values in columns.items()}
     return StarCatalog(
         **joined,
+        system=gaia.system,
+        source=gaia.source,
         star_id=np.arange(len(rows) + n, dtype=np.int64),
         x_ref=np.concatenate([x[rows], more_x]),
         y_ref=np.concatenate([y[rows], more_y]),

@@ -1,4 +1,4 @@
-"""Plate solution of one frame from its stars, its header and the Gaia catalogue."""
+"""Plate solution of one frame from its stars, its header and the catalogue of the field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ def solve_frame(
     settings: Mapping[str, object],
     start: TanSip | None = None,
 ) -> AstrometricFit:
-    """Fit the plate solution of a frame to Gaia at the frame's epoch.
+    """Fit the plate solution of a frame to a catalogue at the frame's epoch.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def solve_frame(
     stars : ndarray of STAR_DTYPE, shape (n_stars,)
         Stars of the frame.
     catalog : SkyCatalog
-        Gaia's stars of the field.
+        The field's stars.
     settings : mapping
         Section ``refine_wcs``: search_radius_arcsec, search_rotation_deg, max_sip_order, min_stars, max_rms_pix.
     start : TanSip, optional
@@ -127,7 +127,7 @@ def solve_frame(
         stars,
         ra,
         dec,
-        catalog.phot_g_mean_mag,
+        catalog.mag,
         position_error_mas(catalog, epoch),
         header,
         nominal=nominal,

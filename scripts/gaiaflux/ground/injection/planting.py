@@ -340,7 +340,7 @@ def _extended(catalog: SkyCatalog, stars: PlantedStars) -> SkyCatalog:
     """The catalogue with those planted stars that it is told of."""
     rows = np.flatnonzero(stars.known)
     zero = np.zeros(rows.size)
-    colour = float(np.nanmedian(catalog.bp_rp)) if np.isfinite(catalog.bp_rp).any() else float("nan")
+    colour = float(np.nanmedian(catalog.colour)) if np.isfinite(catalog.colour).any() else float("nan")
     # At the epoch of the catalogue, at rest.
     epoch = float(np.median(catalog.ref_epoch)) if len(catalog) else 2016.0
     new = {
@@ -350,11 +350,11 @@ def _extended(catalog: SkyCatalog, stars: PlantedStars) -> SkyCatalog:
         "ref_epoch": zero + epoch,
         "pos_err": zero + _POSITION_ERROR_MAS,
         "pm_err": zero + _POSITION_ERROR_MAS,
-        "phot_g_mean_mag": stars.mag[rows],
-        "bp_rp": zero + colour,
+        "mag": stars.mag[rows],
+        "colour": zero + colour,
         **{name: zero for name in ("pmra", "pmdec", "parallax")},
     }
-    return SkyCatalog(**{name: np.concatenate([getattr(catalog, name), values]) for name, values in new.items()})
+    return replace(catalog, **{name: np.concatenate([getattr(catalog, name), values]) for name, values in new.items()})
 
 
 def _configuration(series: str, config: Mapping, attributes: Mapping, frames: Columns, own_stars: bool) -> dict:

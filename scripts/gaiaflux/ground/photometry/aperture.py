@@ -61,7 +61,7 @@ def measure_frame(placed: PlacedFrame, settings: Mapping[str, object]) -> FrameR
         placed.frame,
         placed.x,
         placed.y,
-        placed.catalog.mag,
+        placed.catalog.best_mag,
         placed.fwhm_pix,
         radii,
         annulus,

@@ -11,14 +11,15 @@ kept: the next server goes on there, and the next run, if they are kept on disk.
 import difflib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from gaiaflux.core.sky.sphere import directions, separation_deg
-from gaiaflux.io.gaia.columns import REQUIRED, Column, GaiaTable, catalog_from_columns
+from gaiaflux.io.catalog_source import GAIA
+from gaiaflux.io.gaia.columns import Column, GaiaTable, catalog_from_columns
 from gaiaflux.io.gaia.store import Part, PartStore, StoredPart, answer_now, join_catalogs, whole_cone
 from gaiaflux.io.gaia.tap_client import TapClient
 from gaiaflux.io.gaia.votable import columns_of_votable
@@ -244,7 +245,7 @@ def _answer(
     catalog = stored.catalog
     if stored.part != asked:
         away = separation_deg(directions(catalog.ra_deg, catalog.dec_deg), directions(asked.ra_deg, asked.dec_deg))
-        catalog = catalog[(away <= asked.radius_deg) & (catalog.phot_g_mean_mag <= asked.faint)]
+        catalog = catalog[(away <= asked.radius_deg) & (catalog.mag <= asked.faint)]
         if len(catalog) == 0:
             raise ArchiveError(
                 f"no star of Gaia brighter than G = {asked.faint:g} lies within {asked.radius_deg:.4f} deg of ra "
@@ -312,14 +313,14 @@ def cone_query(
 
 def _ask(client: TapClient, server: Server, query: str, part: Part, number: int) -> SkyCatalog:
     if number == 0:
-        return _no_stars()
+        return _no_stars(part.release)
     document = client.rows(query, number)
     columns, names = columns_of_votable(document, server.columns)
     rows = len(document.get_first_table().array)
     if rows != number:
         raise ServerFailure(f"{rows} rows came where COUNT(*) says {number}")
     columns |= {key: Column(np.full(rows, value), np.zeros(rows, bool)) for key, value in server.constants.items()}
-    lacking = [key for key in REQUIRED if key not in columns]
+    lacking = [key for key in GAIA.required if key not in columns]
     if lacking:
         raise ServerFailure(f"the answer lacks {', '.join(lacking)}")
     try:
@@ -329,16 +330,17 @@ def _ask(client: TapClient, server: Server, query: str, part: Part, number: int)
     catalog = table.catalog
     centre = directions(part.ra_deg, part.dec_deg)
     away = separation_deg(directions(catalog.ra_deg, catalog.dec_deg), centre)
-    asked = (away < part.radius_deg + EDGE_DEG) & (catalog.phot_g_mean_mag < part.faint + EDGE_MAG)
+    asked = (away < part.radius_deg + EDGE_DEG) & (catalog.mag < part.faint + EDGE_MAG)
     if len(catalog) != number:
         raise ServerFailure(f"{number - len(catalog)} of {number} rows have no position or stand there twice")
     if not asked.any():
         raise ServerFailure("none of its rows lies in the cone")
-    return catalog[asked]
+    return replace(catalog[asked], source=part.release)
 
 
-def _no_stars() -> SkyCatalog:
-    return SkyCatalog(**{f.name: np.empty(0, np.int64 if f.name == "source_id" else float) for f in fields(SkyCatalog)})
+def _no_stars(release: str) -> SkyCatalog:
+    columns = {name: np.empty(0, np.int64 if name == "source_id" else float) for name in SkyCatalog.column_names()}
+    return SkyCatalog(**columns, source=release, system=GAIA.system)
 
 
 def _server(text: str) -> Server:

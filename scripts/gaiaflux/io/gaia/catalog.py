@@ -5,13 +5,13 @@ Per-frame rules read it, so that nothing but `astropy.io.fits` is loaded here.
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
 from gaiaflux.io.atomic import replacing
+from gaiaflux.io.catalog_source import GAIA, REFERENCE_IMAGE
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
@@ -20,6 +20,7 @@ __all__ = ["read_catalog", "verify_pin", "write_catalog", "write_pin"]
 
 FORMAT_VERSION = 1
 Fact = str | bool | int | float
+_SOURCE, _SYSTEM = "CATALOG", "MAGSYS"
 # Attribute of SkyCatalog: (name in the file, unit)
 _COLUMNS = {
     "source_id": ("source_id", ""),
@@ -31,8 +32,8 @@ _COLUMNS = {
     "parallax": ("parallax", "mas"),
     "pos_err": ("pos_err", "mas"),
     "pm_err": ("pm_err", "mas/yr"),
-    "phot_g_mean_mag": ("phot_g_mean_mag", "mag"),
-    "bp_rp": ("bp_rp", "mag"),
+    "mag": ("phot_g_mean_mag", "mag"),
+    "colour": ("bp_rp", "mag"),
 }
 
 
@@ -54,6 +55,8 @@ def write_catalog(path: str | Path, catalog: SkyCatalog, facts: Mapping[str, Fac
     ]
     hdu = fits.BinTableHDU.from_columns(columns, name="GAIA")
     hdu.header["RADESYS"] = ("ICRS", "system of ra and dec, at ref_epoch")
+    hdu.header[_SOURCE] = (catalog.source, "where the stars are from")
+    hdu.header[_SYSTEM] = (catalog.system, "of phot_g_mean_mag")
     for keyword, value in (facts or {}).items():
         hdu.header[keyword.upper()] = value
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -74,14 +77,15 @@ def read_catalog(path: str | Path) -> SkyCatalog:
         Native, contiguous arrays in the order of the file.
     """
     with fits.open(path, memmap=False) as hdus:
-        data = hdus["GAIA"].data
+        data, header = hdus["GAIA"].data, hdus["GAIA"].header
         arrays = {
-            field.name: np.array(
-                data[_COLUMNS[field.name][0]], dtype=np.int64 if field.name == "source_id" else np.float64
-            )
-            for field in fields(SkyCatalog)
+            key: np.array(data[name], dtype=np.int64 if key == "source_id" else np.float64)
+            for key, (name, _) in _COLUMNS.items()
         }
-    return SkyCatalog(**arrays)
+    # Files of before say it by their origin alone.
+    before = REFERENCE_IMAGE if header.get("SOURCE") == REFERENCE_IMAGE.name else GAIA
+    source, system = header.get(_SOURCE, before.name), header.get(_SYSTEM, before.system)
+    return SkyCatalog(**arrays, source=str(source), system=str(system))
 
 
 def write_pin(path: str | Path, catalog_path: str | Path, facts: Mapping[str, object]) -> None:

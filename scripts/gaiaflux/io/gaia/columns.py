@@ -19,17 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.sky.sphere import directions, separation_deg
+from gaiaflux.io.catalog_source import GAIA, REQUIRED_ROLES, CatalogSource
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
 
-__all__ = ["OPTIONAL", "REQUIRED", "Column", "GaiaTable", "catalog_from_columns", "wanted_names"]
+__all__ = ["Column", "GaiaTable", "catalog_from_columns", "wanted_names"]
 
-REQUIRED = ("source_id", "ra", "dec", "phot_g_mean_mag")
-OPTIONAL = (
-    *("pmra", "pmdec", "parallax", "ref_epoch", "phot_bp_mean_mag", "phot_rp_mean_mag", "bp_rp", "ruwe"),
-    *("ra_error", "dec_error", "pmra_error", "pmdec_error", "pos_err", "pm_err"),
-)
-DEFAULT_EPOCH = 2016.0
 UNKNOWN_POS_ERR_MAS = 1.0
 UNKNOWN_PARALLAX_MAS = 1.0
 UNSTATED_PM_ERR_MAS_YR = 1.0
@@ -42,7 +37,7 @@ _OTHER_NAMES = {
     "source_id": ("source", "gaia_id", "gaia_source_id", "dr3_source_id", "starid", "star_id", "id"),
     "ra": ("ra_icrs", "raj2000", "alpha", "ra_deg", "_ra"),
     "dec": ("decl", "de_icrs", "dej2000", "delta", "dec_deg", "_de", "declination"),
-    "phot_g_mean_mag": ("gmag", "gaia_mag", "gaia_g_mag", "g_mag", "mag", "g"),
+    "mag": ("gmag", "gaia_mag", "gaia_g_mag", "g_mag", "mag", "g"),
 }
 _UNITS = {"ra": "deg", "dec": "deg"} | dict.fromkeys(("parallax", "ra_error", "dec_error", "pos_err"), "mas")
 _UNITS |= dict.fromkeys(("pmra", "pmdec", "pmra_error", "pmdec_error", "pm_err"), "mas / yr")
@@ -95,17 +90,20 @@ class GaiaTable:
     n_without_motion: int
 
 
-def wanted_names(names: Iterable[str]) -> dict[str, str]:
-    """Columns of a table that are used: Gaia's name to the table's own spelling (exact if there, else any case)."""
+def wanted_names(names: Iterable[str], source: CatalogSource = GAIA) -> dict[str, str]:
+    """Columns of a table that are used: source's name to the table's own spelling (exact if there, else any case)."""
     found: dict[str, str] = {}
+    known = set(source.columns.values())
     for name in names:
         key = name.strip().lower()
-        if key in REQUIRED + OPTIONAL and (key not in found or name.strip() == key):
+        if key in known and (key not in found or name.strip() == key):
             found[key] = name
     return found
 
 
-def catalog_from_columns(columns: Mapping[str, Column], names: Iterable[str], where: str) -> GaiaTable:
+def catalog_from_columns(
+    columns: Mapping[str, Column], names: Iterable[str], where: str, source: CatalogSource = GAIA
+) -> GaiaTable:
     """Check the columns of a table and make a catalogue of them.
 
     Rows without a usable position are left out and counted. A source that stands in several rows is kept once where the
@@ -115,11 +113,13 @@ def catalog_from_columns(columns: Mapping[str, Column], names: Iterable[str], wh
     Parameters
     ----------
     columns : mapping of str to Column
-        By Gaia's names (small letters); others are ignored.
+        By the source's names (small letters); others are ignored.
     names : iterable of str
         All names of the table, for the message.
     where : str
         File or server, for the message.
+    source : CatalogSource, optional
+        Says which column is what; by default Gaia.
 
     Returns
     -------
@@ -132,14 +132,15 @@ def catalog_from_columns(columns: Mapping[str, Column], names: Iterable[str], wh
         Columns missing, not numbers, identifiers that went through floating point, units that are not understood,
         sources that contradict themselves, nothing left.
     """
-    _refuse_missing(columns, list(names), where)
-    table = {key: _number(key, column, where) for key, column in columns.items() if key not in ("source_id",)}
+    _refuse_missing(columns, list(names), where, source)
+    roles = {role: name for role, name in source.columns.items() if name in columns and role != "source_id"}
+    table = {role: _number(role, name, columns[name], where) for role, name in roles.items()}
     number = len(table["ra"])
     if number == 0:
         raise InputError(f"{where} has no rows: give a table with the stars of the field")
 
-    def column(key: str) -> np.ndarray:
-        return table[key] if key in table else np.full(number, np.nan)
+    def column(role: str) -> np.ndarray:
+        return table[role] if role in table else np.full(number, np.nan)
 
     pos_err = _first_known(column("pos_err"), _both_axes(column("ra_error"), column("dec_error")), UNKNOWN_POS_ERR_MAS)
     pm_err = _first_known(column("pm_err"), _both_axes(column("pmra_error"), column("pmdec_error")), np.nan)
@@ -150,19 +151,21 @@ def catalog_from_columns(columns: Mapping[str, Column], names: Iterable[str], wh
     ruwe = column("ruwe")
     inflation = np.where(ruwe > BAD_RUWE, ruwe, 1.0)
     pm_err = np.where(np.isfinite(pm_err), pm_err, np.where(has_motion, UNSTATED_PM_ERR_MAS_YR, UNKNOWN_PM_ERR_MAS_YR))
-    bp_rp = column("bp_rp")
+    colour = column("colour")
     catalog = SkyCatalog(
-        source_id=_identifiers(columns["source_id"], where),
+        source_id=_identifiers(source.columns["source_id"], columns, where),
         ra_deg=column("ra") % 360.0 % 360.0,  # twice: a tiny negative number gives 360.0 the first time
         dec_deg=column("dec"),
-        ref_epoch=_epoch(column("ref_epoch"), where),
+        ref_epoch=_epoch(column("ref_epoch"), source, where),
         pmra=np.where(has_motion, column("pmra"), 0.0),
         pmdec=np.where(has_motion, column("pmdec"), 0.0),
         parallax=np.where(has_parallax, column("parallax"), 0.0),
         pos_err=pos_err * inflation,
         pm_err=pm_err * inflation,
-        phot_g_mean_mag=column("phot_g_mean_mag"),
-        bp_rp=np.where(np.isfinite(bp_rp), bp_rp, column("phot_bp_mean_mag") - column("phot_rp_mean_mag")),
+        mag=column("mag"),
+        colour=np.where(np.isfinite(colour), colour, column("blue") - column("red")),
+        system=source.system,
+        source=source.name,
     )
     usable = np.isfinite(column("ra")) & (np.abs(column("ra")) <= 720.0) & (np.abs(catalog.dec_deg) <= 90.0)
     if not usable.any():
@@ -180,30 +183,31 @@ def catalog_from_columns(columns: Mapping[str, Column], names: Iterable[str], wh
     )
 
 
-def _refuse_missing(columns: Mapping[str, Column], names: list[str], where: str) -> None:
-    missing = [key for key in REQUIRED if key not in columns]
-    if not missing:
+def _refuse_missing(columns: Mapping[str, Column], names: list[str], where: str, source: CatalogSource) -> None:
+    roles = [role for role in REQUIRED_ROLES if source.columns[role] not in columns]
+    if not roles:
         return
-    nearest = [name for name in (_nearest(key, names) for key in missing) if name]
+    missing = [source.columns[role] for role in roles]
+    nearest = [name for name in (_nearest(role, source.columns[role], names) for role in roles) if name]
     hint = f" (nearest names there: {', '.join(nearest)})" if nearest else ""
     noun = "column" if len(missing) == 1 else "columns"
     raise InputError(
-        f"{where} has no {noun} {', '.join(missing)}{hint}: name them as Gaia does; "
-        f"required are {', '.join(REQUIRED)}, in degrees and magnitudes"
+        f"{where} has no {noun} {', '.join(missing)}{hint}: name them as {source.name.capitalize()} does; "
+        f"required are {', '.join(source.required)}, in degrees and magnitudes"
     )
 
 
-def _nearest(key: str, names: list[str]) -> str | None:
+def _nearest(role: str, key: str, names: list[str]) -> str | None:
     small = {name.strip().lower(): name.strip() for name in reversed(names)}
-    for other in _OTHER_NAMES[key]:
+    for other in _OTHER_NAMES[role]:
         if other in small:
             return small[other]
     close = difflib.get_close_matches(key, small, n=1, cutoff=0.7)
     return small[close[0]] if close else None
 
 
-def _number(key: str, column: Column, where: str) -> np.ndarray:
-    """Values as float64 in Gaia's unit, NaN where missing."""
+def _number(role: str, key: str, column: Column, where: str) -> np.ndarray:
+    """Values as float64 in the unit of the role, NaN where missing."""
     values = np.asarray(column.values)
     if values.ndim != 1:
         raise InputError(f"column {key} of {where} has several numbers a row: it must have one")
@@ -212,7 +216,7 @@ def _number(key: str, column: Column, where: str) -> np.ndarray:
     else:
         numbers = np.array([_from_text(key, v, m, where) for v, m in zip(values, column.missing, strict=True)], float)
     numbers[np.asarray(column.missing, dtype=bool) | ~np.isfinite(numbers)] = np.nan
-    return numbers * _factor(key, column.unit, where)
+    return numbers * _factor(role, key, column.unit, where)
 
 
 def _from_text(key: str, value: object, missing: bool, where: str) -> float:
@@ -225,14 +229,14 @@ def _from_text(key: str, value: object, missing: bool, where: str) -> float:
         raise InputError(f"column {key} of {where} holds {text.strip()!r}: it must hold decimal numbers") from None
 
 
-def _factor(key: str, unit: str, where: str) -> float:
-    """Multiplier from the stated unit to Gaia's; 1 where none is stated or the column has no such unit."""
-    goal = _UNITS.get(key)
+def _factor(role: str, key: str, unit: str, where: str) -> float:
+    """Multiplier from the stated unit to the role's; 1 where none is stated or the role has no such unit."""
+    goal = _UNITS.get(role)
     # Old answers of the Gaia archive write "Angular Velocity[mas/year]".
     text = re.sub(r"^.*\[(.*)\]$", r"\1", unit.strip().strip("'"))
     if goal is None or not text or text.lower().replace(" ", "") in _PLAIN[goal]:
         return 1.0
-    if key == "ra" and text.lower() in _HOURS:
+    if role == "ra" and text.lower() in _HOURS:
         return 15.0
     from astropy import units
 
@@ -242,35 +246,36 @@ def _factor(key: str, unit: str, where: str) -> float:
         raise InputError(f"unit {unit!r} of column {key} of {where} is not understood: give it in {goal}") from None
 
 
-def _identifiers(column: Column, where: str) -> np.ndarray:
+def _identifiers(key: str, columns: Mapping[str, Column], where: str) -> np.ndarray:
     """Identifiers as int64, never through floating point; -1 where missing."""
+    column = columns[key]
     values, missing = np.asarray(column.values), np.asarray(column.missing, dtype=bool)
     if values.ndim != 1:
-        raise InputError(f"column source_id of {where} has several numbers a row: it must have one")
+        raise InputError(f"column {key} of {where} has several numbers a row: it must have one")
     if values.dtype.kind == "f":
         raise InputError(
-            f"column source_id of {where} holds floating-point numbers, which keep 16 of Gaia's 19 digits, so that "
+            f"column {key} of {where} holds floating-point numbers, which keep 16 of Gaia's 19 digits, so that "
             "stars can no longer be told apart: write the table again with 64-bit integers or text"
         )
     if values.dtype.kind == "u" and np.any(values[~missing] > np.uint64(2**63 - 1)):
-        raise InputError(f"column source_id of {where} holds numbers of 2^63 and more: Gaia has no such identifiers")
+        raise InputError(f"column {key} of {where} holds numbers of 2^63 and more: Gaia has no such identifiers")
     if values.dtype.kind in "iu":
         ids = np.where(missing, values.dtype.type(0), values).astype(np.int64)
     else:
-        ids = np.array([_identifier(v, m, where) for v, m in zip(values, missing, strict=True)], dtype=np.int64)
+        ids = np.array([_identifier(key, v, m, where) for v, m in zip(values, missing, strict=True)], dtype=np.int64)
     ids[missing] = -1
     if np.any(ids < -1):
-        raise InputError(f"column source_id of {where} holds {ids.min()}: identifiers are positive (-1 = not in Gaia)")
+        raise InputError(f"column {key} of {where} holds {ids.min()}: identifiers are positive (-1 = not in Gaia)")
     return ids
 
 
-def _identifier(value: object, missing: bool, where: str) -> int:
+def _identifier(key: str, value: object, missing: bool, where: str) -> int:
     text = (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip()
     if missing or text.lower() in ("", "null", "none", "--", "<na>"):
         return -1
     if re.fullmatch(r"[+-]?\d{1,19}", text) is None or int(text) >= 2**63:
         raise InputError(
-            f"column source_id of {where} holds {text!r}, which is not a whole 64-bit number (one with a point or an "
+            f"column {key} of {where} holds {text!r}, which is not a whole 64-bit number (one with a point or an "
             "exponent has lost its last digits): write the identifiers as whole numbers"
         )
     return int(text)
@@ -290,10 +295,10 @@ def _first_known(first: np.ndarray, second: np.ndarray, default: float) -> np.nd
     return np.where(np.isfinite(value), value, default)
 
 
-def _epoch(epoch: np.ndarray, where: str) -> np.ndarray:
-    epoch = np.where(np.isfinite(epoch), epoch, DEFAULT_EPOCH)
+def _epoch(epoch: np.ndarray, source: CatalogSource, where: str) -> np.ndarray:
+    epoch = np.where(np.isfinite(epoch), epoch, source.epoch)
     if np.any((epoch < 1900.0) | (epoch > 2100.0)):
-        raise InputError(f"column ref_epoch of {where} must hold Julian years such as 2016.0")
+        raise InputError(f"column {source.columns['ref_epoch']} of {where} must hold Julian years such as 2016.0")
     return epoch
 
 
@@ -305,7 +310,7 @@ def _first_rows(catalog: SkyCatalog, where: str) -> np.ndarray:
     begin = np.maximum.accumulate(np.where(starts, np.arange(len(ids)), 0))[~keep]
     vectors = directions(catalog.ra_deg, catalog.dec_deg)
     apart = separation_deg(vectors[~keep], vectors[begin]) > SAME_POSITION_DEG
-    mag, other_mag = catalog.phot_g_mean_mag[~keep], catalog.phot_g_mean_mag[begin]
+    mag, other_mag = catalog.mag[~keep], catalog.mag[begin]
     differs = apart | (np.abs(mag - other_mag) > SAME_MAG) | (np.isnan(mag) != np.isnan(other_mag))
     if differs.any():
         raise InputError(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,9 +78,10 @@ class StoredPart:
 
 def join_catalogs(catalogs: Sequence[SkyCatalog]) -> SkyCatalog:
     """One catalogue of several, sorted by source_id, each source once."""
-    arrays = {f.name: np.concatenate([getattr(c, f.name) for c in catalogs]) for f in fields(SkyCatalog)}
-    _, rows = np.unique(arrays["source_id"], return_index=True)
-    return SkyCatalog(**arrays)[rows]
+    names = SkyCatalog.column_names()
+    joined = replace(catalogs[0], **{name: np.concatenate([getattr(c, name) for c in catalogs]) for name in names})
+    _, rows = np.unique(joined.source_id, return_index=True)
+    return joined[rows]
 
 
 class PartStore:

@@ -18,7 +18,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 
 from gaiaflux.core.sky.sphere import directions, separation_deg, sky_of_direction
-from gaiaflux.io.gaia.columns import REQUIRED, Column, GaiaTable, catalog_from_columns, wanted_names
+from gaiaflux.io.catalog_source import GAIA, CatalogSource
+from gaiaflux.io.gaia.columns import Column, GaiaTable, catalog_from_columns, wanted_names
 from gaiaflux.io.gaia.votable import columns_of_votable, is_votable, parse_votable
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
@@ -40,8 +41,8 @@ _ENDINGS = {
 _NO_VALUE = ("", "nan", "null", "none", "--", "n/a", "<na>")
 
 
-def read_gaia_table(path: str | Path) -> SkyCatalog:
-    """Read a table of Gaia stars.
+def read_gaia_table(path: str | Path, source: CatalogSource = GAIA) -> SkyCatalog:
+    """Read a table of stars, by default with Gaia's names.
 
     Required columns, in any case: source_id, ra, dec, phot_g_mean_mag. Used where they are there: pmra, pmdec,
     parallax, ref_epoch, phot_bp_mean_mag, phot_rp_mean_mag, bp_rp, ra_error, dec_error, pmra_error, pmdec_error, ruwe.
@@ -51,6 +52,8 @@ def read_gaia_table(path: str | Path) -> SkyCatalog:
     ----------
     path : str or Path
         File.
+    source : CatalogSource, optional
+        Says the names of the columns.
 
     Returns
     -------
@@ -62,11 +65,11 @@ def read_gaia_table(path: str | Path) -> SkyCatalog:
     InputError
         The file cannot be read or used; one sentence says why.
     """
-    return load_gaia_table(path).catalog
+    return load_gaia_table(path, source).catalog
 
 
-def load_gaia_table(path: str | Path) -> GaiaTable:
-    """Read a table of Gaia stars and count what was left out; otherwise like `read_gaia_table`."""
+def load_gaia_table(path: str | Path, source: CatalogSource = GAIA) -> GaiaTable:
+    """Read a table of stars and count what was left out; otherwise like `read_gaia_table`."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"the Gaia table {path} does not exist: correct gaia_file")
@@ -78,11 +81,11 @@ def load_gaia_table(path: str | Path) -> GaiaTable:
             raise InputError(
                 f"{path} is named like a {stated} table but holds {_article(held)}: give it the right ending"
             )
-        columns, names = _READERS[held](path)
+        columns, names = _READERS[held](path, source)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} cannot be read as a {stated} table ({reason}): write it again") from error
-    return catalog_from_columns(columns, names, str(path))
+    return catalog_from_columns(columns, names, str(path), source)
 
 
 def select_cone(
@@ -116,12 +119,12 @@ def select_cone(
     catalog = table.catalog
     vectors = directions(catalog.ra_deg, catalog.dec_deg)
     inside = separation_deg(vectors, directions(*centre_deg)) <= radius_deg
-    chosen = inside & ~(catalog.phot_g_mean_mag > magnitude_limit)
+    chosen = inside & ~(catalog.mag > magnitude_limit)
     if chosen.any():
         return catalog[chosen]
     field = f"the field at ra {centre_deg[0]:.4f}, dec {centre_deg[1]:.4f} deg (radius {radius_deg:.3f} deg)"
     if inside.any():
-        brightest = np.nanmin(catalog.phot_g_mean_mag[inside])
+        brightest = np.nanmin(catalog.mag[inside])
         raise InputError(
             f"{where} has no star in {field} brighter than gaia.magnitude_limit = {magnitude_limit:g}: the brightest "
             f"has G = {brightest:.2f}"
@@ -173,7 +176,7 @@ def _open(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb") if packed else path.open("rb"))
 
 
-def _from_fits(path: Path) -> Columns:
+def _from_fits(path: Path, source: CatalogSource) -> Columns:
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 
@@ -185,9 +188,12 @@ def _from_fits(path: Path) -> Columns:
                 tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
                 if not tables:
                     raise ValueError("it has no table extension")
-                complete = [hdu for hdu in tables if set(REQUIRED) <= wanted_names(hdu.columns.names).keys()]
+                complete = [
+                    hdu for hdu in tables if set(source.required) <= wanted_names(hdu.columns.names, source).keys()
+                ]
                 hdu = (complete or tables)[0]
-                columns = {key: _fits_column(hdu, name) for key, name in wanted_names(hdu.columns.names).items()}
+                wanted = wanted_names(hdu.columns.names, source)
+                columns = {key: _fits_column(hdu, name) for key, name in wanted.items()}
                 return columns, list(hdu.columns.names)
         except (AstropyUserWarning, fits.VerifyError, TypeError, IndexError) as error:
             raise ValueError(str(error)) from error
@@ -202,26 +208,27 @@ def _fits_column(hdu: "fits.BinTableHDU", name: str) -> Column:
     return Column(values.astype(values.dtype.newbyteorder("=")), missing, column.unit or "")
 
 
-def _from_votable(path: Path) -> Columns:
+def _from_votable(path: Path, source: CatalogSource) -> Columns:
     with _open(path) as file:
-        return columns_of_votable(parse_votable(file.read()))
+        return columns_of_votable(parse_votable(file.read()), source=source)
 
 
-def _from_ecsv(path: Path) -> Columns:
+def _from_ecsv(path: Path, source: CatalogSource) -> Columns:
     with _open(path) as file:
         comments = [line.decode("utf-8-sig") for line in itertools.takewhile(_is_comment, file)]
     header = _astropy_header([line.removeprefix("#").removeprefix(" ").rstrip() for line in comments[1:]])
-    columns, names = _from_text(path, header.get("delimiter", " "))
+    columns, names = _from_text(path, header.get("delimiter", " "), source)
     units, datatypes = _facts(header, "unit"), _facts(header, "datatype")
-    for key, name in wanted_names(names).items():
+    wanted, identifier = wanted_names(names, source), source.columns["source_id"]
+    for key, name in wanted.items():
         columns[key] = replace(columns[key], unit=units.get(name, ""))
-    if datatypes.get(wanted_names(names).get("source_id", ""), "").startswith("float"):
-        columns["source_id"] = replace(columns["source_id"], values=np.zeros(len(columns["source_id"].values)))
+    if datatypes.get(wanted.get(identifier, ""), "").startswith("float"):
+        columns[identifier] = replace(columns[identifier], values=np.zeros(len(columns[identifier].values)))
     return columns, names
 
 
-def _from_csv(path: Path) -> Columns:
-    return _from_text(path, None)
+def _from_csv(path: Path, source: CatalogSource) -> Columns:
+    return _from_text(path, None, source)
 
 
 def _astropy_header(lines: list[str]) -> dict[str, Any]:
@@ -242,7 +249,7 @@ def _is_comment(line: bytes) -> bool:
     return line.removeprefix(b"\xef\xbb\xbf").startswith(b"#") or not line.strip()
 
 
-def _from_text(path: Path, delimiter: str | None) -> Columns:
+def _from_text(path: Path, delimiter: str | None, source: CatalogSource) -> Columns:
     """Columns of delimited text as text; pyarrow is strict about the number of fields in a row."""
     import pyarrow
     from pyarrow import csv as arrow_csv
@@ -252,7 +259,7 @@ def _from_text(path: Path, delimiter: str | None) -> Columns:
         if delimiter is None:
             delimiter = next((mark for mark in ",;\t" if mark in header), ",")
         names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])]
-        positions = {key: str(names.index(name)) for key, name in wanted_names(names).items()}
+        positions = {key: str(names.index(name)) for key, name in wanted_names(names, source).items()}
         body = file.read()
     if not body.strip() or not positions:
         return {key: Column(np.empty(0, dtype=object), np.empty(0, dtype=bool)) for key in positions}, names
@@ -264,29 +271,30 @@ def _from_text(path: Path, delimiter: str | None) -> Columns:
             include_columns=list(positions.values()), column_types=dict.fromkeys(positions.values(), pyarrow.string())
         ),
     )
-    return {key: _text_column(key, table.column(position)) for key, position in positions.items()}, names
+    identifier = source.columns["source_id"]
+    return {key: _text_column(table.column(k), key == identifier) for key, k in positions.items()}, names
 
 
-def _text_column(key: str, text: "pyarrow.ChunkedArray") -> Column:
+def _text_column(text: "pyarrow.ChunkedArray", is_identifier: bool) -> Column:
     import pyarrow
     from pyarrow import compute
 
     text = compute.utf8_trim_whitespace(text)
     gone = compute.is_in(compute.utf8_lower(text), value_set=pyarrow.array(_NO_VALUE))
     text = compute.if_else(gone, pyarrow.scalar(None, pyarrow.string()), text)
-    if key != "source_id":  # never through floating point
+    if not is_identifier:  # never through floating point
         with contextlib.suppress(pyarrow.ArrowInvalid):  # the text is then told to the user
             text = compute.cast(text, pyarrow.float64())
     return _arrow_column(text, "")
 
 
-def _from_parquet(path: Path) -> Columns:
+def _from_parquet(path: Path, source: CatalogSource) -> Columns:
     from pyarrow import parquet
 
     # A stream of ours, so that the file is closed whatever happens.
     with path.open("rb") as file, parquet.ParquetFile(file) as table_file:
         schema = table_file.schema_arrow
-        wanted = wanted_names(schema.names)
+        wanted = wanted_names(schema.names, source)
         # astropy writes the mask of a column as a column of its own
         masks = {name: f"{name}.mask" for name in wanted.values() if f"{name}.mask" in schema.names}
         table = table_file.read(columns=[*wanted.values(), *masks.values()])
@@ -314,7 +322,7 @@ def _arrow_column(array: "pyarrow.ChunkedArray", unit: str) -> Column:
     return Column(values, missing, unit)
 
 
-_READERS: dict[str, Callable[[Path], Columns]] = {
+_READERS: dict[str, Callable[[Path, CatalogSource], Columns]] = {
     "FITS": _from_fits,
     "VOTable": _from_votable,
     "ECSV": _from_ecsv,

@@ -9,6 +9,7 @@ from xml.parsers.expat import ExpatError
 
 import numpy as np
 
+from gaiaflux.io.catalog_source import GAIA, CatalogSource
 from gaiaflux.io.gaia.columns import Column, wanted_names
 
 if TYPE_CHECKING:
@@ -85,21 +86,23 @@ def query_status(document: "VOTableFile") -> tuple[str, str]:
 
 
 def columns_of_votable(
-    document: "VOTableFile", own_names: Mapping[str, str] | None = None
+    document: "VOTableFile", own_names: Mapping[str, str] | None = None, source: CatalogSource = GAIA
 ) -> tuple[dict[str, Column], list[str]]:
-    """Columns with Gaia's names of the first table.
+    """Columns of the first table by the names of their source.
 
     Parameters
     ----------
     document : VOTableFile
         Tree.
     own_names : mapping of str to str, optional
-        The table's names of Gaia's columns, where they differ; in any case.
+        The table's names of the source's columns, where they differ; in any case.
+    source : CatalogSource, optional
+        Says the names of the columns.
 
     Returns
     -------
     columns : dict of str to Column
-        By Gaia's names.
+        By the source's names.
     names : list of str
         All names of the table.
 
@@ -112,13 +115,13 @@ def columns_of_votable(
         table = document.get_first_table()
     except IndexError:
         raise ValueError("a VOTable without a table") from None
-    gaia_names = {own.lower(): gaia for gaia, own in (own_names or {}).items()}
+    source_names = {own.lower(): name for name, own in (own_names or {}).items()}
     fields = {}
     for field in table.fields:
         name = field.name or field.ID
-        fields[gaia_names.get(name.lower(), name)] = field
+        fields[source_names.get(name.lower(), name)] = field
     columns = {}
-    for key, name in wanted_names(fields).items():
+    for key, name in wanted_names(fields, source).items():
         array = table.array[fields[name].ID]
         missing = np.broadcast_to(np.ma.getmaskarray(array), array.shape)
         unit = fields[name].unit
