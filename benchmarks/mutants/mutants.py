@@ -9,6 +9,7 @@ reason.
 import argparse
 import os
 import queue
+import resource
 import shutil
 import signal
 import subprocess
@@ -29,9 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("core", "series")
 MOST_SURVIVE = 0.15
 WORKFLOWS = ("chain", "rules")  # folders of tests that run whole workflows, minutes each
-FURTHER_SECONDS = 60.0  # of tests that do not import the changed module themselves
-SLOWEST = 4.0  # times the usual duration, and as many seconds more: kernels are compiled again
-COMPILING_SECONDS = 120.0
+FURTHER_SECONDS = 90.0  # of the processor, for tests that do not import the changed module themselves
+SLOWEST = 5.0  # times the usual duration
+COMPILING_SECONDS = 120.0  # more, since kernels are compiled again
 MEMORY_KB = 8_000_000
 LEFT_BEHIND = (".git", ".venv", ".snakemake", ".ruff_cache", ".pytest_cache", "results", "demo", "logs", "*.pyc")
 
@@ -131,7 +132,7 @@ def try_all(mutations: list[Mutation], folder: Path, cores: int) -> list[Outcome
     tests = [test for test in sorted((ROOT / "tests").rglob("test_*.py")) if test.parent.name not in WORKFLOWS]
     near = {file: distances(ROOT, tests, file) for file in {mutation.file for mutation in mutations}}
     first = Copy(ROOT, folder / "0")
-    seconds = usual_seconds(first, sorted({test for found in near.values() for test in found}), folder, cores)
+    seconds, load = usual_seconds(first, sorted({test for found in near.values() for test in found}), folder, cores)
     first.keep_kernels()
     copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
     copies.put(first)
@@ -143,7 +144,7 @@ def try_all(mutations: list[Mutation], folder: Path, cores: int) -> list[Outcome
     def one(mutation: Mutation) -> Outcome:
         place = copies.get()
         try:
-            outcome = attempt(place, mutation, rings(near[mutation.file], seconds))
+            outcome = attempt(place, mutation, rings(near[mutation.file], seconds, load))
         finally:
             copies.put(place)
         print(f"{outcome.state:9} {describe(mutation)}  [{outcome.by}]", flush=True)
@@ -153,24 +154,31 @@ def try_all(mutations: list[Mutation], folder: Path, cores: int) -> list[Outcome
         return list(pool.map(one, mutations))
 
 
-def usual_seconds(place: Copy, tests: list[Path], folder: Path, cores: int) -> dict[Path, float]:
-    """Duration of each test file without any change; also compiles the kernels that are not compiled yet."""
+def usual_seconds(place: Copy, tests: list[Path], folder: Path, cores: int) -> tuple[dict[Path, float], float]:
+    """Time of the processor that each test file takes without any change, and how much longer it lasts.
+
+    Also compiles the kernels that are not compiled yet.
+    """
     report = folder / "usual.xml"
-    started = time.monotonic()
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     options = ("-n", str(cores), f"--junitxml={report}", "-o", "junit_family=xunit1")
     if place.pytest(tests, 3600.0, *options) != 0:
         sys.exit("tests fail without any change: run `make test`")
     seconds: dict[Path, float] = defaultdict(float)
     for case in ElementTree.parse(report).iter("testcase"):
         seconds[ROOT / case.get("file", "")] += float(case.get("time", 0.0))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    load = max(sum(seconds.values()) / used, 1.0)
     print(f"{len(tests)} test files pass without a change ({time.monotonic() - started:.0f} s)", flush=True)
-    return seconds
+    return {test: seconds[test] / load for test in tests}, load
 
 
-def rings(near: dict[Path, int], seconds: dict[Path, float]) -> list[tuple[list[Path], float]]:
+def rings(near: dict[Path, int], seconds: dict[Path, float], load: float) -> list[tuple[list[Path], float]]:
     """Test files in the order in which they are run, each group with the time that it may take [s].
 
     First the file of the module itself, then those that import it, then further ones while their time is short.
+    `load`: how much longer a test lasts than the processor works on it.
     """
     groups: list[list[Path]] = [[], [], []]
     left = FURTHER_SECONDS
@@ -181,7 +189,10 @@ def rings(near: dict[Path, int], seconds: dict[Path, float]) -> list[tuple[list[
             if left < 0.0:
                 break
         groups[ring].append(test)
-    return [(group, COMPILING_SECONDS + SLOWEST * sum(seconds[test] for test in group)) for group in groups if group]
+    slowest = load * SLOWEST
+    return [
+        (group, COMPILING_SECONDS * load + slowest * sum(map(seconds.__getitem__, group))) for group in groups if group
+    ]
 
 
 def attempt(place: Copy, mutation: Mutation, groups: list[tuple[list[Path], float]]) -> Outcome:

@@ -121,12 +121,12 @@ def test_tests_are_ordered_by_the_imports_between(tool, little):
     }  # fmt: skip
     # One that mirrors the module, one that imports it, and further ones as long as their time is short.
     seconds = dict.fromkeys(found, 1.0)
-    groups = tool["rings"](found, seconds)
+    groups = tool["rings"](found, seconds, 1.0)
     assert [[path.stem for path in files] for files, _ in groups] == [
         ["test_check"], ["test_direct"], ["test_fit", "test_frame"],
     ]  # fmt: skip
     seconds[little / "tests/ground/test_frame.py"] = 1e4
-    assert [path.stem for path in tool["rings"](found, seconds)[2][0]] == ["test_fit"]
+    assert [path.stem for path in tool["rings"](found, seconds, 1.0)[2][0]] == ["test_fit"]
 
 
 def test_sources_of_sub_packages_are_found(tool, little):

@@ -369,3 +369,19 @@ def test_points_lose_their_weight_between_one_sigma_below_and_above_the_clip():
     assert sigmas.max() > clip + 1.1
     np.testing.assert_allclose(left, np.clip(0.5 * (clip + 1.0 - sigmas), 0.0, 1.0), atol=0.02)
     assert (left[sigmas > clip + 1.05] == 0).all()
+
+
+def test_where_too_few_stars_are_constant_the_least_variable_ones_are_taken():
+    rng = np.random.default_rng(17)
+    n, m = 17, 60
+    varies = np.where(np.arange(n) < 9, 0.0, np.linspace(0.03, 0.12, n))
+    flux = 1e6 * (1.0 + np.hypot(1e-3, varies)[:, None] * rng.normal(size=(n, m)))
+    place = rng.uniform(0, 2048, (2, n))
+    solution = solve_ensemble(flux, np.full((n, m), 1e3), np.ones((n, m), bool), *place, **SETTINGS)
+    used = np.array([status == "used" for status in solution.star_status])
+    # Nine are constant, ten are needed: one of the least variable ones serves as well as it can.
+    assert used[:9].all()
+    assert np.count_nonzero(used) == 10
+    assert used[9:12].any()
+    assert solution.solved
+    assert set(solution.frame_status) == {"ok"}

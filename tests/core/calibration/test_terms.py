@@ -228,3 +228,18 @@ def test_every_term_says_what_it_is():
         assert term.unit.startswith("mag")
         assert len(term.description) > 20
         assert term.functions.degree or (term.functions.unit and term.functions.description)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5])
+def test_what_single_stars_do_is_in_the_error_of_the_common_term(seed):
+    # Each star goes a little its own way with the air mass; the brightest would decide if photons alone counted.
+    series = Mixed(seed=seed, tint=0.05)
+    own = 0.005 * np.random.default_rng(100 + seed).normal(size=len(series.star))
+    series.flux *= np.exp(own[:, None] * (series.airmass - series.airmass.mean()))
+    first = solve_ensemble(series.flux, series.error, series.good, series.x, series.y, **SETTINGS)
+    found, sigma, note = value(fit_terms(first, series.facts), "colour * airmass")
+    assert note.startswith("kept")
+    assert abs(found + 0.05 / 1.0857) < 4.0 * sigma
+    # The slope of 150 points that scatter by 0.005, over a scatter of the colours of 0.4, and little more.
+    expected = 0.005 / (0.4 * np.sqrt(150))
+    assert 1.5 * expected < sigma < 6.0 * expected

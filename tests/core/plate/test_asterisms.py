@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.asterisms import AsterismSearch, find_placements
+from gaiaflux.core.plate.asterisms import AsterismSearch, _search, find_placements
 from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
 from gaiaflux.model.errors import BadFrameError
@@ -59,6 +59,41 @@ def test_a_placement_is_found_among_strangers(angle, scale, parity, shift):
     np.testing.assert_allclose(best.shift, shift, atol=1.0)
     assert best.n_pairs >= 14
     assert best.log_chance < np.log(1e-6)
+
+
+def test_every_star_of_the_image_that_falls_on_one_of_the_catalogue_is_a_hit():
+    rng = np.random.default_rng(5)
+    image = rng.uniform(-1, 1, (2, 14)) * np.array([[800.0], [500.0]])
+    # The outermost ones of the catalogue, too: the map has a margin around them.
+    placements, tried = _search(*image, *image, SEARCH)
+    assert placements[0].n_pairs == 14
+    assert tried > 91  # pairs of stars, and both ways round
+    np.testing.assert_allclose(placements[0].matrix, np.eye(2), atol=0.02)
+    np.testing.assert_allclose(placements[0].shift, 0.0, atol=20.0)
+
+
+def test_several_placements_are_kept_side_by_side():
+    rng = np.random.default_rng(6)
+    image = rng.uniform(-1, 1, (2, 12)) * np.array([[800.0], [500.0]])
+    shifts = np.array([[-500.0, 0.0], [0.0, 600.0], [650.0, -100.0]])
+    # Of the second and third copy of the pattern a star is missing.
+    catalog = np.concatenate([image[:, k:] + shift[:, None] for k, shift in enumerate(shifts)], axis=1)
+    placements, _ = _search(*image, *catalog, SEARCH)
+    hits = [one.n_pairs for one in placements]
+    assert hits == sorted(hits, reverse=True)
+    for shift, n_hits in zip(shifts, (12, 11, 10), strict=True):
+        near = [one for one in placements if np.hypot(*(one.shift - shift)) < 40.0 and one.matrix[0, 0] > 0.97]
+        assert near
+        assert near[0].n_pairs >= n_hits
+
+
+def test_an_image_that_is_squeezed_is_another_one():
+    image, catalog, _ = lists_with_a_common_part(np.random.default_rng(7), 20, 22, 110, 0.4, 1.0, 1.0, (0.0, 0.0))
+    assert find_placements(*image, *catalog, SEARCH)
+    for squeeze, found in ((1.02, True), (1.06, False)):
+        bent = image * np.array([[squeeze], [1 / squeeze]])
+        wide = replace(SEARCH, scale_tolerance=0.2)
+        assert bool([one for one in find_placements(*bent, *catalog, wide) if one.n_pairs > 12]) is found
 
 
 def test_beyond_the_limits_nothing_is_found():

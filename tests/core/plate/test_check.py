@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.check import check_solution
+from gaiaflux.core.plate.check import check_solution, worst_error_pix
 from gaiaflux.core.plate.fit import PlateFit
 from gaiaflux.core.plate.search import MatchLists, SolveSettings
 from gaiaflux.core.sky.projection import linear_tan, pixel_to_sky
@@ -32,8 +34,8 @@ def right_solution(n_pairs, n_image, n_catalog, seed=1):
     return lists, PlateFit(WCS, pairs, residuals, 1.0 / variance, variance, np.eye(3) * 0.0025 / n_pairs)
 
 
-def check(lists, solution, radius):
-    check_solution(lists, WCS, solution, solution.variance, radius, SETTINGS)
+def check(lists, solution, radius=1.0, start=WCS):
+    check_solution(lists, start, solution, solution.variance, radius, SETTINGS)
 
 
 def test_a_good_solution_is_believed():
@@ -54,3 +56,142 @@ def test_few_pairs_that_chance_could_make_are_not_believed():
     lists, solution = right_solution(9, 80, 100)
     with pytest.raises(BadFrameError, match=r"only 9 of 80 stars match the 100 of the catalogue: 2 would by chance"):
         check(lists, solution, 9.0)
+
+
+def header(shift_arcsec=0.0, turn_deg=0.0, scale=1.0, parity=1.0):
+    """Where the search began: the solution, changed."""
+    angle = np.deg2rad(turn_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return replace(WCS, crval=(150.0, 20.0 + shift_arcsec / 3600), cd=scale * turn @ WCS.cd @ np.diag([1.0, parity]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"shift_arcsec": 71.0}, ""),  # 1.2 times the search radius
+        ({"shift_arcsec": 74.0}, "lies 74 arcsec from the header's"),
+        ({"turn_deg": 0.65}, ""),  # 1.2 times the search's rotation, and 0.1 deg
+        ({"turn_deg": -0.8}, "is turned by 0.80 deg from the header's"),
+        ({"scale": 1.028}, ""),
+        ({"scale": 1.035}, "another scale or parity than the header's: 0.966 x 0.966"),
+        ({"scale": 0.968}, "another scale or parity than the header's: 1.033 x 1.033"),
+        ({"parity": -1.0}, "another scale or parity"),
+    ],
+)
+def test_a_solution_far_from_the_header_is_refused(changed, text):
+    lists, solution = right_solution(200, 220, 260)
+    if not text:
+        check(lists, solution, start=header(**changed))
+        return
+    with pytest.raises(BadFrameError, match=text):
+        check(lists, solution, start=header(**changed))
+
+
+def test_a_wild_distortion_of_a_corner_is_refused():
+    lists, solution = right_solution(200, 220, 260)
+    bent = np.zeros((3, 3))
+    for size, refused in ((1e-4, False), (3e-4, True)):
+        bent[2, 0] = size  # its slope at the edge, 500 pixels off, is 1000 times that
+        wcs = replace(WCS, a=bent, b=np.zeros((3, 3)))
+        ra, dec = pixel_to_sky(wcs, lists.x, lists.y)
+        placed = replace(lists, ra=np.append(ra, lists.ra[220:]), dec=np.append(dec, lists.dec[220:]))
+        if refused:
+            with pytest.raises(BadFrameError, match="wildly distorted in a corner"):
+                check(placed, replace(solution, wcs=wcs), start=wcs)
+        else:
+            check(placed, replace(solution, wcs=wcs), start=wcs)
+
+
+def test_stars_that_scatter_are_refused():
+    lists, solution = right_solution(200, 220, 260)
+    for rms, refused in ((0.45, False), (0.55, True)):
+        variance = np.full(200, rms**2)
+        noisy = replace(solution, residuals=solution.residuals * rms / 0.05, weight=1.0 / variance, variance=variance)
+        noisy.weight[:20] = 0.0  # clipped ones do not count
+        noisy.residuals[:, :20] = 30.0
+        if refused:
+            with pytest.raises(BadFrameError, match=r"scatter by 0\.\d\d pixels"):
+                check(lists, noisy)
+        else:
+            check(lists, noisy)
+
+
+def test_too_few_pairs_are_refused():
+    lists, solution = right_solution(200, 220, 260)
+    solution.weight[4:] = 0.0
+    with pytest.raises(BadFrameError, match="only 4 stars match the catalogue, 5 are needed"):
+        check(lists, solution)
+
+
+def test_brightness_that_has_nothing_to_do_with_the_catalogues_is_refused():
+    lists, solution = right_solution(200, 220, 260)
+    rng = np.random.default_rng(3)
+    for scatter, refused in ((0.9, False), (1.6, True)):
+        lists.mag[:200] = lists.instrumental[:200] + 25.0 + rng.normal(0, scatter, 200)
+        lists.mag[:5] = np.nan
+        if refused:
+            with pytest.raises(BadFrameError, match=r"nothing to do with the catalogue's \(scatter 1\.\d mag\)"):
+                check(lists, solution)
+        else:
+            check(lists, solution)
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.05, False), (0.3, True)])
+def test_a_solution_of_a_part_of_the_image_is_refused(share, refused):
+    # Beside 200 pairs there are as bright stars that lie five pixels from the catalogue's.
+    n_off = round(200 * share)
+    lists, solution = right_solution(200, 200 + n_off, 200 + n_off, seed=4)
+    rng = np.random.default_rng(5)
+    cx, cy = rng.uniform(50, SIZE - 50, (2, n_off))
+    lists.x[200:], lists.y[200:] = cx + 4.0, cy - 3.0
+    lists.ra[200:], lists.dec[200:] = pixel_to_sky(WCS, cx, cy)
+    # Mixed by brightness, as they come.
+    order = rng.permutation(200 + n_off)
+    place = np.argsort(order)
+    stars = {name: getattr(lists, name)[order] for name in ("x", "y", "variance", "good", "real", "ra", "dec")}
+    pairs = place[solution.pairs[0]], place[solution.pairs[1]]
+    mixed, solution = replace(lists, **stars), replace(solution, pairs=pairs)
+    if refused:
+        with pytest.raises(BadFrameError, match=r"a part of the image only: \d+ bright stars lie 1\.0 to 8 pixels off"):
+            check(mixed, solution)
+    else:
+        check(mixed, solution)
+
+
+def worst(lists, solution, start=WCS):
+    return worst_error_pix(lists, start, solution, solution.variance)
+
+
+def test_the_error_where_it_is_worst_grows_where_there_are_no_stars():
+    lists, solution = right_solution(100, 100, 100)
+    everywhere = worst(lists, solution)
+    assert everywhere < 0.1
+    more, of_more = right_solution(400, 400, 400)
+    assert worst(more, of_more) < 0.75 * everywhere
+    # The same stars in one quarter of the image say little of the others; a corner says nothing.
+    for factor, least, most in ((0.5, 0.15, 0.8), (0.2, 1.0, 20.0)):
+        assert least < worst(replace(lists, x=factor * lists.x, y=factor * lists.y), solution) < most
+
+
+def test_a_large_distortion_is_hardly_left_where_the_header_has_one():
+    lists, solution = right_solution(60, 60, 60)
+    lists.x[:], lists.y[:] = 0.4 * lists.x, 0.4 * lists.y
+    bent = np.zeros((4, 4))
+    bent[3, 0] = 1e-10
+    assert worst(lists, solution, replace(WCS, a=bent, b=bent)) < 0.75 * worst(lists, solution)
+
+
+def test_stars_are_not_trusted_more_than_their_noise_allows():
+    lists, solution = right_solution(100, 100, 100)
+    usual = worst(lists, solution)
+    # The weights of a fit with heavy tails are larger than the inverse variances; clipped stars have none.
+    assert worst(lists, replace(solution, weight=3.0 * solution.weight)) == pytest.approx(usual, rel=1e-12)
+    some = np.where(np.arange(100) < 50, solution.weight, 0.0)
+    assert worst(lists, replace(solution, weight=some)) > 1.2 * usual
+
+
+def test_residuals_that_look_like_a_distortion_leave_room_for_it():
+    lists, solution = right_solution(100, 100, 100)
+    u, v = lists.x / 500 - 1, lists.y / 500 - 1
+    bent = solution.residuals + 0.3 * np.stack([u * u - 0.33, u * v])
+    assert worst(lists, replace(solution, residuals=bent)) > 2.0 * worst(lists, solution)
