@@ -67,7 +67,10 @@ def test_every_star_of_the_image_that_falls_on_one_of_the_catalogue_is_a_hit():
     # The outermost ones of the catalogue, too: the map has a margin around them.
     placements, tried = _search(*image, *image, SEARCH)
     assert placements[0].n_pairs == 14
-    assert tried > 91  # pairs of stars, and both ways round
+    # Pairs of the image on those of the catalogue, both ways round and mirrored; of two stars there are four.
+    assert tried > 4 * 14
+    two = np.array([[-600.0, 500.0], [-300.0, 350.0]])
+    assert _search(*two, *two, SEARCH)[1] == 4
     np.testing.assert_allclose(placements[0].matrix, np.eye(2), atol=0.02)
     np.testing.assert_allclose(placements[0].shift, 0.0, atol=20.0)
 

@@ -52,10 +52,12 @@ def test_fewer_pairs_than_twice_those_by_chance_are_a_coincidence():
 
 
 def test_few_pairs_that_chance_could_make_are_not_believed():
-    # Nine pairs where two are expected: three are what it costs to place the lists, six are not rare enough.
-    lists, solution = right_solution(9, 80, 100)
-    with pytest.raises(BadFrameError, match=r"only 9 of 80 stars match the 100 of the catalogue: 2 would by chance"):
-        check(lists, solution, 9.0)
+    # Where two are expected, 14 come by chance once in a million times at most, 13 more often; three more are what it
+    # costs to place the lists.
+    radius = float(np.sqrt(2.0 * SIZE**2 / (np.pi * 80 * 100)))
+    with pytest.raises(BadFrameError, match=r"only 16 of 80 stars match the 100 of the catalogue: 2 would by chance"):
+        check(*right_solution(16, 80, 100), radius)
+    check(*right_solution(17, 80, 100, seed=2), radius)
 
 
 def header(shift_arcsec=0.0, turn_deg=0.0, scale=1.0, parity=1.0):

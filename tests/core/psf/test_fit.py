@@ -1,5 +1,9 @@
-import numpy as np
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+
+from gaiaflux.core.psf.equations import NormalEquations
 from gaiaflux.core.psf.fit import choose_psf_stars, fit_psf
 from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, solve_fluxes
 from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
@@ -51,3 +55,39 @@ def test_chosen_stars_are_bright_whole_and_not_saturated():
     assert (np.diff(snr[chosen]) <= 0).all()
     # Without the mark the saturated ones would lead the list.
     assert set(np.flatnonzero(saturated)) <= set(choose_psf_stars(solution, np.zeros(len(x), bool), OPTIONS))
+
+
+def solved(snr, share):
+    """What a choice of stars needs of a solution: each star has a neighbour, cut by the edge, that adds a share."""
+    n = len(snr)
+    flux = np.concatenate([snr, 2.0 * snr])
+    other = np.concatenate([np.arange(n) + n, np.arange(n)])
+    equations = NormalEquations(np.ones(2 * n), np.arange(2 * n + 1), other, np.tile(0.5 * share, 2))
+    sums = SimpleNamespace(curvature=np.ones(2 * n), light=np.repeat([0.98, 0.96], n))
+    stamps = SimpleNamespace(values=np.ones((2 * n, 1, 1), np.float32))
+    return SimpleNamespace(flux=flux, equations=equations, sums=sums, stamps=stamps)
+
+
+def chosen_of(snr, share, **options):
+    saturated = np.zeros(2 * len(snr), bool)
+    return choose_psf_stars(solved(np.array(snr), np.array(share)), saturated, PsfOptions(**options)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(100.0, 0.05), (60.0, 0.1), (40.0, 0.2), (30.0, 0.4), (20.0, 0.8), (12.0, 1.0)]
+)
+def test_the_standard_falls_until_there_are_sixty_stars(least, most):
+    # Sixty stars just good enough, and as many that are a little too faint or a little too disturbed.
+    snr = [1.01 * least] * 60 + [0.99 * least] * 30 + [1.01 * least] * 30
+    share = [0.98 * most] * 60 + [0.0] * 30 + [1.02 * most] * 30
+    assert sorted(chosen_of(snr, share)) == list(range(60))
+    # With one less the next standard takes more, but the last one, below which there is none.
+    fewer = sorted(chosen_of(snr[1:], share[1:]))
+    assert fewer == list(range(59)) if least == 12.0 else len(fewer) > 59
+    # A PSF that needs more stars lowers it, too; the brightest come first and no more than are wanted.
+    assert len(chosen_of(snr, share, min_stars=15)) == 60
+    many = [*snr[:59], 1.02 * least]
+    assert chosen_of(many, [0.0] * 60, max_stars=7)[0] == 59
+    assert len(chosen_of(many, [0.0] * 60, max_stars=7)) == 7
+    if least > 12.0:
+        assert len(chosen_of(snr, share, min_stars=16)) > 60

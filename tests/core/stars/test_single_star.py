@@ -83,6 +83,15 @@ def test_a_star_that_is_all_saturated_keeps_its_place_and_peak():
     assert np.isnan(measure(np.full((41, 41), -5.0, np.float32))["x"]).all()
 
 
+@pytest.mark.parametrize(("x", "y"), [(20.45, 19.55), (19.7, 20.3), (20.0, 20.0)])
+def test_a_star_of_the_profile_without_noise_is_fitted_exactly(x, y):
+    star = measure(moffat_star(x, y, 1e5))[0]
+    # The centroid in a window has come so near that two scoring steps are enough.
+    assert star["x"] == pytest.approx(x, abs=1e-6)
+    assert star["y"] == pytest.approx(y, abs=1e-6)
+    assert star["flux"] == pytest.approx(1e5, rel=1e-6)
+
+
 def test_errors_are_the_scatter_of_repeated_images():
     rng = np.random.default_rng(1)
     light = moffat_star(20.3, 19.8, 6000.0)
