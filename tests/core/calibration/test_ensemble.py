@@ -385,3 +385,10 @@ def test_where_too_few_stars_are_constant_the_least_variable_ones_are_taken():
     assert used[9:12].any()
     assert solution.solved
     assert set(solution.frame_status) == {"ok"}
+
+
+def test_it_goes_on_until_nothing_moves():
+    series = make_series(seed=18, variables=0.2, outliers=0.03)
+    four, many, more = (np.log(series.solve(max_iterations=n).pscale) for n in (4, 30, 60))
+    assert np.abs(four - many).max() > 1e-5
+    assert np.abs(many - more).max() < 1e-6
