@@ -32,7 +32,7 @@ MOST_SURVIVE = 0.15
 WORKFLOWS = ("chain", "rules")  # folders of tests that run whole workflows, minutes each
 FURTHER_SECONDS = 90.0  # of the processor, for tests that do not import the changed module themselves
 SLOWEST = 5.0  # times the usual duration
-COMPILING_SECONDS = 120.0  # more, since kernels are compiled again
+COMPILING_SECONDS = 60.0  # more, since kernels are compiled again
 MEMORY_KB = 8_000_000
 LEFT_BEHIND = (".git", ".venv", ".snakemake", ".ruff_cache", ".pytest_cache", "results", "demo", "logs", "*.pyc")
 

@@ -84,7 +84,9 @@ def test_the_catalogue_is_kept_as_far_as_the_header_may_be_wrong():
     y = np.array([400.0, 400, 400, 400, -margin - 1, -margin + 1, 800 + margin - 1, 800 + margin + 1, 400, 400])
     assert sorted(lists(catalog_x=x, catalog_y=y)[2].catalog_rows) == [1, 2, 5, 6, 8, 9]
     assert sorted(lists(catalog_x=x, catalog_y=y, margin=1000.0)[2].catalog_rows) == list(range(10))
-    x[[1, 2]] = 5000.0
+    x[1] = 5000.0
+    assert len(lists(catalog_x=x, catalog_y=y)[2].ra) == 5  # as many as are needed
+    x[2] = 5000.0
     with pytest.raises(BadFrameError, match="only 4 catalogue stars where the header says the image is"):
         lists(catalog_x=x, catalog_y=y)
     with pytest.raises(BadFrameError, match=r"where the image may be \(around ra 150.0000, dec \+20.0000\)"):

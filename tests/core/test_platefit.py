@@ -1,0 +1,119 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gaiaflux.core.platefit import fit_plate, noise_model
+from gaiaflux.core.platesearch import MatchLists
+from gaiaflux.core.projection import linear_tan, pixel_to_plane, pixel_to_sky, sip_order, sky_to_plane
+from gaiaflux.model.errors import BadFrameError
+
+SIZE = 1000
+WCS = linear_tan((150.0, 20.0), (499.5, 499.5), np.array([[-0.4, 0.01], [0.01, 0.4]]) / 3600, (SIZE, SIZE))
+SIGMA = 0.05
+
+
+def bent(size=1.0, order=2):
+    """A solution with a distortion of some pixels at the edge."""
+    a = np.zeros((order + 1, order + 1))
+    a[order, 0], a[0, order] = size / 500.0**order, -0.5 * size / 500.0**order
+    return replace(WCS, a=a, b=a.T)
+
+
+def pairs_of(wcs, n=200, seed=1, x=None, y=None, sigma=SIGMA):
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(0, SIZE - 1, (2, n))
+    x, y = places[0] if x is None else x, places[1] if y is None else y
+    ra, dec = pixel_to_sky(wcs, x, y)
+    x, y = np.array(x) + sigma * rng.normal(size=n), np.array(y) + sigma * rng.normal(size=n)
+    row, ones = np.arange(n), np.ones(n, bool)
+    return MatchLists(row, x, y, np.full(n, sigma**2), 0.0 * x, ones, ones, 4.0, row, ra, dec, 0.0 * x, 0.0 * x)
+
+
+def fit(lists, variance=SIGMA**2, highest=3, base=WCS, repeat=3):
+    """As a frame is fitted: roughly first, then with the noise of the stars."""
+    n, wcs = len(lists.x), base
+    for noise in (9.0, variance):
+        solution = fit_plate(lists, base, wcs, (np.arange(n), np.arange(n)), np.full(n, noise), highest, repeat)
+        wcs = solution.wcs
+    return solution
+
+
+def worst_pix(one, other):
+    x, y = (g.ravel() for g in np.meshgrid(np.linspace(0, SIZE - 1, 15), np.linspace(0, SIZE - 1, 15)))
+    found = np.stack(sky_to_plane(one.crval, *pixel_to_sky(other, x, y)))
+    return np.abs(np.linalg.inv(one.cd) @ (found - np.stack(pixel_to_plane(one, x, y)))).max()
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_order_is_that_of_the_distortion(order):
+    truth = bent(3.0, order) if order > 1 else replace(WCS, crval=(150.001, 20.002))
+    solution = fit(pairs_of(truth))
+    assert sip_order(solution.wcs) == order
+    assert len(solution.covariance) == (order + 1) * (order + 2) // 2
+    assert worst_pix(truth, solution.wcs) < 0.1
+    # Residuals, weights and errors agree with each other.
+    assert np.std(solution.residuals) == pytest.approx(SIGMA, rel=0.1)
+    assert (solution.weight > 0).all()
+    least = SIGMA / np.sqrt(200)
+    assert 0.95 * least < np.sqrt(solution.covariance[0, 0]) < 2.0 * least
+
+
+def test_no_more_than_is_asked_for_and_than_the_stars_carry():
+    truth = bent(3.0, 3)
+    assert sip_order(fit(pairs_of(truth), highest=2).wcs) <= 2
+    # 2.5 stars a term: 15 for the second order, 25 for the third; here they are everywhere in the image.
+    rng = np.random.default_rng(5)
+    for n, order, found in ((14, 2, 1), (15, 2, 2), (24, 3, 2), (25, 3, 3)):
+        x, y = np.resize(np.linspace(60, 940, 4), n), np.resize(np.repeat(np.linspace(60, 940, 4), 4), n)
+        places = x + rng.uniform(-40, 40, n), y + rng.uniform(-40, 40, n)
+        solution = fit(pairs_of(bent(3.0, order), n, x=places[0], y=places[1]), variance=9.0)
+        assert sip_order(solution.wcs) <= found
+        assert sip_order(solution.wcs) == order or found < order
+    # Stars of one half of the image determine no distortion.
+    rng = np.random.default_rng(6)
+    half = pairs_of(bent(3.0, 2), 200, x=rng.uniform(0, 499, 200), y=rng.uniform(0, 999, 200))
+    assert sip_order(fit(half).wcs) == 1
+
+
+def test_outliers_do_not_count():
+    truth = replace(WCS, crval=(150.001, 20.002))
+    lists = pairs_of(truth)
+    lists.x[:20] += 3.0
+    solution = fit(lists)
+    assert (solution.weight[:20] == 0).all()
+    assert (solution.weight[20:] > 0).all()
+    assert worst_pix(truth, solution.wcs) < 0.03
+    # Of four sigma on an axis half of the weight is left: that of Student's distribution with 5 degrees of freedom.
+    lists = pairs_of(truth)
+    chi2 = np.sum(fit(lists).residuals ** 2, axis=0) / SIGMA**2
+    np.testing.assert_allclose(fit(lists).weight, 7.0 / (5.0 + chi2) / SIGMA**2, rtol=0.02)
+
+
+def test_a_headers_distortion_of_higher_order_stays():
+    truth = bent(4.0, 3)
+    start = replace(truth, crval=(150.0006, 20.0003))
+    solution = fit(pairs_of(truth), base=start, highest=1)
+    assert sip_order(solution.wcs) == 3
+    assert worst_pix(truth, solution.wcs) < 0.05
+
+
+def test_stars_on_a_line_are_refused():
+    x = np.linspace(10, 990, 50)
+    with pytest.raises(BadFrameError, match="do not fix a plate solution"):
+        fit(pairs_of(WCS, 50, x=0.0 * x + 499.5, y=0.0 * x + 499.5, sigma=0.0))
+
+
+def test_noise_model_finds_a_floor_and_a_factor():
+    rng = np.random.default_rng(7)
+    n = 30_000
+    variance = 10 ** rng.uniform(-6, -2, n)
+    for floor, factor in ((0.0, 1.0), (1e-3, 1.0), (1e-3, 3.0), (0.0, 0.3)):
+        squares = factor * (variance + floor) * rng.chisquare(2, n)
+        found, times = noise_model(squares, variance)
+        # The floor is what the best stars ask for, with the factor in it.
+        assert found == pytest.approx(floor * factor, rel=0.1, abs=3e-6 * max(factor, 1.0))
+        expected = np.median(squares / 1.386 / (variance + found))
+        assert times == pytest.approx(np.clip(expected, 1.0, 25.0))
+    assert noise_model(1e6 * rng.chisquare(2, 5), np.ones(5))[1] <= 25.0
+    assert noise_model(np.full(10, 1e-9), np.ones(10)) == (0.0, 1.0)
