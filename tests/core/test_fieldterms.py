@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.fieldterms import field_order, make_basis, n_terms
+from gaiaflux.core.maths.field_basis import field_order, make_basis, n_terms
 
 
 def test_terms_are_centred_on_the_stars_and_scaled_to_the_field():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from gaiaflux.core.pixels import flag_pixels
+from gaiaflux.core.image.pixel_flags import flag_pixels
 from gaiaflux.model.flags import PixelFlag
 
 

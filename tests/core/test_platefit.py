@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.platefit import fit_plate, noise_model
-from gaiaflux.core.platesearch import MatchLists
-from gaiaflux.core.projection import linear_tan, pixel_to_plane, pixel_to_sky, sip_order, sky_to_plane
+from gaiaflux.core.plate.fit import fit_plate, noise_model
+from gaiaflux.core.plate.search import MatchLists
+from gaiaflux.core.sky.projection import linear_tan, pixel_to_plane, pixel_to_sky, sip_order, sky_to_plane
 from gaiaflux.model.errors import BadFrameError
 
 SIZE = 1000

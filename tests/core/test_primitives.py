@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.primitives import cubic_weights, inverse_symmetric3, kth_smallest
+from gaiaflux.core.kernels.devices import cubic_weights, inverse_symmetric3, kth_smallest
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 57])

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.background import estimate_background
-from gaiaflux.core.psf import add_light, make_stamps, moffat_psf
-from gaiaflux.core.psfsolution import (
+from gaiaflux.core.image.background import estimate_background
+from gaiaflux.core.psf.fluxes import (
     Pixels,
     PsfOptions,
     lost_light,
@@ -12,6 +11,7 @@ from gaiaflux.core.psfsolution import (
     stars_within_reach,
     take_off,
 )
+from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
 from gaiaflux.model.flags import PixelFlag
 
 SHAPE = (300, 320)

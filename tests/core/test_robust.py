@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.robust import (
+from gaiaflux.core.maths.robust import (
     MAD_TO_SIGMA,
     chi2_about_mean,
     clipped_mean,

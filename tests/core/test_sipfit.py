@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.projection import linear_tan, pixel_to_sky, sip_order, sky_to_plane
-from gaiaflux.core.sipfit import correct_plane, fit_tan_sip, scaled_pixels
+from gaiaflux.core.plate.sip import correct_plane, fit_tan_sip, scaled_pixels
+from gaiaflux.core.sky.projection import linear_tan, pixel_to_sky, sip_order, sky_to_plane
 
 SHAPE = (900, 1300)
 

@@ -68,7 +68,10 @@ def test_few_points_and_none():
         assert np.isnan(getattr(found, name)).all(), name
     nothing = one(np.zeros((3, 0)))
     assert np.isnan(nothing.level).all()
-    assert join_indices([]).n_points.size == 0
+    nobody = join_indices([])
+    assert nobody.n_points.size == nobody.level.size == 0
+    assert np.issubdtype(nobody.n_points.dtype, np.integer)
+    assert np.issubdtype(nobody.level.dtype, np.floating)
     negative = one([-3.0, -2.0, -4.0, -3.0, -3.0])
     assert np.isnan(negative.scatter_mag[0])
     assert np.isfinite(negative.chi2[0])

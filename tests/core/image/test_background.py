@@ -62,3 +62,46 @@ def test_the_noise_is_not_narrowed_by_the_clipping():
     image, _ = sky_image(np.random.default_rng(5), (1024, 1024), slope=0.0)
     background = estimate_background(image, np.zeros(image.shape, np.uint8), 64)
     assert float(background.rms.mean()) == pytest.approx(20.0, rel=0.005)
+
+
+def test_boxes_of_any_kind_of_pixels():
+    rng = np.random.default_rng(6)
+    image, _ = sky_image(rng, (256, 256), slope=0.0)
+    flags = np.zeros(image.shape, np.uint8)
+    # A quarter of a box has to be clean: a box with less takes its neighbours' values.
+    flags[:64, :64] = 1
+    flags[:24, :64] = 0
+    image[:64, :64] += 300.0
+    kept = estimate_background(image, flags, 64)
+    flags[10:24, :64] = 1
+    filled = estimate_background(image, flags, 64)
+    plain = np.asarray(filled.level)
+    assert abs(plain[0, 0] - 500.0) < 3.0
+    assert np.isfinite(kept.level).all()
+    np.testing.assert_allclose(kept.level[2:, 2:], filled.level[2:, 2:], rtol=1e-6)
+    # A third of bright pixels in every box, as in a crowded field, leaves the level within a fraction of the noise.
+    image, _ = sky_image(rng, (512, 512), slope=0.0)
+    bright = rng.random(image.shape) < 0.25
+    image[bright] += rng.exponential(400.0, np.count_nonzero(bright)).astype(np.float32) + 150.0
+    background = estimate_background(image, np.zeros(image.shape, np.uint8), 64)
+    assert np.abs(background.level - 500.0).max() < 6.0
+    assert np.abs(background.rms - 20.0).max() < 4.0
+
+
+def test_a_smooth_sky_of_second_order_is_followed_to_the_edge():
+    yy, xx = np.mgrid[:512, :640] / 600.0
+    level = 1000.0 + 300.0 * (xx - 0.5) ** 2 - 200.0 * xx * yy + 80.0 * yy
+    image = (level + np.random.default_rng(7).normal(0, 5.0, level.shape)).astype(np.float32)
+    background = estimate_background(image, np.zeros(image.shape, np.uint8), 64)
+    error = image - subtract_background(image, background) - level
+    assert np.abs(error).max() < 5.0  # in a corner, where the mesh goes on straight
+    assert abs(error.mean()) < 0.8
+    assert np.std(error) < 1.2
+    x, y = np.array([10.0, 320.5, 600.25]), np.array([500.0, 256.75, 33.0])
+    expected = 1000.0 + 300.0 * (x / 600 - 0.5) ** 2 - 200.0 * x * y / 600**2 + 80.0 * y / 600
+    np.testing.assert_allclose(background.level_at(x, y), expected, atol=3.0)
+    # Beyond the edge the value of the edge holds.
+    np.testing.assert_allclose(
+        background.level_at(np.array([-50.0, 900.0]), np.array([100.0, 600.0])),
+        background.level_at(np.array([-0.5, 639.5]), np.array([100.0, 511.5])),
+    )

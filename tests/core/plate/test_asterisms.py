@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.asterisms import AsterismSearch, _search, find_placements
+from gaiaflux.core.plate.asterisms import AsterismSearch, Placement, _refined, _search, find_placements
+from gaiaflux.core.plate.matching import poisson_log_tail
 from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
 from gaiaflux.model.errors import BadFrameError
@@ -88,6 +89,31 @@ def test_several_placements_are_kept_side_by_side():
         near = [one for one in placements if np.hypot(*(one.shift - shift)) < 40.0 and one.matrix[0, 0] > 0.97]
         assert near
         assert near[0].n_pairs >= n_hits
+
+
+def test_the_chance_of_a_placement_counts_the_catalogue_on_the_image():
+    rng = np.random.default_rng(8)
+    image = rng.uniform(-1, 1, (2, 30)) * np.array([[790.0], [490.0]])
+    # As many strangers beside the image as on it; none of them near one of its stars.
+    beside = (
+        np.array([[900.0, -900.0, 0.0, 0.0, 1500.0], [0.0, 0.0, 600.0, -600.0, 450.0]])
+        + rng.normal(size=(2, 1, 5))[:, 0]
+    )
+    catalog = np.concatenate([image[:, :20], beside, beside + 60.0], axis=1)
+    start = Placement(np.eye(2), np.array([3.0, -2.0]), 20, 20.0, 0.0)
+    found = _refined(start, *image, *catalog, 1.0, SEARCH)
+    assert found.n_pairs == 20
+    np.testing.assert_allclose(found.shift, 0.0, atol=1e-9)
+    np.testing.assert_allclose(found.matrix, np.eye(2), atol=1e-9)
+    radius = 0.45 * 20.0
+    expected = 20 * (1 - np.exp(-30 * np.pi * radius**2 / SEARCH.area))
+    assert found.log_chance == pytest.approx(poisson_log_tail(18, expected))
+    # Fewer pairs than are asked for, or a place too far away, are none.
+    assert _refined(start, *image, *catalog, 1.0, replace(SEARCH, min_pairs=21)) is None
+    far = catalog + np.array([[801.0], [0.0]])
+    assert _refined(replace(start, shift=np.array([800.0, 0.0])), *image, *far, 1.0, SEARCH) is None
+    near = catalog + np.array([[799.0], [0.0]])
+    assert _refined(replace(start, shift=np.array([798.0, 0.0])), *image, *near, 1.0, SEARCH).n_pairs == 20
 
 
 def test_an_image_that_is_squeezed_is_another_one():

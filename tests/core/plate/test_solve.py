@@ -332,3 +332,26 @@ def test_a_reference_pixel_far_outside():
     # North turns by half a degree on the way, which the search allows.
     fit = replace(field, header=far).solve(search_rotation_deg=1.0)
     assert field.rms_mas(fit.wcs) < 3.5
+
+
+def test_neighbours_make_a_star_count_less():
+    # Each second star has a companion that pulls it by a fifth of a pixel to the right.
+    rng = np.random.default_rng(26)
+    field = make(26, n_in_frame=300, fwhm=4.0, spurious=0.0, gaia_limit=30.0, gaia_fraction=1.0, distorted=True)
+    x, y = sky_to_pixel(field.truth, field.ra, field.dec)
+    inside = np.flatnonzero((x > 20) & (y > 20) & (x < SIZE - 20) & (y < SIZE - 20))[:160]
+    stars = np.zeros(len(inside), STAR_DTYPE)
+    stars["x"], stars["y"] = x[inside] + rng.normal(0, 0.01, 160), y[inside] + rng.normal(0, 0.01, 160)
+    stars["flux"], stars["snr"], stars["fwhm"] = 10 ** (-0.4 * (field.mag[inside] - 25)), 200.0, 4.0
+    stars["x_err"] = stars["y_err"] = 0.01
+    pulled = inside[::2]
+    stars["x"][::2] += 0.2
+    ra, dec = pixel_to_sky(field.truth, x[pulled] + 4.0, y[pulled])
+    with_companions = replace(
+        field, stars=stars, header=field.truth, ra=np.append(field.ra, ra), dec=np.append(field.dec, dec),
+        mag=np.append(field.mag, field.mag[pulled] + 0.5), error=np.append(field.error, field.error[pulled]),
+    )  # fmt: skip
+    known = with_companions.rms_mas(with_companions.solve(max_sip_order=1).wcs)
+    unknown = replace(with_companions, ra=field.ra, dec=field.dec, mag=field.mag, error=field.error)
+    assert known < 0.02 * 1000 * SCALE
+    assert unknown.rms_mas(unknown.solve(max_sip_order=1).wcs) > 2.0 * known

@@ -108,6 +108,25 @@ def test_peaks_are_the_local_maxima():
     np.testing.assert_array_equal(value, image[y, x])
 
 
+@pytest.mark.parametrize("step", [(0, 1), (1, 0), (1, 1), (1, -1)])
+def test_two_equal_pixels_are_one_peak(step):
+    image = np.zeros((20, 20), np.float32)
+    image[10, 10] = image[10 + step[0], 10 + step[1]] = 5.0
+    x, y, value = find_peaks(image, np.ones((1, 1), np.float32), 64)
+    assert (x.tolist(), y.tolist(), value.tolist()) == ([10], [10], [5.0])
+
+
+def test_peaks_of_boxes_and_of_the_edge():
+    image = np.zeros((40, 60), np.float32)
+    for place in ((0, 5), (5, 0), (39, 5), (5, 59), (1, 1), (38, 58), (19, 25), (20, 30), (5, 30), (5, 32)):
+        image[place] = 5.0
+    image[10, 10], image[30, 50] = 1.0, 3.0
+    # Boxes of 20 pixels: what is left over belongs to the last row and column of the thresholds.
+    threshold = np.array([[1.0, 5.5], [1.0, 2.9]], np.float32)
+    x, y, _ = find_peaks(image, threshold, 20)
+    assert sorted(zip(y.tolist(), x.tolist(), strict=True)) == [(1, 1), (20, 30), (30, 50), (38, 58)]
+
+
 @pytest.mark.parametrize("fwhm", [2.2, 3.5, 8.0])
 def test_seeing_of_any_size(fwhm):
     rng = np.random.default_rng(8)
