@@ -55,6 +55,61 @@ def test_none_where_they_would_say_nothing(seeing):
     assert fixed_apertures(some, np.where(np.arange(120) == 5, np.nan, seeing)).radii.size >= 3
 
 
+def test_one_radius_that_changes_is_enough(seeing):
+    # The smallest is two pixels in all frames, the others grow with the seeing.
+    radii = seeing[:, None] * RADII_FWHM
+    radii[:, 0] = 2.0
+    assert fixed_apertures(radii, seeing).radii.size >= 3
+    # Two frames and three radii are the least.
+    two = fixed_apertures(radii[[0, 11]][:, [0, 2, 5]], seeing[[0, 11]])
+    assert two.radii.size >= 1
+    assert fixed_apertures(radii[:1], seeing[:1]).radii.size == 0
+    # The seeing has to change by a tenth from good to bad frames.
+    for change, some in ((1.09, False), (1.12, True)):
+        steps = np.where(np.arange(120) % 2 == 0, 4.0, 4.0 * change)
+        assert bool(fixed_apertures(steps[:, None] * RADII_FWHM, steps).radii.size) is some
+
+
+def test_the_typical_seeing_sets_the_sizes_that_lie_inside_in_most_frames():
+    seeing = np.where(np.arange(100) < 69, 4.0, 8.0)
+    # Inside of the measured apertures in at least 70 of 100 frames: 0.8, 1, 1.25 and 1.6 times 4 pixels, of which the
+    # two smallest are too small where the seeing is 8.
+    fixed = fixed_apertures(seeing[:, None] * RADII_FWHM, seeing)
+    np.testing.assert_allclose(fixed.radii, [5.0, 6.4])
+    seeing[69] = 4.0
+    fixed = fixed_apertures(seeing[:, None] * RADII_FWHM, seeing)
+    np.testing.assert_allclose(fixed.radii, [3.2, 4.0, 5.0, 6.4])
+    # Between 0.8 and 1 FWHM; where all are larger the smallest one is taken as it is.
+    assert fixed.inner[:, 0].tolist() == [0, 1, 2, 3]
+    assert fixed.inner[:2, 99].tolist() == [0, 0]
+    assert fixed.share[:2, 99].tolist() == [1.0, 1.0]
+    # Of the light inside of the fixed radius the part that the mean of both apertures' totals has there.
+    small, at, large = (growth(r, 4.0) for r in (0.8 * 4.0, 4.0, 4.0))
+    assert fixed.share[1, 0] == pytest.approx((large - at) / (large - small) * small / at, abs=1e-6)
+    assert fixed.overlap[1, 0] == pytest.approx(small / large)
+    small, at, large = growth(1.25 * 8.0 / 2, 8.0), growth(5.0, 8.0), growth(0.8 * 8.0, 8.0)
+    small = growth(0.6 * 8.0, 8.0)
+    assert fixed.share[2, 99] == pytest.approx((large - at) / (large - small) * small / at, rel=1e-5)
+    assert fixed.overlap[2, 99] == pytest.approx(small / large)
+
+
+def test_halves_of_a_series_need_fifteen_points_each():
+    rng = np.random.default_rng(9)
+    n = 40
+    x, y = rng.uniform(0, 100, (2, n))
+    flux = 1e4 * (1 + 0.01 * rng.normal(size=(60, n, 1)))
+    usable = np.ones(flux.shape, bool)
+    usable[30::2, 0] = False  # 15 even frames are left
+    usable[28::2, 1] = False  # 14
+    usable[29::2, 2] = False  # 14 odd ones
+    trends = frame_trends(flux, usable, x, y)
+    scatter, count = fold_scatter(flux, usable, x, y, trends, (x, y))
+    assert count[:, :3, 0].tolist() == [[15, 14, 30], [30, 30, 14]]
+    assert np.isnan(scatter[:, :3, 0]).tolist() == [[False, True, False], [False, False, True]]
+    # The trends of 40 stars have taken a part of it.
+    np.testing.assert_allclose(np.nanmean(scatter), 100.0 * np.sqrt(1 - 6 / 40), rtol=0.05)
+
+
 def nested(seeing, n_stars, flux, sky, rng):
     """Sums of nested apertures with their shared noise, as total fluxes; a neighbour at 5 pixel beside each star."""
     radii = seeing[:, None] * RADII_FWHM
