@@ -112,6 +112,31 @@ def test_bad_pixels_get_the_light_of_the_opposite_ones(ellipticity):
     assert (np.abs(sums.total - whole) < np.sqrt(sums.variance)).all()
 
 
+@pytest.mark.parametrize("x", [60.0, 60.5])
+def test_a_star_unlike_the_profile_is_filled_from_its_other_side(x):
+    # Twice as wide as the profile and elongated, but the same on both sides.
+    yy, xx = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    light = 4000.0 * np.exp(-0.5 * (((xx - x) / 4.0) ** 2 + ((yy - 55.0) / 2.5) ** 2))
+    image = (light + 20.0).astype(np.float32)
+    flags = no_flags()
+    flags[54, 62] = flags[57, 57] = PixelFlag.BAD
+    holed = np.where(flags > 0, np.float32(-1e5), image)
+    profile = MoffatProfile.from_fwhm(4.0)
+    radii = np.array([4.0, 8.3])
+    keywords = {"sky": 20.0, "profile": (profile.alpha, profile.beta), "noise": (10.0, 1.0)}
+    whole = sum_circles(image, no_flags(), np.array([x]), np.array([55.0]), radii, **keywords)
+    filled = sum_circles(holed, flags, np.array([x]), np.array([55.0]), radii, **keywords)
+    np.testing.assert_allclose(filled.total, whole.total, rtol=1e-5)
+    assert (filled.variance > whole.variance).all()
+    # Where the other side is bad as well there is the profile alone.
+    flags[56, round(2 * x) - 62] = PixelFlag.BAD
+    both = sum_circles(
+        np.where(flags > 0, np.float32(-1e5), image), flags, np.array([x]), np.array([55.0]), radii, **keywords
+    )
+    assert (np.abs(both.total / whole.total - 1) > 1e-3).all()
+    assert (both.variance > filled.variance).all()
+
+
 def test_without_a_profile_nothing_is_filled():
     flags = no_flags()
     flags[50, 50] = PixelFlag.BAD

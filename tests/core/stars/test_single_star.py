@@ -66,6 +66,20 @@ def test_bad_pixels_count_within_one_width():
         assert star["x"] == pytest.approx(20.0, abs=0.02)
 
 
+def test_holes_on_both_sides_of_a_star_do_not_change_its_shape():
+    image = moffat_star(20.0, 20.0, 1e5)
+    flags = np.zeros(image.shape, np.uint8)
+    plain = measure(image)[0]
+    # In one hole the pixel opposite stands in; of two that face each other neither counts.
+    flags[20, 22] = flags[22, 20] = flags[18, 20] = PixelFlag.SATURATED
+    holed = np.where(flags > 0, np.float32(3e4), image)
+    star = measure(holed, flags=flags)[0]
+    assert star["x"] == pytest.approx(20.0, abs=1e-3)
+    assert star["y"] == pytest.approx(20.0, abs=1e-3)
+    assert star["fwhm"] == pytest.approx(plain["fwhm"], rel=0.1)
+    assert star["ellipticity"] < 0.15
+
+
 def test_a_star_that_is_all_saturated_keeps_its_place_and_peak():
     image = np.minimum(moffat_star(20.0, 21.0, 1e7), np.float32(50_000.0))
     flags = np.where(image >= 50_000.0, PixelFlag.SATURATED, 0).astype(np.uint8)
