@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.search import SolveSettings, image_cell, max_rotation_rad, prepare_lists
-from gaiaflux.core.sky.projection import linear_tan, pixel_to_sky
+from gaiaflux.core.plate.search import SolveSettings, first_match, image_cell, max_rotation_rad, prepare_lists
+from gaiaflux.core.sky.projection import linear_tan, pixel_to_sky, sky_to_pixel
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
@@ -112,3 +112,35 @@ def test_near_a_pole_an_offset_turns_the_image():
 def test_cells_of_the_image():
     x, y = np.array([-0.5, 299.4, 299.6, 1199.4, 5000.0]), np.array([-9.0, 199.4, 199.6, 799.4, 400.0])
     assert image_cell(x, y, SHAPE).tolist() == [0, 0, 5, 15, 11]
+
+
+def field(n_common, shift=(0.0, 0.0), seed=2, n=120):
+    """Lists of stars, of which some are the same and the others anywhere."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(0, 1199, n), rng.uniform(0, 799, n)
+    cx, cy = rng.uniform(0, 1199, n), rng.uniform(0, 799, n)
+    cx[:n_common], cy[:n_common] = x[:n_common] + shift[0], y[:n_common] + shift[1]
+    mixed = rng.permutation(n)
+    flux = 10 ** rng.uniform(3, 5, n)
+    mag = 25.0 - 2.5 * np.log10(flux)
+    return lists(
+        n, n, x=x, y=y, flux=flux, catalog_x=cx[mixed], catalog_y=cy[mixed], catalog_mag=mag[mixed]
+    )[2]  # fmt: skip
+
+
+def test_the_first_match_is_the_headers_or_an_offset_or_none():
+    wcs, radius, method = first_match(field(60), WCS, SETTINGS)
+    assert (wcs, radius, method) == (WCS, 6.0, "header")
+    # The catalogue lies 40 and -25 pixels off the stars.
+    found = field(60, (40.0, -25.0))
+    wcs, radius, method = first_match(found, WCS, SETTINGS)
+    assert method == "offset"
+    x, y = sky_to_pixel(wcs, *pixel_to_sky(WCS, np.array([600.0, 100.0]), np.array([400.0, 700.0])))
+    np.testing.assert_allclose(x - [600.0, 100.0], -40.0, atol=radius)
+    np.testing.assert_allclose(y - [400.0, 700.0], 25.0, atol=radius)
+    # Beyond the limit of 60 pixels, or where nothing is the same, chance brings some together and is told so.
+    for other in (field(60, (110.0, 0.0)), field(0), field(0, seed=3)):
+        with pytest.raises(
+            BadFrameError, match=r"no offset within 30 arcsec .* at best \d+ of the \d+ brightest agree"
+        ):
+            first_match(other, WCS, SETTINGS)

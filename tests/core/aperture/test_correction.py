@@ -27,6 +27,9 @@ def test_profile_needs_two_radii():
     assert fit_profile(RADII[:1], np.ones(1), np.zeros(1), start) == start
     two = fit_profile(RADII[:2], PROFILE.growth(RADII[:2]) / PROFILE.growth(RADII[1]), np.full(2, 1e-4), start)
     assert two.beta == start.beta
+    three = fit_profile(RADII[:3], PROFILE.growth(RADII[:3]) / PROFILE.growth(RADII[2]), np.full(3, 1e-5), start)
+    assert three.beta == pytest.approx(PROFILE.beta, rel=0.02)
+    assert three.fwhm == pytest.approx(PROFILE.fwhm, rel=0.01)
 
 
 def make_stars(n, rng, variation=0.05):

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.psf.fluxes import Pixels, PsfOptions
-from gaiaflux.core.psf.model import moffat_psf
-from gaiaflux.core.psf.stamps import add_light, make_stamps
-from gaiaflux.core.stars.completion import complete_stars, detection_limit
+from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
+from gaiaflux.core.stars.completion import _newton_steps, complete_stars, detection_limit
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
 
 SHAPE = (400, 420)
@@ -148,3 +147,39 @@ def test_limit_grows_with_noise_and_with_crowding():
     assert detection_limit(crowd - 100, pixels, 5.0) > at - 0.01
     assert detection_limit(10**6, 1000, 1e-3) >= 3.0
     assert 3.0 <= detection_limit(0, 0, 4.0) < 10.0
+
+
+def test_a_step_of_the_position_is_the_weighted_least_squares_one():
+    rng = np.random.default_rng(12)
+    x, y = np.array([50.0, 20.3, 80.2, 1.0, 60.0]), np.array([40.0, 60.6, 30.9, 39.0, 20.0])
+    flux = np.array([3e3, 500.0, 2e4, 4e3, -100.0])
+    stamps = make_stamps(moffat_psf((80, 100), FWHM), x, y, 9.0)
+    residual = rng.normal(0, 3.0, (80, 100)).astype(np.float32)
+    weight = rng.uniform(0.05, 0.2, (80, 100)).astype(np.float32)
+    weight[rng.random((80, 100)) < 0.1] = 0.0
+    steps = np.zeros((3, 4))
+    _newton_steps(residual, weight, stamps.values, stamps.column, stamps.row, flux, 1, steps)
+    half = (stamps.values.shape[1] - 1) // 2
+    for k in range(1, 4):
+        p = stamps.values[k].astype(float)
+        dx, dy = np.zeros_like(p), np.zeros_like(p)
+        dx[1:-1, 1:-1] = 0.5 * flux[k] * (p[1:-1, :-2] - p[1:-1, 2:])
+        dy[1:-1, 1:-1] = 0.5 * flux[k] * (p[:-2, 1:-1] - p[2:, 1:-1])
+        whole = np.zeros(p.shape, bool)
+        whole[1:-1, 1:-1] = (p[1:-1, :-2] > 0) & (p[1:-1, 2:] > 0) & (p[:-2, 1:-1] > 0) & (p[2:, 1:-1] > 0)
+        rows = stamps.row[k] + np.arange(-half, half + 1)[:, None] + np.zeros((1, 2 * half + 1), int)
+        columns = stamps.column[k] + np.arange(-half, half + 1)[None, :] + np.zeros((2 * half + 1, 1), int)
+        whole &= (rows >= 0) & (rows < 80) & (columns >= 0) & (columns < 100)
+        w, r = weight[rows[whole], columns[whole]].astype(float), residual[rows[whole], columns[whole]]
+        design = np.stack([dx[whole], dy[whole]], axis=1)
+        normal = design.T @ (design * w[:, None])
+        np.testing.assert_allclose(steps[:2, k - 1], np.linalg.solve(normal, design.T @ (w * r)), rtol=1e-4)
+        assert steps[2, k - 1] == pytest.approx(np.sqrt(0.5 * np.trace(np.linalg.inv(normal))), rel=1e-4)
+    # A star without light has no place: it stays, and its error is its stamp.
+    assert steps[:, 3].tolist() == [0.0, 0.0, half]
+    # Nor has one of which a single pixel is left.
+    weight[:] = 0.0
+    weight[61, 21] = 0.1
+    steps[:] = 0.0
+    _newton_steps(residual, weight, stamps.values, stamps.column, stamps.row, flux, 1, steps)
+    assert steps[:, 0].tolist() == [0.0, 0.0, half]
