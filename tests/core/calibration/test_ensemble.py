@@ -345,7 +345,7 @@ def test_a_star_of_great_weight_does_not_look_ever_quieter(seed):
     settings = {**SETTINGS, "spatial_order": 0}
     solution = solve_ensemble(flux, mean * noise[:, None], np.ones((n, m), bool), *place, **settings)
     assert solution.star_status == ["used"] * n
-    # What it pulled the frames towards itself is no calm of its own; taken for it, it would soon have all the weight.
+    # What it pulled the frames towards itself is no calm of its own, or it would soon have all the weight.
     assert 0.25 < solution.self_weight[0].mean() < 0.4
     assert solution.star_scatter[0] == pytest.approx(varies, rel=0.2)
 
@@ -365,8 +365,7 @@ def test_points_lose_their_weight_between_one_sigma_below_and_above_the_clip():
     model = solution.star_flux * solution.pscale[frames]
     sigmas = (flux[stars, frames] / model - 1.0) * np.sqrt(whole)
     clip = settings["clip_sigma"]
-    assert sigmas.min() < clip - 1.1
-    assert sigmas.max() > clip + 1.1
+    assert sigmas.min() < clip - 1.1 < clip + 1.1 < sigmas.max()
     np.testing.assert_allclose(left, np.clip(0.5 * (clip + 1.0 - sigmas), 0.0, 1.0), atol=0.02)
     assert (left[sigmas > clip + 1.05] == 0).all()
 
@@ -378,12 +377,10 @@ def test_where_too_few_stars_are_constant_the_least_variable_ones_are_taken():
     flux = 1e6 * (1.0 + np.hypot(1e-3, varies)[:, None] * rng.normal(size=(n, m)))
     place = rng.uniform(0, 2048, (2, n))
     solution = solve_ensemble(flux, np.full((n, m), 1e3), np.ones((n, m), bool), *place, **SETTINGS)
-    used = np.array([status == "used" for status in solution.star_status])
+    used = np.flatnonzero([status == "used" for status in solution.star_status])
     # Nine are constant, ten are needed: one of the least variable ones serves as well as it can.
-    assert used[:9].all()
-    assert np.count_nonzero(used) == 10
-    assert used[9:12].any()
-    assert solution.solved
+    assert used[:9].tolist() == list(range(9))
+    assert used[9:].tolist() in ([9], [10], [11])
     assert set(solution.frame_status) == {"ok"}
 
 
@@ -392,3 +389,19 @@ def test_it_goes_on_until_nothing_moves():
     four, many, more = (np.log(series.solve(max_iterations=n).pscale) for n in (4, 30, 60))
     assert np.abs(four - many).max() > 1e-5
     assert np.abs(many - more).max() < 1e-6
+
+
+def test_a_frame_of_lower_order_follows_the_stars():
+    series = make_series(seed=19, gradient=0.02, variables=0.0, outliers=0.0)
+    # Twenty of 120 stars carry a slope, but no curvature; nor does this frame have one.
+    slope = 0.03 * (series.x / 1024 - 1) - 0.02 * (series.y / 1024 - 1)
+    series.flux[:, 9] *= np.exp(slope) / series.gradient[:, 9]
+    series.good[20:, 9] = False
+    solution, flux_cal, flux_cal_err = series.calibrate()
+    assert (solution.order[9], solution.order[8], solution.frame_status[9]) == (1, 2, "ok")
+    others = np.arange(60) != 9
+    mean = np.average(flux_cal[:, others], axis=1, weights=flux_cal_err[:, others] ** -2.0)
+    pull = (flux_cal[:, 9] - mean) / flux_cal_err[:, 9]
+    assert max(np.std(pull[:20]), np.std(pull[20:])) < 1.4
+    series.good[:, 9] = False  # without it the others are the same
+    np.testing.assert_allclose(series.solve().pscale[others], solution.pscale[others], rtol=1e-5)
