@@ -142,6 +142,26 @@ def test_seeing_of_any_size(fwhm):
     assert abs(estimate_fwhm(subtract_background(image, background), flags, background) / fwhm - 1) < 0.06
 
 
+def test_a_seeing_that_is_known_is_taken():
+    rng = np.random.default_rng(10)
+    image = rng.normal(0, 10, (200, 200)).astype(np.float32)
+    yy, xx = np.mgrid[:200, :200]
+    a2 = 2.0**2 / (2 ** (1 / 3) - 1)
+    for x, y in ((40.3, 50.2), (120.8, 60.1), (90.0, 150.0), (160.4, 160.6)):
+        image += (4e4 * 2 / (np.pi * a2) * (1 + ((xx - x) ** 2 + (yy - y) ** 2) / a2) ** -3).astype(np.float32)
+    flags = np.zeros(image.shape, np.uint8)
+    background = estimate_background(image, flags, 64)
+    keywords = {"min_snr": 20.0, "max_stars": 10, "flux_variance": 1.0}
+    measured, right, wide = (
+        detect_stars(image, flags, background, fwhm_pix=fwhm, **keywords).stars for fwhm in (None, 4.0, 6.0)
+    )
+    assert len(measured) == len(right) == len(wide) == 4
+    np.testing.assert_allclose(np.sort(right["flux"]), 4e4, rtol=0.05)
+    np.testing.assert_allclose(np.sort(measured["flux"]), 4e4, rtol=0.08)
+    # Fitted with too wide a profile they hold more.
+    assert (wide["flux"] > 1.15 * 4e4).all()
+
+
 def test_an_empty_sky_says_so():
     image = np.random.default_rng(9).normal(0, 1, (128, 128)).astype(np.float32)
     flags = np.zeros(image.shape, np.uint8)
