@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.search import SolveSettings, first_match, image_cell, max_rotation_rad, prepare_lists
+from gaiaflux.core.plate.search import (
+    SolveSettings,
+    _brightest,
+    first_match,
+    image_cell,
+    max_rotation_rad,
+    prepare_lists,
+)
 from gaiaflux.core.sky.projection import linear_tan, pixel_to_sky, sky_to_pixel
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
@@ -112,6 +119,21 @@ def test_near_a_pole_an_offset_turns_the_image():
 def test_cells_of_the_image():
     x, y = np.array([-0.5, 299.4, 299.6, 1199.4, 5000.0]), np.array([-9.0, 199.4, 199.6, 799.4, 400.0])
     assert image_cell(x, y, SHAPE).tolist() == [0, 0, 5, 15, 11]
+
+
+def test_the_brightest_are_taken_from_everywhere_or_from_each_cell():
+    # Of 160 stars the first hundred lie in one corner of the image.
+    rng = np.random.default_rng(4)
+    x, y = rng.uniform(0, 1199, 160), rng.uniform(0, 799, 160)
+    x[:100], y[:100] = rng.uniform(0, 250, 100), rng.uniform(0, 150, 100)
+    assert _brightest(x, y, SHAPE, 50, False).tolist() == list(range(50))
+    assert len(_brightest(x, y, SHAPE, 500, False)) == 160
+    rows = _brightest(x, y, SHAPE, 33, True)  # two a cell of sixteen
+    cells = image_cell(x, y, SHAPE)
+    for cell in range(16):
+        assert rows[cells[rows] == cell].tolist() == np.flatnonzero(cells == cell)[:2].tolist()
+    assert (np.diff(rows) > 0).all()
+    assert len(_brightest(x, y, SHAPE, 3, True)) == len(np.unique(cells))
 
 
 def field(n_common, shift=(0.0, 0.0), seed=2, n=120):

@@ -37,7 +37,7 @@ def apart_mas(one, other, n=200):
     return 3.6e6 * np.hypot(xi - xi2, eta - eta2).max()
 
 
-@pytest.mark.parametrize("place", [(80.0, -35.0), (359.99, 10.0), (20.0, 89.6), (20.0, -89.7)])
+@pytest.mark.parametrize("place", [(80.0, -35.0), (359.99, 10.0), (20.0, 89.6), (20.0, -89.7), (5.0, 89.99996)])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_solution_is_found_again_from_a_wrong_start(place, order):
     truth = solution(*place, order=order)

@@ -96,6 +96,15 @@ def test_a_star_that_walks_off_returns_and_none_is_negative():
     np.testing.assert_allclose(model, 0.0, atol=1e-2)
 
 
+def test_a_star_without_light_has_the_error_of_a_flux_at_a_known_place():
+    x, y = np.array([40.0]), np.array([30.0])
+    _, _, parameters, errors = sweep(-light(x, y, np.array([1e3])), x, y, np.zeros(1), sweeps=1, flux_variance=0.0)
+    assert parameters[0].tolist() == [0.0, 40.0, 30.0]
+    profile = light(x, y, np.ones(1))[25:36, 35:46]  # the stamp of the fit
+    assert errors[0, 0] == pytest.approx(NOISE / np.sqrt((profile**2).sum()), rel=1e-5)
+    assert errors[0, 1:].tolist() == [0.0, 0.0]
+
+
 def test_the_right_profile_has_the_least_chi_squared():
     x, y, flux = np.array([20.3, 55.0]), np.array([29.8, 40.2]), np.array([5e4, 2e4])
     rng = np.random.default_rng(2)

@@ -166,3 +166,16 @@ def test_width_of_stars_of_unknown_size_and_of_hits():
     np.testing.assert_allclose(fwhm[:2], 5.0, rtol=0.05)
     assert extended.tolist() == [True, True, False, False]
     assert np.isnan(fwhm[3])
+
+
+def test_width_of_very_wide_stars_and_of_a_peak_beside_one():
+    for fwhm in (8.0, 18.0):
+        image = moffat_star(60.2, 59.7, 1e6, fwhm=fwhm, size=121)
+        found, _ = adaptive_fwhm(image, np.zeros(image.shape, np.uint8), np.array([60]), np.array([60]))
+        assert found[0] == pytest.approx(fwhm, rel=0.06)
+    # A peak of the noise in the wing of a bright star would be given the star's width: it is no star.
+    image = moffat_star(60.0, 60.0, 1e6, fwhm=4.0, size=121)
+    image[60, 71] += 100.0
+    found, _ = adaptive_fwhm(image, np.zeros(image.shape, np.uint8), np.array([60, 71]), np.array([60, 60]))
+    assert found[0] == pytest.approx(4.0, rel=0.05)
+    assert not found[1] < 5.0
