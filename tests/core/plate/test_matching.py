@@ -76,3 +76,19 @@ def test_pull_of_one_neighbour():
     assert pull[0] == pytest.approx(4.0 * inside / (100.0 + inside))
     assert pull[1] > pull[0]
     assert pull[2] == 0.0
+
+
+@pytest.mark.parametrize("height", [0.0, 25.0, 300.0])
+def test_pulls_are_those_of_all_pairs(height):
+    # In a flat field, too, where the cells have one row.
+    rng = np.random.default_rng(11)
+    x, y, flux = rng.uniform(0, 300, 200), rng.uniform(0, max(height, 1e-9), 200), 10 ** rng.uniform(1, 4, 200)
+    y = y * (height > 0)
+    some = rng.permutation(200)[:60]
+    pull = neighbour_pull(x[some], y[some], flux[some], some, x, y, flux, fwhm_pix=4.0)
+    for k, own in enumerate(some):
+        dx, dy = x - x[own], y - y[own]
+        inside = flux * np.exp(-(dx**2 + dy**2) / (4 * 2.0**2))
+        share = np.where((np.hypot(dx, dy) <= 10.0) & (np.arange(200) != own), inside / (flux[own] + inside), 0.0)
+        assert pull[k] == pytest.approx(np.hypot((share * dx).sum(), (share * dy).sum()), rel=1e-9, abs=1e-12)
+    assert neighbour_pull(x[:0], y[:0], flux[:0], some[:0], x, y, flux, fwhm_pix=4.0).size == 0
