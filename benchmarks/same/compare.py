@@ -12,7 +12,7 @@ from values import Finding, compare_mappings
 if TYPE_CHECKING:
     from inputs import Input
 
-__all__ = ["Comparison", "cleaner", "compare_files", "compare_folders", "compare_input"]
+__all__ = ["Comparison", "cleaner", "compare_files", "compare_folders", "compare_input", "failure_of"]
 
 # What users get of a series; the files between the rules may change their form.
 _RESULTS = ("dataset.h5", "frames.csv", "stars.*", "gaia.json", "gaia.fits", "reference.json", "report.html")
@@ -31,7 +31,7 @@ _FILES = {
 # What differs from run to run in any text: moments of writing, versions, ports.
 _MOMENTS = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|\+00:00)"), "(moment)"),
-    (re.compile(r"\bgaiaflux \d+\.\d+[\w.]*"), "gaiaflux (version)"),
+    (re.compile(r"\b(python|gaiaflux|numpy|scipy|astropy|h5py|numba) \d+\.\d+[\w.]*"), r"\1 (version)"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:(port)"),
 )
 
@@ -78,11 +78,16 @@ def compare_input(one: "Input", old: Path, new: Path, roots: tuple[Path, Path]) 
     works = [folder / (one.after or one.name) for folder in (old, new)]
     cleaners = [cleaner(work, root) for work, root in zip(works, roots, strict=True)]
     found = compare_folders(*works, _FILES[one.kind], cleaners)
-    failures = [folder / f"{one.name}.failure.txt" for folder in (old, new)]
-    for which, failure in zip(("old", "new"), failures, strict=True):
+    for which, folder in (("old", old), ("new", new)):
+        failure = failure_of(one, folder)
         if failure.is_file():
             found.differences.insert(0, f"the {which} tree failed: {failure.read_text(encoding='utf-8').strip()}")
     return found
+
+
+def failure_of(one: "Input", folder: Path) -> Path:
+    """File that says why an input could not be run, among the working directories of a tree."""
+    return folder / f"{one.name}.failure.txt"
 
 
 def compare_folders(

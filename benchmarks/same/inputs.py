@@ -4,10 +4,12 @@ Paths of a configuration start at its working directory, which has links to the 
 demonstration's, ``real`` to the shared real data.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import archive
@@ -22,6 +24,14 @@ _ALL_FORMATS = {"formats": ["fits", "parquet", "ecsv", "aavso"], "aavso": {"obse
 _TABLES = {"formats": ["fits", "parquet"]}
 _OWN_STARS = {"source": "reference_image"}
 _COMPANIONS = {"mask": {"replace": ["_ooi_", "_ood_"]}, "weight": {"replace": ["_ooi_", "_oow_"]}}
+# Files here that decide what an input of a kind is, besides its configuration.
+_CODE = {
+    "workflow": ("archive.py", "made.py"),
+    "interface": ("interface_driver.py", "made.py"),
+    "injection": ("runs.py", "made.py"),
+    "simulate": (),
+    "jobs": ("jobs.py", "made.py"),
+}
 # Those with the most stars, one of each camera.
 _CUT_OUTS = ("c4d_170316_062107_ooi", "k4m_160319_075112_ooi", "ksb_170430_055945_ooi")
 _SAAO_REFERENCE = "AKB13475I0100"
@@ -54,7 +64,7 @@ class Input:
 
     name: str
     text: str
-    configure: Callable[[Path], dict] | None = None
+    configure: Callable[[Path], dict] | None = field(default=None, repr=False)
     kind: str = "workflow"
     after: str = ""
     real: str = ""
@@ -65,6 +75,12 @@ class Input:
         if not self.served:
             return nullcontext("")
         return archive.serve(Table.read(folder / self.served).as_array())
+
+    def definition(self, folder: Path) -> str:
+        """Checksum of what is run, whose outcome is kept as long as it stays the same."""
+        config = self.configure(folder) if self.configure else {}
+        code = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _CODE[self.kind]]
+        return hashlib.sha256("\n".join([repr(self), json.dumps(config), *code]).encode()).hexdigest()
 
     def write_config(self, folder: Path, server: str) -> None:
         """Write the configuration into the working directory."""
@@ -103,8 +119,11 @@ def chosen_inputs(names: str, inputs: tuple[Input, ...]) -> list[Input]:
 
 
 def _demo(_: Path) -> dict:
-    shipped = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    targets = shipped["series"]["demo"]["targets"]
+    targets = [
+        {"name": "transit", "ra_deg": 288.004208, "dec_deg": -29.019857},
+        {"name": "microlensing", "source_id": 4087132848624189903},
+        {"name": "variable", "source_id": 4087102541833171600},
+    ]
     series = {"images": "made/demo/images/*.fits", "gaia_file": "made/demo/gaia.fits", "targets": targets}
     return {
         "series": {"demo": series},

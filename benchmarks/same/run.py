@@ -6,10 +6,12 @@ anything differs.
 """
 
 import argparse
-import hashlib
+import fcntl
 import os
+import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # Before numpy is loaded; the workflow's jobs compute in one thread too.
@@ -17,17 +19,15 @@ os.environ.update(
     dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
 )
 
-from compare import Comparison, compare_input
+from compare import Comparison, compare_input, failure_of
 from inputs import INPUTS, Input, chosen_inputs, real_data
 from made import make_images
-from runs import run_inputs
+from runs import link_images, run_inputs
 from trees import ROOT, Failure, Tree, build_old, compile_kernels, resolve_commit
 
+_OUT = ROOT / "benchmarks" / "out" / "same"
 # Lines that are printed for one input; all are in the file.
 _SHOWN = 30
-_HERE = Path(__file__).parent
-# Files that decide what is run; a change of them makes the older commit's outputs anew.
-_RUNNING = ("archive.py", "inputs.py", "interface_driver.py", "jobs.py", "made.py", "runs.py", "trees.py")
 
 
 def main() -> int:
@@ -37,7 +37,12 @@ def main() -> int:
     parser.add_argument("--inputs", default="", metavar="NAME,NAME", help="these alone, and what they go on from")
     parser.add_argument("--list", action="store_true", help="list the inputs")
     parser.add_argument("--cores", type=int, default=2, help="inputs at once, each in one thread (default 2)")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "same", help="folder for all runs")
+    parser.add_argument("--out", type=Path, default=_OUT, help="folder for the runs of this checkout")
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        help="folder for those of older commits, which checkouts may share (else GAIAFLUX_SAME, else as --out)",
+    )
     options = parser.parse_args()
     if options.list:
         for one in INPUTS:
@@ -46,22 +51,24 @@ def main() -> int:
     if not options.old:
         parser.error("which commit? make same OLD=<commit>")
     try:
-        return compare_trees(options.old, chosen_inputs(options.inputs, INPUTS), options.out.resolve(), options.cores)
+        chosen, out = chosen_inputs(options.inputs, INPUTS), options.out.resolve()
+        kept = (options.kept or Path(os.environ.get("GAIAFLUX_SAME", out))).resolve()
+        return compare_trees(resolve_commit(options.old), chosen, out, kept, options.cores)
     except (Failure, ValueError) as problem:
         parser.exit(2, f"same: {problem}\n")
 
 
-def compare_trees(name: str, chosen: list[Input], out: Path, cores: int) -> int:
+def compare_trees(commit: str, chosen: list[Input], out: Path, kept: Path, cores: int) -> int:
     """Run inputs in an older commit and here, and print what differs.
 
     Parameters
     ----------
-    name : str
+    commit : str
         Older commit.
     chosen : list of Input
         What is run.
-    out : Path
-        Folder for all runs; those of the older commit are kept.
+    out, kept : Path
+        Folders for the runs of this checkout and for those of older commits.
     cores : int
         Inputs at once.
 
@@ -74,11 +81,14 @@ def compare_trees(name: str, chosen: list[Input], out: Path, cores: int) -> int:
     for one in absent:
         print(f"{one.name:<12} left out: no {real_data() / one.real} (set GAIAFLUX_DATA)")
     chosen = [one for one in chosen if one not in absent]
-    commit = resolve_commit(name)
-    folder = out / commit[:12]
-    old = build_old(commit, folder / "tree")
-    make_images(old, folder / "images")
-    _run_where_missing(old, chosen, folder, cores)
+    folder = kept / commit[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        # Another checkout that compares with the same commit waits here and finds the outputs.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = build_old(commit, folder / "tree")
+        make_images(old, folder / "images")
+        _run_where_missing(old, chosen, folder, cores)
     new = Tree(ROOT, Path(sys.executable))
     compile_kernels(new)
     _run(new, chosen, out / "new", folder / "images", cores)
@@ -88,29 +98,54 @@ def compare_trees(name: str, chosen: list[Input], out: Path, cores: int) -> int:
 
 def _run_where_missing(old: Tree, chosen: list[Input], folder: Path, cores: int) -> None:
     """Run what the older commit has not been asked yet, by today's definition of the inputs."""
-    today = hashlib.sha256(b"".join((_HERE / name).read_bytes() for name in _RUNNING)).hexdigest()
-    marks = {one: folder / "runs" / f"{one.name}.done" for one in chosen}
-    missing = [one for one in chosen if not marks[one].is_file() or marks[one].read_text() != today]
+    runs = folder / "runs"
+    today = {}
+    for one in chosen:
+        link_images(runs / (one.after or one.name), folder / "images")
+        today[one] = one.definition(runs / (one.after or one.name))
+    marks = {one: runs / f"{one.name}.done" for one in chosen}
+    missing = [one for one in chosen if not marks[one].is_file() or marks[one].read_text() != today[one]]
     names = {one.name for one in missing}
     # What an input goes on from is made anew only together with all that go on from it.
+    for one in INPUTS:
+        if one.after in names:
+            (runs / f"{one.name}.done").unlink(missing_ok=True)
     missing = [one for one in chosen if one in missing or one.after in names]
     for one in missing:
         marks[one].unlink(missing_ok=True)
-    _run(old, missing, folder / "runs", folder / "images", cores)
-    for one in missing:
-        marks[one].write_text(today)
+
+    def keep(one: Input) -> None:
+        if not failure_of(one, runs).is_file():
+            marks[one].write_text(today[one])
+
+    _run(old, missing, runs, folder / "images", cores, keep)
 
 
-def _run(tree: Tree, chosen: list[Input], folder: Path, images: Path, cores: int) -> None:
+def _run(
+    tree: Tree,
+    chosen: list[Input],
+    folder: Path,
+    images: Path,
+    cores: int,
+    keep: Callable[[Input], None] = lambda one: None,
+) -> None:
     if not chosen:
         return
-    start = time.monotonic()
-    print(f"{tree.root}: {len(chosen)} inputs", flush=True)
+    start, before = time.monotonic(), _cpu_s()
+    print(f"{tree.root}: {', '.join(one.name for one in chosen)}", flush=True)
 
     def done(one: Input) -> None:
+        keep(one)
         print(f"  {one.name} [{time.monotonic() - start:.0f} s]", flush=True)
 
     run_inputs(tree, chosen, folder, images, workers=cores, done=done)
+    print(f"  {time.monotonic() - start:.0f} s, of which processors computed {_cpu_s() - before:.0f} s", flush=True)
+
+
+def _cpu_s() -> float:
+    """CPU time of all processes that have ended [s]."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _tell(found: dict[Input, Comparison], file: Path, commit: str) -> int:

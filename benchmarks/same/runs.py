@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jobs
+from compare import failure_of
 from inputs import Input, real_data
 from trees import Tree
 
-__all__ = ["STEPS", "run_inputs"]
+__all__ = ["STEPS", "link_images", "run_inputs"]
 
 _DRIVER = Path(__file__).with_name("interface_driver.py")
 # Of a step that failed, so much of what it said last.
@@ -52,14 +53,20 @@ def run_inputs(
             finished.result()
 
 
+def link_images(work: Path, images: Path) -> None:
+    """Make a working directory with the links that configurations start at, unless it is there."""
+    work.mkdir(parents=True, exist_ok=True)
+    for name, target in (("made", images), ("real", real_data())):
+        if not (work / name).is_symlink():
+            (work / name).symlink_to(target)
+
+
 def _run(tree: Tree, one: Input, folder: Path, images: Path) -> None:
     work = folder / (one.after or one.name)
     if not one.after:
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        for name, target in (("made", images), ("real", real_data())):
-            (work / name).symlink_to(target)
-    failure = folder / f"{one.name}.failure.txt"
+        link_images(work, images)
+    failure = failure_of(one, folder)
     failure.unlink(missing_ok=True)
     with one.server(work) as server:
         said = STEPS[one.kind](tree, one, work, server)
