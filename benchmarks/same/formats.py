@@ -148,8 +148,7 @@ def _fits_table(place: str, hdu: fits.BinTableHDU) -> Iterator[tuple[str, object
     names = hdu.columns.names
     if names == ["group", "key", "value"]:  # the attributes of a dataset, as the FITS export has them
         for group, key, value in hdu.data:
-            text = str(value)
-            yield from _flat(f"{place} {group}@{key}", json.loads(text) if text[:1] == '"' else text)
+            yield from _flat(f"{place} {group}@{key}", _said(str(value)))
         return
     for name in names:
         column = np.asarray(hdu.data[name])
@@ -158,6 +157,14 @@ def _fits_table(place: str, hdu: fits.BinTableHDU) -> Iterator[tuple[str, object
             yield f"{place} {name}@lengths", np.array(lengths)
             column = np.concatenate([np.ravel(item) for item in column]) if sum(lengths) else np.empty(0)
         yield f"{place} {name}", column
+
+
+def _said(text: str) -> str:
+    """Text that was written as JSON, some exports with every backslash twice."""
+    for written in (text, text.replace("\\\\", "\\")):
+        with contextlib.suppress(ValueError):
+            return str(json.loads(written)) if text[:1] == '"' else text
+    return text
 
 
 def _csv(path: Path) -> Iterator[tuple[str, object]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import archive
 import yaml
 from astropy.table import Table
-from trees import ROOT
+from trees import ROOT, Failure
 
 __all__ = ["INPUTS", "Input", "chosen_inputs", "real_data"]
 
@@ -107,13 +107,13 @@ def chosen_inputs(names: str, inputs: tuple[Input, ...]) -> list[Input]:
 
     Raises
     ------
-    ValueError
+    Failure
         A name is not known.
     """
     wanted = {name.strip() for name in names.split(",")} if names else {one.name for one in inputs}
     unknown = wanted - {one.name for one in inputs}
     if unknown:
-        raise ValueError(f"no input {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in inputs)}")
+        raise Failure(f"no input {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in inputs)}")
     wanted |= {one.after for one in inputs if one.name in wanted}
     return [one for one in inputs if one.name in wanted]
 

@@ -54,7 +54,7 @@ def main() -> int:
         chosen, out = chosen_inputs(options.inputs, INPUTS), options.out.resolve()
         kept = (options.kept or Path(os.environ.get("GAIAFLUX_SAME", out))).resolve()
         return compare_trees(resolve_commit(options.old), chosen, out, kept, options.cores)
-    except (Failure, ValueError) as problem:
+    except Failure as problem:
         parser.exit(2, f"same: {problem}\n")
 
 

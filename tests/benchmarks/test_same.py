@@ -325,7 +325,7 @@ def test_inputs_are_chosen_with_what_they_go_on_from(same):
     inputs = same("inputs")
     assert [one.name for one in inputs.chosen_inputs("interface", inputs.INPUTS)] == ["demo", "interface"]
     assert inputs.chosen_inputs("", inputs.INPUTS) == list(inputs.INPUTS)
-    with pytest.raises(ValueError, match="no input dmeo; there are"):
+    with pytest.raises(same("trees").Failure, match="no input dmeo; there are"):
         inputs.chosen_inputs("dmeo,saao", inputs.INPUTS)
 
 
