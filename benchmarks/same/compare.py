@@ -44,12 +44,15 @@ class Comparison:
     ----------
     differences, remarks : list of str
         A line each.
+    worst : tuple of float and str
+        Largest difference in units of the error beside it, and where it is; 0 without any.
     n_files, n_values : int
         Compared files; places that were looked at in those that are not the same byte by byte.
     """
 
     differences: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    worst: tuple[float, str] = (0.0, "")
     n_files: int = 0
     n_values: int = 0
 
@@ -57,6 +60,8 @@ class Comparison:
         """Take what differs in a file."""
         for found in findings:
             (self.remarks if found.remark else self.differences).append(f"{name} {found.place}: {found.text}")
+            if found.errors > self.worst[0]:
+                self.worst = (float(found.errors), f"{name} {found.place}")
 
 
 def compare_input(one: "Input", old: Path, new: Path, roots: tuple[Path, Path]) -> Comparison:

@@ -154,6 +154,7 @@ def _tell(found: dict[Input, Comparison], file: Path, commit: str) -> int:
         counted = f"{result.n_files} files, {result.n_values} places in those that are not equal byte by byte"
         state = f"{len(result.differences)} differences" if result.differences else "identical"
         head = f"{one.name:<12} {state} ({counted})"
+        head += f", up to {result.worst[0]:.2g} of the stated error in {result.worst[1]}" if result.worst[0] else ""
         details = [f"    {line}" for line in result.differences]
         details += [f"    remark: {line}" for line in result.remarks]
         everything += [head, *details]

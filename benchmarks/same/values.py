@@ -1,9 +1,10 @@
 """Comparison of what two files hold: each is a mapping from places (datasets, columns, cards ...) to values."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,14 +23,22 @@ _SHOWN_LINES = 4
 
 @dataclass(frozen=True)
 class Finding:
-    """One difference, or a remark: another type of the same values."""
+    """One difference, or a remark: another type of the same values.
+
+    Attributes
+    ----------
+    place, text : str
+        Where, and what differs.
+    remark : bool
+        Whether only the way of storing differs.
+    errors : float
+        Largest difference in units of the error that stands beside the values; NaN without one.
+    """
 
     place: str
     text: str
     remark: bool = False
-
-    def __str__(self) -> str:
-        return f"{'remark: ' if self.remark else ''}{self.place}: {self.text}"
+    errors: float = math.nan
 
 
 class Lines(tuple):
@@ -59,8 +68,8 @@ def compare_mappings(old: Mapping[str, object], new: Mapping[str, object]) -> It
             yield Finding(place, f"missing now (it was {_shown(value)})")
             continue
         storage = _last(place) in STORAGE or bool(_STORAGE_CARD.match(_last(place)))
-        for text, remark in _compare(value, new[place], _error_of(place, old)):
-            yield Finding(place, text, remark or storage)
+        for found in _compare(place, value, new[place], _error_of(place, old)):
+            yield replace(found, remark=found.remark or storage)
     for place, value in new.items():
         if place not in old and not _ignored(place, new, old):
             yield Finding(place, f"new (it is {_shown(value)})")
@@ -124,30 +133,32 @@ def _error_of(place: str, mapping: Mapping[str, object]) -> tuple[str, np.ndarra
     return None
 
 
-def _compare(old: object, new: object, error: tuple[str, np.ndarray] | None) -> Iterator[tuple[str, bool]]:
-    """What differs between two values, and whether it is only a remark."""
+def _compare(place: str, old: object, new: object, error: tuple[str, np.ndarray] | None) -> Iterator[Finding]:
+    """What differs between two values."""
     if isinstance(old, Lines) and isinstance(new, Lines):
-        yield from ((text, False) for text in _line_differences(old, new))
+        yield from (Finding(place, text) for text in _line_differences(old, new))
         return
     old, new = (np.asarray("None" if value is None else value) for value in (old, new))
     if old.shape != new.shape:
-        yield f"shape {old.shape} is now {new.shape}", False
+        yield Finding(place, f"shape {old.shape} is now {new.shape}")
         return
     kinds = {array.dtype.kind for array in (old, new)}
     if kinds <= set("biuf"):
         if old.dtype != new.dtype:
-            yield f"{old.dtype.name} is now {new.dtype.name}", True
-        yield from ((text, False) for text in _number_differences(old, new, error))
+            yield Finding(place, f"{old.dtype.name} is now {new.dtype.name}", remark=True)
+        yield from _number_differences(place, old, new, error)
     elif kinds & set("biuf"):
-        yield f"{old.dtype.name} {_shown(old)} is now {new.dtype.name} {_shown(new)}", False
+        yield Finding(place, f"{old.dtype.name} {_shown(old)} is now {new.dtype.name} {_shown(new)}")
     else:
         changed = np.flatnonzero(old.ravel().astype(str) != new.ravel().astype(str))
         if changed.size:
             first = text_difference(*(str(array.ravel()[changed[0]]) for array in (old, new)))
-            yield first if old.ndim == 0 else f"{changed.size} of {old.size} texts, the first: {first}", False
+            yield Finding(place, first if old.ndim == 0 else f"{changed.size} of {old.size} texts, the first: {first}")
 
 
-def _number_differences(old: np.ndarray, new: np.ndarray, error: tuple[str, np.ndarray] | None) -> Iterator[str]:
+def _number_differences(
+    place: str, old: np.ndarray, new: np.ndarray, error: tuple[str, np.ndarray] | None
+) -> Iterator[Finding]:
     missing = [np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool) for array in (old, new)]
     with np.errstate(invalid="ignore"):
         changed = (old != new) & ~(missing[0] & missing[1])
@@ -159,20 +170,20 @@ def _number_differences(old: np.ndarray, new: np.ndarray, error: tuple[str, np.n
     lost, gained = ((a & ~b).sum() for a, b in (missing[::-1], missing))
     text += f", {lost} of them NaN now" if lost else ""
     text += f", {gained} no longer NaN" if gained else ""
-    old64, new64 = old.astype(np.float64), new.astype(np.float64)
+    old64, new64, worst = old.astype(np.float64), new.astype(np.float64), math.nan
     with np.errstate(invalid="ignore"):
         size = np.abs(new64 - old64)
     size = np.where(np.isfinite(size), size, -1.0)
     if (size >= 0)[changed].any():
-        place = np.unravel_index(np.argmax(size), size.shape)
-        text += f", largest difference {size[place]:.6g}"
-        text += f" at {list(map(int, place))} ({old[place]!s} is now {new[place]!s})" if old.ndim else ""
+        largest = np.unravel_index(np.argmax(size), size.shape)
+        text += f", largest difference {size[largest]:.6g}"
+        text += f" at {list(map(int, largest))} ({old[largest]!s} is now {new[largest]!s})" if old.ndim else ""
         if error is not None and error[1].shape == old.shape:
             with np.errstate(all="ignore"):
                 units = np.where(size >= 0, size, np.nan) / error[1].astype(np.float64)
-            units = units[np.isfinite(units)]
-            text += f", {units.max():.2g} of {error[0]}" if units.size else ""
-    yield text
+            worst = float(np.max(units[np.isfinite(units)], initial=-math.inf))
+            text += f", {worst:.2g} of {error[0]}" if math.isfinite(worst) else ""
+    yield Finding(place, text, errors=worst)
 
 
 def _line_differences(old: Lines, new: Lines) -> Iterator[str]:

@@ -299,6 +299,14 @@ def test_files_that_are_gone_or_new_and_nothing_at_all(same, tmp_path):
     assert found.differences == ["a.txt: missing now", "b.txt: new"]
 
 
+def test_the_largest_difference_in_units_of_the_error(same, tmp_path):
+    for name, flux, mag in (("old", 5.0, 1.0), ("new", 5.125, 1.5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t.csv").write_text(f"flux,flux_err,mag,mag_err\n{flux},0.5,{mag},1\n2,0,3,\n")
+    found = same("compare").compare_folders(tmp_path / "old", tmp_path / "new", ("*",), [str, str])
+    assert found.worst == (0.5, "t.csv mag")
+
+
 def test_lists_of_jobs(differences):
     before = {"targets": {"export_lightcurves": 1, "all": 1}, "nothing": {}}
     after = {"targets": {"export_lightcurves": 2, "report": 1, "all": 1}, "nothing": {}}
