@@ -113,7 +113,6 @@ def build_old(commit: str, folder: Path) -> Tree:
     if not (folder / "Snakefile").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-        _git("worktree", "prune")
         done = _git("worktree", "add", "--detach", "--force", str(folder), commit)
         if done.returncode:
             raise Failure(f"git worktree add: {done.stderr.strip()}")
