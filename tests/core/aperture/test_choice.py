@@ -200,3 +200,15 @@ def test_stars_without_points_get_the_middle_aperture():
     np.testing.assert_array_equal(choice.index, 2)
     assert np.isnan(choice.held_out).all()
     assert not choice.agreed.any()
+
+
+@pytest.mark.parametrize(("worse", "chosen"), [(1.05, 1), (1.5, 0)])
+def test_stated_errors_decide_within_the_error_of_the_scatter_alone(worse, chosen):
+    # The second aperture has the least stated error; the first one the least scatter over 200 points.
+    scatter = np.array([[[100.0, 100.0 * worse, 300.0]]] * 2)
+    count = np.full((2, 1, 3), 100)
+    stated = np.array([[100.0, 95.0, 250.0]])
+    found = choose_apertures(scatter, count, stated, np.array([1e3]), stated)
+    assert found.index.tolist() == [chosen]
+    assert found.agreed.tolist() == [True]
+    assert found.held_out[0] == pytest.approx(scatter[0, 0, chosen])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.image.local_sky import AnnulusSky, combine_sky, measure_annuli, paint_discs, rough_sky
-from gaiaflux.core.image.noise import noise_model, pixel_noise
+from gaiaflux.core.image.noise import error_slope, noise_model, pixel_noise
 from gaiaflux.core.maths.surface import fit_surface
 from gaiaflux.sim.moffat_field import PsfField, add_stars
 
@@ -191,3 +191,18 @@ def test_few_annuli_stand_alone():
     np.testing.assert_allclose(sky.error[1:], ring.error[1:])
     assert sky.level[0] == pytest.approx(400.0)
     assert sky.unreliable.tolist() == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(("slope", "n_stars"), [(1.0, 300), (0.4, 300), (0.0, 300), (1.0, 0), (0.4, 0)])
+def test_error_image_tells_how_its_variance_grows(slope, n_stars):
+    rng = np.random.default_rng(11)
+    image = sky_image(rng)
+    add_field(image, rng, n_stars)
+    error = np.sqrt(400.0 + slope * (image - 400.0).clip(-390)).astype(np.float32)
+    flags = no_flags()
+    image[:, 100:110], error[:, 100:110], flags[:, 100:110] = 6e4, 1e4, 1
+    assert error_slope(image, error, flags) == pytest.approx(slope, abs=0.02)
+    # Errors that fall with the counts are not of photons; nor do few pixels or equal ones say anything.
+    assert error_slope(image, np.sqrt(400.0 - 0.1 * (image - 400.0).clip(None, 3000)).astype(np.float32), flags) == 0.0
+    assert error_slope(image, error, np.ones(SHAPE, np.uint8)) == 0.0
+    assert error_slope(np.full(SHAPE, 5.0, np.float32), error, no_flags()) == 0.0

@@ -154,10 +154,27 @@ def test_a_solution_of_a_part_of_the_image_is_refused(share, refused):
     pairs = place[solution.pairs[0]], place[solution.pairs[1]]
     mixed, solution = replace(lists, **stars), replace(solution, pairs=pairs)
     if refused:
-        with pytest.raises(BadFrameError, match=r"a part of the image only: \d+ bright stars lie 1\.0 to 8 pixels off"):
+        with pytest.raises(
+            BadFrameError, match=r"a part of the image only: \d+ bright stars lie 1\.0 to 8 pixels off, beside 100 "
+        ):
             check(mixed, solution)
     else:
         check(mixed, solution)
+
+
+@pytest.mark.parametrize("n_off", [0, 1])
+def test_of_few_stars_all_are_compared(n_off):
+    # A star that lies three pixels from the catalogue's, as faint as the faintest of twelve that match.
+    lists, solution = right_solution(12, 12 + n_off, 12 + n_off, seed=6)
+    lists.x[12:], lists.y[12:] = 503.0, 400.0
+    lists.ra[12:], lists.dec[12:] = pixel_to_sky(WCS, np.full(n_off, 500.0), np.full(n_off, 400.0))
+    if n_off:
+        with pytest.raises(
+            BadFrameError, match=r"only: 1 bright stars lie 0\.3 to \d pixels off, beside 12 that match"
+        ):
+            check(lists, solution, 0.3)
+    else:
+        check(lists, solution, 0.3)
 
 
 def worst(lists, solution, start=WCS):
