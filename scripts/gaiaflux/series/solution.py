@@ -9,7 +9,8 @@ from gaiaflux.core.calibration.ensemble import EnsembleSolution, solve_ensemble
 from gaiaflux.core.calibration.ensemble_fit import LEAST_SCATTER, EnsembleSettings
 from gaiaflux.core.calibration.excursions import deviating_runs
 from gaiaflux.core.calibration.scintillation import scintillation
-from gaiaflux.core.calibration.terms import SERIES_TERMS, SeriesFacts, SeriesTerms, Term, fit_terms, with_terms
+from gaiaflux.core.calibration.term_fit import SeriesTerms, fit_terms, with_terms
+from gaiaflux.core.calibration.terms import SERIES_TERMS, SeriesFacts, Term
 from gaiaflux.model.status import OK
 
 __all__ = ["frame_scintillation", "series_facts", "solve_series"]

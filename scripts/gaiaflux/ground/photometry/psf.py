@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
-from gaiaflux.core.psf.fluxes import PsfOptions, Solution, lost_light, near_saturation, stars_within_reach, take_off
-from gaiaflux.core.psf.model import PsfModel, make_stamps
+from gaiaflux.core.psf.fluxes import PsfOptions, Solution, near_saturation, stars_within_reach, take_off
+from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.stamps import lost_light, make_stamps
 from gaiaflux.ground.frame.pixels import pixels_of
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays
 from gaiaflux.model.errors import BadFrameError
