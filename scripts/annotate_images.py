@@ -4,12 +4,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.annotation import TABLE_UNITS, USED_ARRAYS, copy_name, frame_table, plate_facts, table_facts
+from gaiaflux.ground.annotation import TABLE_UNITS, copy_name, frame_table, plate_facts, read_arrays, table_facts
 from gaiaflux.io.batch_file import BatchReader
-from gaiaflux.io.image.annotated_image import PSF_EXTENSION, TABLE_EXTENSION, write_annotated
+from gaiaflux.io.image.annotated_image import write_annotated
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.io.star_catalog import read_star_catalog
+from gaiaflux.model.methods import methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.workflow.job import batches_by_method, run_job
 
@@ -26,7 +27,8 @@ def main(smk: "snakemake") -> None:
     catalog, facts = read_star_catalog(smk.input.catalog)
     plates = BatchReader(smk.input.wcs)
     measured = batches_by_method(smk.input, "images", "wcs", "catalog")
-    batches = {method: BatchReader(path) for method, paths in measured.items() for path in paths}
+    paths = {method: path for method, files in measured.items() for path in files}
+    batches = {method: BatchReader(path) for method, path in paths.items()}
     for entry in smk.params.frames:
         frame_id, path = entry["frame_id"], entry["path"]
         found = {method: batch.attrs(frame_id) for method, batch in batches.items()}
@@ -36,18 +38,19 @@ def main(smk: "snakemake") -> None:
             continue
         if {values["catalog_sha256"] for values in attrs.values()} != {facts["catalog_sha256"]}:
             raise ValueError(f"{frame_id}: measured with another star catalogue")
-        arrays = {name: {key: batches[name].array(frame_id, key) for key in USED_ARRAYS[name]} for name in attrs}
+        by = methods_named(attrs)
+        arrays = {own.name: read_arrays(own, paths[own.name], batches[own.name], frame_id) for own in by}
+        radii = {name: found["radii_pix"] for name, found in arrays.items() if "radii_pix" in found}
         plate, unit = plates.attrs(frame_id), next(iter(attrs.values()))["unit"]
-        radii = arrays["aperture"]["radii_pix"] if "aperture" in arrays else None
         write_annotated(
             path,
             folder / copy_name(frame_id, path),
             cards_from_tan_sip(read_plate(plates, frame_id)),
             frame_table(catalog, arrays),
+            by[0].annotation.extension,
             wcs_facts=plate_facts(plate),
-            table_facts=table_facts(frame_id, unit, radii, attrs.get("psf")),
+            table_facts=table_facts(frame_id, unit, radii, attrs),
             units=TABLE_UNITS,
-            table_name=TABLE_EXTENSION if "aperture" in attrs else PSF_EXTENSION,
         )
 
 

@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.model.methods import METHODS
 from gaiaflux.report.html.page import write_report
 from gaiaflux.workflow.job import batches_by_method, run_job
 
@@ -22,8 +21,7 @@ def main(smk: "snakemake") -> None:
     pin = json.loads(Path(smk.input.pin).read_text(encoding="utf-8"))
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
     measured = batches_by_method(smk.input, "dataset", "pin", "reference", "wcs")
-    psf = [path for method in METHODS if method.holds_psf for path in measured.get(method.name, ())]
-    write_report(smk.output.report, smk.input.dataset, pin, reference, wcs=smk.input.get("wcs", ()), psf=psf)
+    write_report(smk.output.report, smk.input.dataset, pin, reference, smk.input.get("wcs", ()), measured)
 
 
 if __name__ == "__main__":

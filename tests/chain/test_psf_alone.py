@@ -46,7 +46,7 @@ def test_the_dataset_has_no_apertures(run):
         assert (np.isfinite(file["psf/flux_cal"][:, good]).sum(axis=0) > 300).all()
         assert np.isfinite(file["frames/zero_point"][good]).all()
     page = (folder / "report.html").read_text()
-    assert "Photometry: psf" in page
+    assert "PSF photometry</h2>" in page
     assert "Point-spread function of the reference image" in page
     assert 'id="comparison"' not in page
 

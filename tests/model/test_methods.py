@@ -9,8 +9,8 @@ import pytest
 from gaiaflux.model.columns import Column
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import STAR_FLAGS
-from gaiaflux.model.method import COMMON_FACTS, MEASUREMENTS, Annotation, Look, OnRequest
-from gaiaflux.model.methods import APERTURE, METHODS, PSF, method_named
+from gaiaflux.model.method import COMMON_FACTS, MEASUREMENTS, Annotation, Look, OnRequest, Reported, check_together
+from gaiaflux.model.methods import APERTURE, METHODS, PSF, method_named, methods_named
 
 TEXT = Column("text", "", "anything")
 HALF = {
@@ -37,7 +37,12 @@ HALF = {
     "column of the table": ({"annotation": Annotation("T", "", ("sky",))}, "sky is annotated and not among"),
     "keyword": ({"annotation": Annotation("T", "", (), {"MUCHTOOLONG": ("sky", "x")})}, "'MUCHTOOLONG' is no keyword"),
     "fact of a keyword": ({"annotation": Annotation("T", "", (), {"A": ("none", "x")})}, "none is annotated and not"),
-    "reported": ({"reported": {"none": "x"}}, "none is reported and not among its frame_facts"),
+    "reported": ({"reported": {"none": Reported("x")}}, "none is reported and not among its frame_facts"),
+    "reported without a label": ({"reported": {"psf_beta": Reported("")}}, "psf_beta is reported without a label"),
+    "drawn": ({"reported": {"psf_order": Reported("x", axis="x")}}, "psf_order is drawn and no number that can be NaN"),
+    "light curve": ({"in_light_curves": ("flux",)}, "flux is in light curves and not among its star_facts"),
+    "radii": ({"radii": Column("f8", "pixel", "x")}, "its radii need a column and a keyword of an annotated image"),
+    "first flux": ({"calibrated": (("flux_err", "flux"),)}, "the first flux that is calibrated must be flux"),
     "blend": ({"blend": ("blended", "")}, "blend needs a flag and what it means"),
     "request": ({"on_request": OnRequest("a_rule", "folder", ())}, "no setting asks for its files on request"),
     "favour": ({"favoured_within": 0.98}, "favoured_within must be 1 or more"),
@@ -71,18 +76,39 @@ def test_rule_and_section_are_named_like_the_method_unless_it_says_otherwise():
 
 def test_the_list_holds_together():
     names = [method.name for method in METHODS]
-    assert len(set(names)) == len(names)
-    assert len({method.rule for method in METHODS}) == len(METHODS)
+    assert methods_named(names[::-1]) == list(METHODS)
     for one in METHODS:
-        assert set(one.needs) <= set(names) - {one.name}, one.name
         assert one.blend[0] in {flag.name for flag in STAR_FLAGS}, one.name
         assert one.sentence.endswith(".")
         assert len(one.annotation.extension) <= 68
-        columns = [f"{other.annotation.prefix}{name}" for other in METHODS for name in other.annotation.columns]
-        assert len(set(columns)) == len(columns)
         # Only what the frame's unit decides is a flux.
         assert all(one.arrays[name].unit == "count/s" for pair in one.calibrated for name in pair)
         assert {**COMMON_FACTS}.items() <= one.frame_facts.items()
+
+
+MIXED = {
+    "the rule psf_photometry is that of two": {"rule": "psf_photometry"},
+    "the table of an annotated image GAIAFLUX_PSF is that of two": {},
+    "the column of an annotated image flux is that of two": {"annotation": Annotation("T", "", ("flux",))},
+    "the keyword of an annotated image PSFFWHM is that of two": {"annotation": replace(PSF.annotation, prefix="o_")},
+    "other needs dia, which is not declared": {"needs": ("dia",)},
+    "other needs other, which is not declared": {"needs": ("other",)},
+}
+
+
+@pytest.mark.parametrize("sentence", MIXED)
+def test_methods_that_would_mix_their_files_are_refused(sentence):
+    other = replace(PSF, **{"name": "other", "rule": "other_photometry", **MIXED[sentence]})
+    with pytest.raises(InputError, match=r"^the methods of photometry do not go together: ") as refused:
+        check_together((*METHODS, other))
+    assert sentence in str(refused.value)
+
+
+def test_a_method_with_radii_has_no_further_arrays():
+    further = {"arrays": {**MEASUREMENTS, "core": Column("f4", "count/s", "x")}}
+    assert list(replace(PSF, **further).further_arrays) == ["core"]
+    with pytest.raises(InputError, match=r"half declared: a method with several radii has no further arrays"):
+        replace(APERTURE, **further)
 
 
 def test_an_unknown_name_gets_the_nearest():

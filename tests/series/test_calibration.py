@@ -11,10 +11,11 @@ from gaiaflux.core.calibration.scintillation import scintillation
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Parameter, StarFunctions, Term
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.methods import method_named
 from gaiaflux.series.calibration import calibrate_dataset
 from gaiaflux.series.light_curves import NOISE_TERMS
 from gaiaflux.series.method_choice import REASONS
-from gaiaflux.series.method_facts import STAR_FACTS, write_frame_facts
+from gaiaflux.series.method_facts import write_frame_facts
 
 SETTINGS = {"spatial_order": 2, "max_iterations": 10, "min_stars": 10, "clip_sigma": 4.0}
 ZERO_POINT = 24.0
@@ -98,7 +99,7 @@ class Series:
                 if k > 1:
                     radii = self.frames["fwhm_pix"][:, None] * np.array([0.8, 1.0, 1.5])
                     out.array(f"{method}/radii_pix", radii, "pixel", "radii")
-                for name, column in STAR_FACTS.get(method, {}).items():
+                for name, column in method_named(method).star_facts.items():
                     out.array(f"{method}/{name}", np.zeros((self.n, self.m), column.dtype), "", name)
                 write_frame_facts(out, method, [{"status": "ok", "n_measured": self.n}] * self.m)
         calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", {**SETTINGS, **settings}, {}, shared)

@@ -17,11 +17,11 @@ from gaiaflux.io.export.light_curves import read_ecsv
 from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.methods import METHODS, PSF
 from gaiaflux.series.assembly import assemble_dataset
 from gaiaflux.series.calibration import calibrate_dataset, write_frames_csv
 from gaiaflux.series.lightcurve_dataset import AperturePhotometryDataset
 from gaiaflux.series.method_choice import REASONS, methods_of_stars
-from gaiaflux.series.method_facts import FRAME_FACTS, STAR_FACTS
 from gaiaflux.series.targets import export_targets
 from gaiaflux.series.variability_table import rank_stars
 from gaiaflux.workflow.settings import complete_settings
@@ -61,7 +61,7 @@ class Series:
         noise = self.error * rng.normal(size=(N, M))
         self.flux = {"aperture": mean + noise, "psf": mean + 0.5 * noise}
         self.flags = {"aperture": np.zeros((N, M, 2), "u4"), "psf": np.zeros((N, M), "u4")}
-        self.facts = {name: rng.uniform(0.5, 1.5, (N, M)).astype("f2") for name in STAR_FACTS["psf"]}
+        self.facts = {name: rng.uniform(0.5, 1.5, (N, M)).astype("f2") for name in PSF.star_facts}
         self.status = {kind: ["ok"] * M for kind in KINDS}
 
     def write(self, folder, batches, shuffle_stars=False, kinds=KINDS):
@@ -177,11 +177,10 @@ def test_what_the_psf_says_of_stars_and_frames_is_kept(example):
     assert not {"psf/radii_pix", "psf/recommended_radius"} & data.keys()
     assert data["aperture/radii_pix"].shape == (M, 2)
     with h5py.File(path) as file:
-        for method, columns in FRAME_FACTS.items():
-            for name in {*columns, *STAR_FACTS.get(method, {})}:
-                attrs = file[f"{method}/{name}"].attrs
-                assert attrs["description"]
-                assert "unit" in attrs
+        for method in METHODS:
+            for name, column in {**method.frame_facts, **method.star_facts}.items():
+                attrs = file[f"{method.name}/{name}"].attrs
+                assert (attrs["unit"], attrs["description"]) == (column.unit, column.description)
         assert "radius" not in file["psf/flux"].attrs["description"]
         assert "radius" in file["aperture/flux"].attrs["description"]
 

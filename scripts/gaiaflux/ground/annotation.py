@@ -5,17 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.annotated_image import Facts
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.method import Method
+from gaiaflux.model.methods import methods_named
+from gaiaflux.series.batch_contents import check_batch
 
-__all__ = ["TABLE_UNITS", "USED_ARRAYS", "copy_name", "frame_table", "plate_facts", "table_facts"]
-
-USED_ARRAYS = {
-    "aperture": ("x", "y", "flux", "flux_err", "flags", "radii_pix"),
-    "psf": ("x", "y", "flux", "flux_err", "flags", "chi2"),
-}
-"""What the table needs of each method's arrays."""
+__all__ = ["TABLE_UNITS", "copy_name", "frame_table", "plate_facts", "read_arrays", "table_facts"]
 
 TABLE_UNITS = {"ra": "deg", "dec": "deg", "x": "pixel", "y": "pixel", "x_center": "pixel", "y_center": "pixel"}
 """FITS units of the columns. FITS knows no electron: the unit of the fluxes is in the header (FLUXUNIT)."""
@@ -50,8 +48,37 @@ def plate_facts(plate: Mapping[str, object]) -> Facts:
     }
 
 
+def read_arrays(method: Method, path: str | Path, batch: BatchReader, frame_id: str) -> dict[str, np.ndarray]:
+    """What the table needs of a method's arrays.
+
+    Parameters
+    ----------
+    method : Method
+        Method that measured the frame.
+    path : str or Path
+        File of the batch, for the message.
+    batch : BatchReader
+        The same file, open.
+    frame_id : str
+        Name of the frame.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Positions, columns of the table and, where the method has them, ``radii_pix``; row = star of the catalogue.
+
+    Raises
+    ------
+    InputError
+        The batch does not hold what the method declares.
+    """
+    names = dict.fromkeys(("x", "y", "flags", *method.annotation.columns, *(["radii_pix"] if method.radii else [])))
+    check_batch(method, path, batch, frame_id, names)
+    return {name: batch.array(frame_id, name) for name in names}
+
+
 def table_facts(
-    frame_id: str, unit: str, radii_pix: np.ndarray | None = None, psf: Mapping[str, object] | None = None
+    frame_id: str, unit: str, radii_pix: Mapping[str, np.ndarray], facts: Mapping[str, Mapping[str, object]]
 ) -> Facts:
     """Header keywords of a table of fluxes.
 
@@ -61,28 +88,31 @@ def table_facts(
         Name of the frame.
     unit : str
         Of the fluxes.
-    radii_pix : ndarray, shape (n_radii,), optional
-        Radii of the apertures, in the order of the table's flux columns [pixel].
-    psf : mapping, optional
-        What the PSF photometry says of the frame: psf_status, psf_n_stars, psf_fwhm_pix.
+    radii_pix : mapping of str to ndarray, shape (n_radii,)
+        Radii of the methods that have several, in the order of the table's flux columns [pixel].
+    facts : mapping of str to mapping
+        What each method says of the frame.
 
     Returns
     -------
     dict of str to tuple
         Keyword to value and comment.
     """
-    facts: dict[str, tuple] = {
+    found: dict[str, tuple] = {
         "FRAMEID": (frame_id, "name of the frame"),
         "FLUXUNIT": (unit, "unit of the fluxes and their errors"),
         "PIXORIG": (0, "positions: the centre of the first pixel"),
     }
-    for k, radius in enumerate([] if radii_pix is None else radii_pix, 1):
-        facts[f"APRAD{k}"] = (float(radius), "[pixel] radius of the aperture")
-    if psf is not None:
-        facts["PSFSTAT"] = (psf["psf_status"], "where the PSF is from")
-        facts["PSFNSTAR"] = (psf["psf_n_stars"], "stars that the PSF was measured with")
-        facts["PSFFWHM"] = (float(psf["psf_fwhm_pix"]), "[pixel] full width at half maximum of the PSF")
-    return facts
+    for method in methods_named({*radii_pix, *facts}):
+        annotation = method.annotation
+        if annotation.radii is not None:
+            keyword, comment = annotation.radii
+            for k, radius in enumerate(radii_pix.get(method.name, ()), 1):
+                found[f"{keyword}{k}"] = (float(radius), comment)
+        if method.name in facts:
+            for keyword, (fact, comment) in annotation.keywords.items():
+                found[keyword] = (facts[method.name][fact], comment)
+    return found
 
 
 def frame_table(catalog: StarCatalog, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray:
@@ -93,14 +123,14 @@ def frame_table(catalog: StarCatalog, arrays: Mapping[str, Mapping[str, np.ndarr
     catalog : StarCatalog
         Stars of the series.
     arrays : mapping of str to mapping
-        `USED_ARRAYS` of each method that measured the frame; row = star of the catalogue.
+        `read_arrays` of each method that measured the frame.
 
     Returns
     -------
     structured ndarray, shape (n_on_image,)
-        ``star_id``, ``source_id``; ``ra``, ``dec`` at the catalogue's epoch [deg]; ``x``, ``y`` [pixel; 0-based]; for
-        each aperture ``flux``, ``flux_err`` (total light; NaN where not measured), ``flags`` (bits of `StarFlag`); by
-        the PSF ``psf_flux``, ``psf_flux_err``, ``psf_flags`` and ``psf_chi2`` (per pixel of the fit).
+        ``star_id``, ``source_id``; ``ra``, ``dec`` at the catalogue's epoch [deg]; ``x``, ``y`` [pixel; 0-based]; then
+        of each method what its `Annotation` names: ``flux``, ``flux_err`` (total light; NaN where not measured),
+        ``flags`` (bits of `StarFlag`) by apertures, for each radius; ``psf_flux`` ... by the PSF.
     """
     first = next(iter(arrays.values()))
     columns = {
@@ -112,15 +142,13 @@ def frame_table(catalog: StarCatalog, arrays: Mapping[str, Mapping[str, np.ndarr
         "y": first["y"],
     }
     on = np.zeros(len(catalog), dtype=bool)
-    if "aperture" in arrays:
-        found = arrays["aperture"]
-        columns |= {name: found[name] for name in ("flux", "flux_err", "flags")}
-        on |= (found["flags"] & StarFlag.OFF_IMAGE == 0).any(axis=1)
-    if "psf" in arrays:
-        found = arrays["psf"]
-        columns |= {f"psf_{name}": found[name] for name in ("flux", "flux_err", "flags")}
-        columns["psf_chi2"] = found["chi2"].astype(np.float32)  # FITS has no shorter one
-        on |= found["flags"] & StarFlag.OFF_IMAGE == 0
+    for method in methods_named(arrays):
+        found, annotation = arrays[method.name], method.annotation
+        for name in annotation.columns:
+            values = found[name]
+            # FITS has no shorter one.
+            columns[f"{annotation.prefix}{name}"] = values.astype(np.float32) if values.dtype == np.float16 else values
+        on |= (found["flags"].reshape(len(catalog), -1) & StarFlag.OFF_IMAGE == 0).any(axis=1)
     table = np.empty(int(on.sum()), [(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
     for name, values in columns.items():
         table[name] = values[on]

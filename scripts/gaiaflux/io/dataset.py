@@ -8,12 +8,12 @@ variable length.
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from gaiaflux.io.hdf5 import new_hdf5
+from gaiaflux.model.columns import Column
 from gaiaflux.model.errors import InputError
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "READABLE_VERSIONS",
     "SCHEMA_VERSION",
     "STAR_COLUMNS",
-    "Column",
     "DatasetReader",
     "DatasetWriter",
     "empty_frames",
@@ -34,14 +33,6 @@ READABLE_VERSIONS = (1, 2)
 """Versions of the schema that `DatasetReader` reads. In the first one flags had 16 bits."""
 _TEXT = h5py.string_dtype("utf-8")
 _CHUNK = (256, 100)  # rows, columns
-
-
-class Column(NamedTuple):
-    """Type, unit and description of a column; dtype ``text`` is a string."""
-
-    dtype: str
-    unit: str
-    description: str
 
 
 FRAME_COLUMNS = {

@@ -10,10 +10,19 @@ from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.model.errors import InputError
 
-__all__ = ["PSF_GROUP", "psf_arrays", "psf_of_arrays", "read_batch_psf", "read_reference_psf", "write_reference_psf"]
+__all__ = [
+    "PSF_GROUP",
+    "PSF_PREFIX",
+    "psf_arrays",
+    "psf_of_arrays",
+    "read_batch_psf",
+    "read_reference_psf",
+    "write_reference_psf",
+]
 
 PSF_GROUP = "psf"
-_PREFIX = "psf_"
+PSF_PREFIX = "psf_"
+"""With which the names of these arrays begin."""
 _NAMES = ("beta", "form", "order", "residual", "residual_order", "shape")
 
 
@@ -30,12 +39,12 @@ def psf_arrays(psf: PsfModel) -> dict[str, np.ndarray]:
         psf_shape, psf_beta, psf_order, psf_form [1/pixel^2], psf_residual_order, psf_residual [1/pixel].
     """
     return {
-        f"{_PREFIX}shape": np.array(psf.shape, np.int64),
-        f"{_PREFIX}beta": np.array(psf.beta),
-        f"{_PREFIX}order": np.array(psf.order, np.int64),
-        f"{_PREFIX}form": psf.form,
-        f"{_PREFIX}residual_order": np.array(psf.residual_order, np.int64),
-        f"{_PREFIX}residual": psf.residual.astype(np.float32),
+        f"{PSF_PREFIX}shape": np.array(psf.shape, np.int64),
+        f"{PSF_PREFIX}beta": np.array(psf.beta),
+        f"{PSF_PREFIX}order": np.array(psf.order, np.int64),
+        f"{PSF_PREFIX}form": psf.form,
+        f"{PSF_PREFIX}residual_order": np.array(psf.residual_order, np.int64),
+        f"{PSF_PREFIX}residual": psf.residual.astype(np.float32),
     }
 
 
@@ -50,7 +59,7 @@ def psf_of_arrays(arrays: Mapping[str, np.ndarray]) -> PsfModel:
     -------
     PsfModel
     """
-    value = {name: np.asarray(arrays[f"{_PREFIX}{name}"]) for name in _NAMES}
+    value = {name: np.asarray(arrays[f"{PSF_PREFIX}{name}"]) for name in _NAMES}
     return PsfModel(
         shape=(int(value["shape"][0]), int(value["shape"][1])),
         beta=float(value["beta"]),
@@ -84,9 +93,9 @@ def read_batch_psf(path: str | Path, frame_id: str) -> PsfModel | None:
     with BatchReader(path) as batch:
         if frame_id not in batch:
             return None
-        if f"{_PREFIX}form" not in batch.names(frame_id):
+        if f"{PSF_PREFIX}form" not in batch.names(frame_id):
             raise InputError(f"frame {frame_id} has no PSF: {batch.attrs(frame_id)['status']}")
-        return psf_of_arrays({f"{_PREFIX}{name}": batch.array(frame_id, f"{_PREFIX}{name}") for name in _NAMES})
+        return psf_of_arrays({f"{PSF_PREFIX}{name}": batch.array(frame_id, f"{PSF_PREFIX}{name}") for name in _NAMES})
 
 
 def write_reference_psf(file: h5py.File, psf: PsfModel | None) -> None:

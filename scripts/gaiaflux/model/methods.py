@@ -9,19 +9,23 @@ from collections.abc import Collection
 
 from gaiaflux.model.columns import Column
 from gaiaflux.model.errors import InputError
-from gaiaflux.model.method import COMMON_FACTS, Annotation, Look, Method, OnRequest
+from gaiaflux.model.method import COMMON_FACTS, Annotation, Look, Method, OnRequest, Reported, check_together
 from gaiaflux.model.nearest import nearest
+from gaiaflux.model.status import PsfOrigin
 
-__all__ = ["METHODS", "method_named"]
+__all__ = ["APERTURE", "METHODS", "PSF", "method_named", "methods_named"]
 
 APERTURE = Method(
     name="aperture",
     label="aperture",
     title="Aperture photometry",
+    by="apertures",
     sentence="Sums the light in circles around each star and corrects it for the light outside; of several radii each "
     "star gets the one that scatters least.",
     look=Look(colour="#E69F00", companion="#D55E00", marker="o"),
-    annotation=Annotation("GAIAFLUX_APERTURE", "", ("flux", "flux_err", "flags")),
+    annotation=Annotation(
+        "GAIAFLUX_APERTURE", "", ("flux", "flux_err", "flags"), radii=("APRAD", "[pixel] radius of the aperture")
+    ),
     blend=("neighbour", "neighbour in the aperture"),
     radii=Column("f8", "pixel", "radii of the apertures in each frame; NaN where not measured"),
     frame_facts={
@@ -29,12 +33,30 @@ APERTURE = Method(
         "n_correction_stars": Column("i4", "", "stars of the frame's aperture correction; -1 where not measured"),
         "profile_fwhm_pix": Column("f8", "pixel", "full width at half maximum of the profile of the correction"),
     },
+    intermediate={
+        "sky": Column("f4", "count/pixel", "level of the sky under the star; of the frame, its median"),
+        "sky_err": Column("f4", "count/pixel", "one-sigma error of the star's sky"),
+        "fraction": Column("f4", "", "part of the star's light inside the aperture"),
+        "fraction_err": Column("f2", "", "one-sigma error of fraction"),
+        "filled": Column("f2", "", "part of the light inside the aperture that was filled in"),
+        "contamination": Column("f2", "", "neighbours' light inside the aperture over the star's"),
+        "correction_measured": Column("u1", "", "whether the aperture correction is measured, and no model"),
+        "reference_radius_pix": Column("f8", "pixel", "radius to which the aperture correction is measured"),
+        "outside_fraction": Column("f8", "", "part of the light beyond that radius"),
+        "profile_beta": Column("f8", "", "exponent of the profile of the correction"),
+        "sky_scatter": Column("f8", "count/pixel", "real structure of the sky between stars"),
+        "pixel_noise": Column("f8", "count/pixel", "noise of one pixel of sky"),
+        "noise": Column("text", "", "where the variances of the pixels come from"),
+        "annulus_inner_pix": Column("f8", "pixel", "inner radius of the sky annulus"),
+        "annulus_outer_pix": Column("f8", "pixel", "outer radius of the sky annulus"),
+    },
 )
 
 PSF = Method(
     name="psf",
     label="PSF",
     title="PSF photometry",
+    by="the PSF",
     sentence="Measures the point-spread function in the frame itself and fits it to all stars together.",
     look=Look(colour="#0072B2", companion="#56B4E9", marker="s"),
     annotation=Annotation(
@@ -75,14 +97,28 @@ PSF = Method(
         "pixel_noise": Column("f8", "count/pixel", "noise of one pixel of sky, in the frame's unit"),
         "noise": Column("text", "", "where the variances of the pixels come from"),
     },
+    intermediate={
+        "sky": Column("f4", "count/pixel", "level of the sky under the star"),
+        "beyond": Column("f8", "", "x, y and flux of stars just beyond the edge of the image, that are fitted too"),
+    },
+    in_light_curves=("chi2", "crowding"),
     reported={
-        "psf_status": "PSF",
-        "psf_n_stars": "stars of a PSF",
-        "psf_order": "its order over the field",
-        "psf_fwhm_pix": "FWHM",
-        "psf_ellipticity": "ellipticity",
-        "psf_residual_rms": "rms of what it leaves of its stars, relative",
-        "centroid_rms_pix": "rms of the centroids about the places",
+        "psf_status": Reported(
+            "PSF",
+            {
+                PsfOrigin.OWN: "with a PSF of their own",
+                PsfOrigin.LOWER_ORDER: "with a PSF of a lower order than asked for",
+                PsfOrigin.BORROWED: "with the reference image's, scaled",
+            },
+        ),
+        "psf_n_stars": Reported("stars of a PSF"),
+        "psf_order": Reported("its order over the field"),
+        "psf_fwhm_pix": Reported("FWHM", axis="PSF, FWHM (pixel)"),
+        "psf_ellipticity": Reported("ellipticity", axis="PSF, ellipticity"),
+        "psf_residual_rms": Reported("rms of what it leaves of its stars, relative"),
+        "centroid_rms_pix": Reported(
+            "rms of the centroids about the places", axis="rms of the centroids in the PSF fit (pixel)"
+        ),
     },
     on_request=OnRequest("subtract_stars", "residuals", ("residual_pictures", "subtracted_images")),
     favoured_within=1.02,
@@ -91,6 +127,7 @@ PSF = Method(
 
 METHODS = (APERTURE, PSF)
 """All methods, in the order in which files and pages name them."""
+check_together(METHODS)
 
 
 def method_named(name: str, methods: Collection[Method] = METHODS) -> Method:
@@ -116,3 +153,27 @@ def method_named(name: str, methods: Collection[Method] = METHODS) -> Method:
     if name not in found:
         raise InputError(f"there is no method of photometry '{name}'; {nearest(name, found, 'methods')}")
     return found[name]
+
+
+def methods_named(names: Collection[str], methods: Collection[Method] = METHODS) -> list[Method]:
+    """The entries of some methods.
+
+    Parameters
+    ----------
+    names : collection of str
+        Of methods.
+    methods : collection of Method
+        Where to look.
+
+    Returns
+    -------
+    list of Method
+        In the order of `methods`, whatever that of the names.
+
+    Raises
+    ------
+    InputError
+        There is none of one of the names.
+    """
+    known = {method_named(name, methods).name for name in names}
+    return [method for method in methods if method.name in known]

@@ -9,12 +9,13 @@ import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import SPOILED
+from gaiaflux.model.method import Method
+from gaiaflux.model.methods import methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.report.statistics import MethodStatistics, measure_method
 
 __all__ = [
-    "FRAME_FACTS_SHOWN",
     "LightCurve",
     "MethodSummary",
     "SeriesSummary",
@@ -23,16 +24,6 @@ __all__ = [
     "read_series",
 ]
 
-FRAME_FACTS_SHOWN = (
-    "psf_status",
-    "psf_n_stars",
-    "psf_order",
-    "psf_residual_rms",
-    "psf_fwhm_pix",
-    "psf_ellipticity",
-    "centroid_rms_pix",
-)
-"""Datasets of a method's group, one value per frame, that the report shows."""
 _ONE_NIGHT_D = 1.5
 
 
@@ -50,8 +41,8 @@ class MethodSummary:
 
     Attributes
     ----------
-    name : str
-        Group of the dataset.
+    declared : Method
+        What it is.
     unit : str
         Of the fluxes.
     attributes : dict
@@ -67,10 +58,10 @@ class MethodSummary:
     status : ndarray of str, shape (m,)
         ``ok``, or why this method did not measure the frame.
     facts : dict of str to ndarray, shape (m,)
-        What the method says of the frames (`FRAME_FACTS_SHOWN` that the dataset has).
+        What the method says of the frames and the report shows (`Method.reported`), as far as the dataset has it.
     """
 
-    name: str
+    declared: Method
     unit: str
     attributes: dict[str, str | int | float]
     statistics: MethodStatistics
@@ -80,6 +71,11 @@ class MethodSummary:
     star_notes: np.ndarray
     status: np.ndarray
     facts: dict[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """Group of the dataset."""
+        return self.declared.name
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ class SeriesSummary:
     centre_deg : ndarray, shape (m, 2)
         Right ascension and declination of the image's centre; NaN where there is no plate solution.
     methods : tuple of MethodSummary
-        In the order of their names.
+        In the order of `gaiaflux.model.methods.METHODS`.
     """
 
     attributes: dict[str, str | int | float]
@@ -172,16 +168,17 @@ def read_series(source: DatasetReader) -> SeriesSummary:
         ok=frames["status"] == OK,
         scale_arcsec=scale,
         centre_deg=centre,
-        methods=tuple(_read_method(source, name, frames["status"]) for name in source.methods),
+        methods=tuple(_read_method(source, method, frames["status"]) for method in methods_named(source.methods)),
     )
 
 
-def _read_method(source: DatasetReader, name: str, frame_status: np.ndarray) -> MethodSummary:
+def _read_method(source: DatasetReader, declared: Method, frame_status: np.ndarray) -> MethodSummary:
+    name = declared.name
     # A file of before there were several methods has the status of the frames alone.
     status = source.array(f"{name}/status") if f"{name}/status" in source else frame_status
-    facts = {fact: source.array(f"{name}/{fact}") for fact in FRAME_FACTS_SHOWN if f"{name}/{fact}" in source}
+    facts = {fact: source.array(f"{name}/{fact}") for fact in declared.reported if f"{name}/{fact}" in source}
     return MethodSummary(
-        name=name,
+        declared=declared,
         unit=str(source.grid(f"{name}/flux_cal").attrs["unit"]),
         attributes=source.attributes(name),
         statistics=measure_method(source, name),

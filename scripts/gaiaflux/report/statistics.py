@@ -6,7 +6,11 @@ import numpy as np
 
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, chi2_about_mean, masked_median
 from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import SPOILED, STAR_FLAGS, StarFlag
+from gaiaflux.model.method import Method
+from gaiaflux.model.methods import method_named
+from gaiaflux.model.nearest import nearest
 from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = ["CONSTANT", "LEAST_POINTS", "MethodStatistics", "measure_method"]
@@ -19,10 +23,6 @@ _NEIGHBOURS = 61  # stars of like brightness that say what is usual
 CONSTANT = 1.5  # largest excess of a star that counts as constant
 NOISE_TERMS = ("noise_photon", "noise_background", "noise_zero_point", "noise_scintillation", "noise_total")
 """Arrays of a method's group: terms of the typical error of each star [mag]."""
-# What makes a star blended: a neighbour whose light was taken off an aperture; a PSF is fitted to both, which fails
-# only where they are too close.
-_BLEND = {"psf": (StarFlag.BLENDED, "too close to a neighbour")}
-_BLEND_OF_APERTURES = (StarFlag.NEIGHBOUR, "neighbour in the aperture")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class MethodStatistics:
         At least half of the points are unspoiled, and at least 5; `level` to `chi2` are from these alone, else from
         all points.
     blended : ndarray of bool, shape (n,)
-        More than half of the points have the flag ``neighbour``; of the PSF's ``blended``.
+        More than half of the points have the flag by which the method says it (`Method.blend`): a neighbour whose
+        light was taken off an aperture; a PSF is fitted to both, which fails only where they are too close.
     blend : str
         What `blended` means.
     noise : dict of str to ndarray, shape (n,)
@@ -115,7 +116,7 @@ def measure_method(source: DatasetReader, method: str) -> MethodStatistics:
     grids = [source.grid(f"{method}/{name}") for name in ("flux_cal", "flux_cal_err", "flags")]
     n_stars, n_frames = grids[0].shape
     step = max(256, _BLOCK_VALUES // max(n_frames, 1) // 256 * 256)
-    blend_flag, blend = _BLEND.get(method, _BLEND_OF_APERTURES)
+    blend_flag, blend = _blend_of(method_named(method))
     parts, pulls = [], []
     counts = np.zeros(len(STAR_FLAGS), dtype=np.int64)
     for first in range(0, n_stars, step):
@@ -150,6 +151,18 @@ def measure_method(source: DatasetReader, method: str) -> MethodStatistics:
         **found,
         **kinds,
     )
+
+
+def _blend_of(method: Method) -> tuple[int, str]:
+    """Bit of the star flag by which a method says that a star is blended, and what it means."""
+    name, meaning = method.blend
+    bits = {flag.name: flag.bit for flag in STAR_FLAGS}
+    if name not in bits:
+        raise InputError(
+            f"the method of photometry '{method.name}' names blended stars by '{name}', which is no star flag; "
+            f"{nearest(name, bits, 'flags')}"
+        )
+    return bits[name], meaning
 
 
 def _measure_block(

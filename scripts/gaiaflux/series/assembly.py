@@ -12,8 +12,12 @@ from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLU
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.model.catalog import StarCatalog
+from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import StarFlag
-from gaiaflux.series.method_facts import STAR_FACTS, WITH_RADII, write_frame_facts
+from gaiaflux.model.method import Method
+from gaiaflux.model.methods import methods_named
+from gaiaflux.series.batch_contents import check_batch, declared_arrays
+from gaiaflux.series.method_facts import write_frame_facts
 
 __all__ = ["assemble_dataset"]
 
@@ -23,11 +27,6 @@ _UNMEASURED = np.uint32(StarFlag.NOT_MEASURED)
 _EXPLAINED = np.uint32(StarFlag.NOT_MEASURED | StarFlag.OFF_IMAGE)
 
 Paths = Sequence[str | Path]
-_ARRAYS = (
-    ("flux", "f4", "total flux of the star, by each radius where the method has several"),
-    ("flux_err", "f4", "one-sigma error of flux"),
-    ("flags", "u4", "bits of the star flags"),
-)
 
 
 def assemble_dataset(
@@ -49,16 +48,17 @@ def assemble_dataset(
     Parameters
     ----------
     path : str or Path
-        File to write: ``/frames``, ``/stars`` and for each method ``flux``, ``flux_err``, ``flags`` of shape
-        (n_frames, n_stars, n_radii), where a method without radii has one; ``radii_pix`` (n_frames, n_radii) where it
-        has them; and what `gaiaflux.series.method_facts` names, of shape (n_frames,) and (n_stars, n_frames).
+        File to write: ``/frames``, ``/stars`` and for each method the arrays that it declares (flux, flux_err, flags
+        ...) of shape (n_frames, n_stars, n_radii), where a method without radii has one; ``radii_pix`` (n_frames,
+        n_radii) where it has them; and its facts, of shape (n_frames,) and (n_stars, n_frames).
     series : str
         Name of the series.
     stars, wcs : sequence of path
         Batches of extracted stars and of plate solutions.
     photometry : mapping of str to sequence of path
-        Batches by method (``aperture``, ``psf``). Their fluxes have shape (n_stars, n_radii) or (n_stars,), and their
-        frames an array ``star_id`` or an attribute ``catalog_sha256`` that says which star a row is.
+        Batches by method, as `gaiaflux.model.methods` declares it. Their fluxes have shape (n_stars, n_radii) or
+        (n_stars,), and their frames an array ``star_id`` or an attribute ``catalog_sha256`` that says which star a
+        row is.
     catalog : StarCatalog
         Stars of the series.
     catalog_attrs : mapping
@@ -68,9 +68,12 @@ def assemble_dataset(
     ------
     ValueError
         A frame is in two batches or in none, or rows cannot be assigned to stars.
+    InputError
+        A method that is not declared, or a batch that lacks something of it or has something else.
     """
+    methods = methods_named(photometry)
     facts = {"stars": _read_attrs(stars), "wcs": _read_attrs(wcs)}
-    facts |= {method: _read_attrs(paths) for method, paths in photometry.items()}
+    facts |= {method.name: _read_attrs(photometry[method.name]) for method in methods}
     for kind, found in facts.items():
         if found.keys() != facts["stars"].keys():
             odd = sorted(found.keys() ^ facts["stars"].keys())
@@ -78,10 +81,10 @@ def assemble_dataset(
     order = sorted(facts["stars"], key=lambda name: (*_time_key(facts["stars"][name][1]), name))
     with DatasetWriter(path) as out:
         out.attributes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "series": series, **catalog_attrs})
-        out.table("frames", _frame_table(order, facts, list(photometry)), FRAME_COLUMNS)
+        out.table("frames", _frame_table(order, facts, [method.name for method in methods]), FRAME_COLUMNS)
         out.stars(catalog.columns(), STAR_COLUMNS)
-        for method in photometry:
-            _write_method(out, method, order, facts[method], catalog.star_id, catalog_attrs["catalog_sha256"])
+        for method in methods:
+            _write_method(out, method, order, facts[method.name], catalog.star_id, catalog_attrs["catalog_sha256"])
 
 
 def _read_attrs(paths: Paths) -> dict[str, tuple[Path, dict]]:
@@ -146,7 +149,7 @@ def _write_plates(columns: dict[str, np.ndarray], order: Sequence[str], found: M
 
 def _write_method(
     out: DatasetWriter,
-    method: str,
+    method: Method,
     order: Sequence[str],
     facts: Mapping[str, tuple[Path, dict]],
     star_id: np.ndarray,
@@ -154,80 +157,100 @@ def _write_method(
 ) -> None:
     measured = [frame_id for frame_id in order if facts[frame_id][1]["status"] == "ok"]
     units = sorted({str(facts[frame_id][1].get("unit", "")) for frame_id in measured} - {""})
-    unit = " or ".join(units) or "electron/s"
-    n_radii = 1
-    if measured:
-        with BatchReader(facts[measured[0]][0]) as batch:
-            n_radii = _flux_shape(batch, measured[0])
-    n_stars = len(star_id)
+    n_radii = _count_radii(method, facts[measured[0]][0], measured[0]) if measured else 1
+    n_frames, n_stars = len(order), len(star_id)
     block = max(1, min(_BLOCK_FRAMES, _BLOCK_VALUES // max(n_stars * n_radii, 1)))
-    shape = (len(order), n_stars, n_radii)
-    grids = [
-        out.grid(f"{method}/{name}", shape, dtype, "" if name == "flags" else unit, text, (block, 256, n_radii))
-        for name, dtype, text in _ARRAYS
-    ]
-    further = STAR_FACTS.get(method, {})
-    further_grids = [
-        out.grid(f"{method}/{name}", shape[1::-1], column.dtype, column.unit, column.description)
-        for name, column in further.items()
-    ]
-    radii = np.full((len(order), n_radii), np.nan)
-    # One set of arrays for all blocks: fresh memory costs more than what is put into it.
-    size = min(block, len(order))
-    buffers = [np.empty((size, *shape[1:]), dtype=dtype) for _, dtype, _ in _ARRAYS]
-    further_buffers = [np.empty((size, n_stars), dtype=column.dtype) for column in further.values()]
-    for first in range(0, len(order), block):
+    stream = _Stream(out, method, (n_frames, n_stars, n_radii), " or ".join(units) or "electron/s", block)
+    for first in range(0, n_frames, block):
         names = order[first : first + block]
-        blocks = [buffer[: len(names)] for buffer in buffers]
-        further_blocks = [buffer[: len(names)] for buffer in further_buffers]
-        for values in further_blocks:
-            values[...] = np.nan
         by_path: dict[Path, list[int]] = {}
         for k, frame_id in enumerate(names):
             if facts[frame_id][1]["status"] == "ok":
                 by_path.setdefault(facts[frame_id][0], []).append(k)
             else:
-                _clear(blocks, k)
+                stream.clear(k)
         for path, places in by_path.items():
             with BatchReader(path) as batch:
                 for k in places:
+                    check_batch(method, path, batch, names[k], declared_arrays(method))
                     rows = _star_rows(batch, names[k], facts[names[k]][1], star_id, catalog_sha256, path)
-                    _fill(blocks, k, rows, [batch.array(names[k], name) for name, _, _ in _ARRAYS])
-                    for name, values in zip(further, further_blocks, strict=True):
-                        values[k, rows] = batch.array(names[k], name)
-                    if method in WITH_RADII:
-                        radii[first + k] = batch.array(names[k], "radii_pix")
-        for grid, values in zip(grids, blocks, strict=True):
-            grid[first : first + len(names)] = values
-        for grid, values in zip(further_grids, further_blocks, strict=True):
-            grid[:, first : first + len(names)] = values.T
-    if method in WITH_RADII:
-        out.array(f"{method}/radii_pix", radii, "pixel", "radii of the apertures in each frame; NaN where not measured")
-    write_frame_facts(out, method, [facts[frame_id][1] for frame_id in order])
+                    stream.fill(k, rows, batch, names[k], path)
+                    if method.radii:
+                        stream.radii[first + k] = batch.array(names[k], "radii_pix")
+        stream.write(first, len(names))
+    if method.radii:
+        out.array(f"{method.name}/radii_pix", stream.radii, method.radii.unit, method.radii.description)
+    write_frame_facts(out, method.name, [facts[frame_id][1] for frame_id in order])
 
 
-def _clear(blocks: Sequence[np.ndarray], k: int) -> None:
-    """Nothing measured in frame `k` of a block."""
-    flux, flux_err, flags = blocks
-    flux[k], flux_err[k], flags[k] = np.nan, np.nan, _UNMEASURED
+class _Stream:
+    """Datasets of a method, and the block of frames that goes into them next.
+
+    One set of arrays serves all blocks: fresh memory costs more than what is put into it.
+    """
+
+    def __init__(
+        self, out: DatasetWriter, method: Method, shape: tuple[int, int, int], unit: str, block_frames: int
+    ) -> None:
+        n_frames, n_stars, n_radii = shape
+        size = min(block_frames, n_frames)
+        self._method = method
+        self.radii = np.full((n_frames, n_radii), np.nan)
+        self._grids, self._blocks = {}, {}
+        for name, column in method.arrays.items():
+            text = column.description + (", by each radius" if method.radii else "")
+            self._grids[name] = out.grid(
+                f"{method.name}/{name}", shape, column.dtype, unit if column.unit == "count/s" else column.unit, text,
+                (block_frames, 256, n_radii),
+            )  # fmt: skip
+            self._blocks[name] = np.empty((size, n_stars, n_radii), column.dtype)
+        for name, column in method.star_facts.items():
+            self._grids[name] = out.grid(
+                f"{method.name}/{name}", (n_stars, n_frames), column.dtype, column.unit, column.description
+            )
+            self._blocks[name] = np.empty((size, n_stars), column.dtype)
+
+    def clear(self, k: int) -> None:
+        """Nothing measured in frame `k` of the block."""
+        for values in self._blocks.values():
+            values[k] = np.nan if values.dtype.kind == "f" else 0
+        self._blocks["flags"][k] = _UNMEASURED
+
+    def fill(self, k: int, rows: np.ndarray | slice, batch: BatchReader, frame_id: str, path: Path) -> None:
+        """Put the arrays of a frame into the block; a star that is not in them was not measured."""
+        if not isinstance(rows, slice):
+            self.clear(k)
+        for name, values in self._blocks.items():
+            array, wanted = batch.array(frame_id, name), values[k, rows].shape
+            if array.size != np.prod(wanted, dtype=int):
+                raise InputError(
+                    f"{path}: frame {frame_id} by the method '{self._method.name}' has {name} of shape {array.shape}, "
+                    f"which is not that of its stars and radii, {wanted}"
+                )
+            values[k, rows] = array.reshape(wanted)
+        flux, flags = self._blocks["flux"][k], self._blocks["flags"][k]
+        silent = ~np.isfinite(flux)
+        if silent.any():
+            silent &= (flags & _EXPLAINED) == 0
+            flags[silent] |= _UNMEASURED
+
+    def write(self, first: int, n_frames: int) -> None:
+        """Write the block as the frames from `first` on."""
+        for name, grid in self._grids.items():
+            values = self._blocks[name][:n_frames]
+            if values.ndim == 3:
+                grid[first : first + n_frames] = values
+            else:
+                grid[:, first : first + n_frames] = values.T
 
 
-def _fill(blocks: Sequence[np.ndarray], k: int, rows: np.ndarray | slice, found: Sequence[np.ndarray]) -> None:
-    """Put the arrays of a frame into a block; a star that is not in them was not measured."""
-    if not isinstance(rows, slice):
-        _clear(blocks, k)
-    for values, array in zip(blocks, found, strict=True):
-        values[k, rows] = array.reshape(len(array), values.shape[2])
-    flux, _, flags = blocks
-    silent = ~np.isfinite(flux[k])
-    if silent.any():
-        silent &= (flags[k] & _EXPLAINED) == 0
-        flags[k][silent] |= _UNMEASURED
-
-
-def _flux_shape(batch: BatchReader, frame_id: str) -> int:
-    flux = batch.array(frame_id, "flux")
-    return flux.shape[1] if flux.ndim == 2 else 1
+def _count_radii(method: Method, path: Path, frame_id: str) -> int:
+    """Radii of a method's first measured frame; 1 of a method that has none."""
+    if not method.radii:
+        return 1
+    with BatchReader(path) as batch:
+        check_batch(method, path, batch, frame_id, declared_arrays(method))
+        return len(batch.array(frame_id, "radii_pix"))
 
 
 def _star_rows(

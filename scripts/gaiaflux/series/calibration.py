@@ -15,15 +15,19 @@ from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
 from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
-from gaiaflux.io.dataset import FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, Column, DatasetReader, DatasetWriter
+from gaiaflux.io.dataset import FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetReader, DatasetWriter
+from gaiaflux.model.columns import Column
 from gaiaflux.model.flags import SPOILED
+from gaiaflux.model.method import MEASUREMENTS
+from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
 from gaiaflux.series.frame_flags import frame_flags
+from gaiaflux.series.further_arrays import write_further_arrays
 from gaiaflux.series.light_curves import Calibration, fit_series_noise, photons_per_unit, write_light_curves
 from gaiaflux.series.magnitudes import magnitude_scale, write_magnitude_scale
 from gaiaflux.series.method_choice import write_recommendation
-from gaiaflux.series.method_facts import FRAME_FACTS, copy_facts
+from gaiaflux.series.method_facts import copy_facts
 from gaiaflux.series.solution import frame_scintillation, series_facts, solve_series
 from gaiaflux.series.star_summary import ApertureSummary, Grids, choose_and_write, read_rows
 
@@ -68,11 +72,12 @@ def calibrate_dataset(
             }
         )
         summaries = {}
-        for method in source.methods:
+        methods = [method.name for method in methods_named(source.methods)]
+        for method in methods:
             zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, options, shared)
             # The first method that has one gives the frames' zero points.
             frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
-        frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in source.methods})
+        frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in methods})
         system = _magnitude_system(source)
         out.table("frames", frames, _in_system(FRAME_COLUMNS, system))
         out.stars(stars, _in_system(STAR_COLUMNS, system))
@@ -117,10 +122,11 @@ def _calibrate_method(
     unit = str(source.grid(f"{method}/flux").attrs["unit"])
     shape = (n_stars, n_frames)
     where = ", at the radius recommended for it" if f"{method}/radii_pix" in source else ""
+    flux_is, error_is, flags_are = (method_named(method).arrays[name] for name in MEASUREMENTS)
     grids = Grids(
-        out.grid(f"{method}/flux", shape, "f4", unit, f"total flux of the star{where}, as measured"),
-        out.grid(f"{method}/flux_err", shape, "f4", unit, "one-sigma error of flux"),
-        out.grid(f"{method}/flags", shape, "u4", "", f"bits of the star flags{where}"),
+        out.grid(f"{method}/flux", shape, flux_is.dtype, unit, f"{flux_is.description}{where}, as measured"),
+        out.grid(f"{method}/flux_err", shape, error_is.dtype, unit, error_is.description),
+        out.grid(f"{method}/flags", shape, flags_are.dtype, flags_are.unit, f"{flags_are.description}{where}"),
     )
     summary, radii = choose_and_write(source, method, grids, frames, stars)
     x, y = stars["x_ref"], stars["y_ref"]
@@ -144,6 +150,7 @@ def _calibrate_method(
     calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit))
     noise, factor = fit_series_noise(calibration, rows, measured, stars)
     write_light_curves(out, method, grids, calibration, stars, noise.excess, factor)
+    write_further_arrays(source, out, method_named(method), (calibration, noise.excess, factor), stars)
     write_solution(out, method, solution, star_notes(solution, rows, summary, stars))
     write_terms(out, method, terms)
     write_noise(out, method, noise, factor, (twinkling, twinkling_note))
@@ -257,7 +264,7 @@ def write_frames_csv(dataset: str | Path, path: str | Path) -> None:
         frames = source.table("frames")
         columns = {name: frames[name] for name in FRAME_COLUMNS if name not in ("wcs_header", "observer_au")}
         columns |= {f"observer_{axis}_au": frames["observer_au"][:, k] for k, axis in enumerate("xyz")}
-        for method in source.methods:
-            for name in ("pscale", "epscale", "error_factor", "n_ensemble", "calibration_status", *FRAME_FACTS[method]):
-                columns[f"{method}_{name}"] = source.array(f"{method}/{name}")
+        for method in methods_named(source.methods):
+            own = ("pscale", "epscale", "error_factor", "n_ensemble", "calibration_status", *method.frame_facts)
+            columns |= {f"{method.name}_{name}": source.array(f"{method.name}/{name}") for name in own}
     pd.DataFrame(columns).to_csv(path, index=False)

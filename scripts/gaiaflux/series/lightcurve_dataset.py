@@ -9,6 +9,7 @@ import numpy as np
 
 from gaiaflux.core.sky.bands import MagnitudeScale
 from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.model.methods import APERTURE
 from gaiaflux.series.magnitudes import magnitudes_of_star, method_scale
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["AperturePhotometryDataset"]
 
 LOG = logging.getLogger(__name__)
-_METHOD = "aperture"
+_METHOD = APERTURE.name
 
 
 class AperturePhotometryDataset:

@@ -1,14 +1,15 @@
 """Which method of photometry suits each star best, by scatter that no choice was made on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader, DatasetWriter
+from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.series.star_summary import ApertureSummary
 
-__all__ = ["REASONS", "methods_of_stars", "recommend_methods", "write_recommendation"]
+__all__ = ["REASONS", "favoured_method", "methods_of_stars", "recommend_methods", "write_recommendation"]
 
 REASONS = {
     "no good point": -1,
@@ -20,7 +21,6 @@ REASONS = {
 }
 """Why a method is recommended, with its code in ``/stars/recommended_method_reason``."""
 _AS_MANY = 0.8  # of the good points of the method that has most
-_BETTER = 1.02
 
 
 def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +38,8 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
     reason : ndarray of int8, shape (n,)
         Codes of `REASONS`. Of the methods that have at least four fifths of the good points of the one with most,
         the one with the least scatter in frames that did not choose its aperture, relative to the flux; where that is
-        not known for all, with the least predicted error; the PSF's where it is within 2 % of the best.
+        not known for all, with the least predicted error; a favoured one (`Method.favoured_within`) that is nearly as
+        good as the best.
     """
     names = list(summaries)
     n_good = np.stack([summaries[name].n_good for name in names])
@@ -51,11 +52,13 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
     best = np.argmin(score, axis=0)
     reason = np.where(seen, REASONS["less scatter in held-out frames"], REASONS["less predicted error"])
     columns = np.arange(score.shape[1])
-    if "psf" in names and len(names) > 1:
-        psf = names.index("psf")
-        close = enough[psf] & (score[psf] <= _BETTER * score[best, columns]) & (best != psf)
-        best = np.where(close, psf, best)
-        reason = np.where(close, REASONS["as good as any other"], reason)
+    # Of those that are close to the best, the one that is favoured most, then the better one.
+    favour = np.array([method_named(name).favoured_within for name in names])[:, None]
+    close = enough & (score <= favour * score[best, columns])
+    wanted = np.where(close, favour, 0.0)
+    chosen = np.argmin(np.where(wanted == wanted.max(axis=0), score, np.inf), axis=0)
+    reason = np.where(chosen != best, REASONS["as good as any other"], reason)
+    best = chosen
     # Without any score, the most points.
     unknown = ~np.isfinite(score).any(axis=0)
     best = np.where(unknown, np.argmax(n_good, axis=0), best)
@@ -67,6 +70,11 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
         np.where(none, -1, best).astype(np.int8),
         np.where(none, REASONS["no good point"], reason).astype(np.int8),
     )
+
+
+def favoured_method(names: Collection[str]) -> str:
+    """Name of the method that is recommended where nothing else decides."""
+    return max(methods_named(names), key=lambda method: method.favoured_within).name
 
 
 def write_recommendation(out: DatasetWriter, summaries: Mapping[str, ApertureSummary]) -> None:

@@ -12,9 +12,9 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.export.light_curves import write_ecsv, write_rows, write_tom_csv
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import NOT_GOOD
+from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.series.magnitudes import magnitudes_of_star, method_scale, scale_facts
 from gaiaflux.series.method_choice import methods_of_stars
-from gaiaflux.series.method_facts import STAR_FACTS
 
 __all__ = [
     "MATCH_RADIUS_ARCSEC",
@@ -33,7 +33,6 @@ MATCH_RADIUS_PIX = 2.0
 TARGET_TABLE = "_targets.csv"
 """File in the folder of the light curves that says for each target which star it is, or why it has no light curve."""
 
-_KEPT = ("chi2", "crowding")  # of what a method says of each star and frame
 Columns = Mapping[str, np.ndarray]
 
 
@@ -274,7 +273,7 @@ def _write_target(
         "methods": {},
     }
     magnitudes = {}
-    for method in source.methods:
+    for method in (method.name for method in methods_named(source.methods)):
         added, facts, magnitudes[method] = _method_columns(source, method, match.row, star["colour"])
         columns |= added
         meta["methods"][method] = facts
@@ -305,8 +304,11 @@ def _method_columns(
         f"{method}_mag_err": (mag_err, "mag", f"one-sigma error of {method}_mag, without that of the zero point"),
         f"{method}_flags": (values["flags"], "", "bits of the star flags"),
     }
-    for key in (name for name in _KEPT if name in STAR_FACTS.get(method, {})):
-        grid = source.grid(f"{method}/{key}")
+    declared = method_named(method)
+    further = {name: f"{name}_cal" for name, _ in declared.calibrated[1:]}
+    further |= {f"{error}": f"{name}_cal_err" for name, error in declared.calibrated[1:]}
+    for key, array in (further | {name: name for name in declared.in_light_curves}).items():
+        grid = source.grid(f"{method}/{array}")
         columns[f"{method}_{key}"] = (grid[row], grid.attrs["unit"], grid.attrs["description"])
     facts = {
         **scale_facts(scale, colour),

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.method import Method
-from gaiaflux.model.methods import METHODS, method_named
+from gaiaflux.model.methods import METHODS, methods_named
 
 __all__ = ["check_rules", "check_schema", "chosen_methods"]
 
@@ -29,8 +29,7 @@ def chosen_methods(config: Mapping, methods: Sequence[Method] = METHODS) -> list
     InputError
         The schema allows a method that is not declared.
     """
-    names = {method_named(name, methods).name for name in config["photometry"]["methods"]}
-    return [method for method in methods if method.name in names]
+    return methods_named(config["photometry"]["methods"], methods)
 
 
 def check_schema(schema: Mapping, methods: Sequence[Method] = METHODS) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gaiaflux.model.errors import InputError
-from gaiaflux.model.methods import METHODS, method_named
+from gaiaflux.model.methods import methods_named
 
 __all__ = ["batches_by_method", "run_job"]
 
@@ -34,8 +34,8 @@ def batches_by_method(given: Any, *others: str) -> dict[str, list[str]]:
     InputError
         There are files of a method that is not declared.
     """
-    found = {method_named(name).name: list(files) for name, files in given.items() if name not in others}
-    return {method.name: found[method.name] for method in METHODS if found.get(method.name)}
+    found = {name: list(files) for name, files in given.items() if name not in others}
+    return {method.name: found[method.name] for method in methods_named(found) if found[method.name]}
 
 
 def run_job(main: Callable[[Any], None], smk: Any) -> None:

@@ -6,11 +6,12 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from gaiaflux.io.image.annotated_image import TABLE_EXTENSION, WCS_EXTENSION, layer_names, write_annotated
+from gaiaflux.io.image.annotated_image import WCS_EXTENSION, layer_names, write_annotated
 from gaiaflux.model.errors import BadFrameError
 
 CARDS = "CTYPE1  = 'RA---TAN'\nCRVAL1  = 10.0\nCRPIX1  = 3.0"
 BIG_ID = 5853498713190525697  # not a float64
+TABLE_EXTENSION = "GAIAFLUX_APERTURE"
 
 
 def table(value=1.0):
@@ -26,6 +27,7 @@ def annotate(source, target, value=1.0):
         target,
         CARDS,
         table(value),
+        TABLE_EXTENSION,
         wcs_facts=facts,
         table_facts={"APRAD1": (2.5, "radius")},
         units={"ra": "deg"},

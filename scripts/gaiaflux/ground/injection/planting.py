@@ -35,7 +35,9 @@ from gaiaflux.model.catalog import SkyCatalog, StarCatalog
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
+from gaiaflux.model.methods import METHODS
 from gaiaflux.model.wcs import TanSip
+from gaiaflux.series.method_choice import favoured_method
 from gaiaflux.series.variability_table import rank_stars
 
 __all__ = ["KINDS", "PlantedStars", "plant_stars", "read_planted"]
@@ -148,7 +150,7 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
         config = json.loads(str(attributes["config"]))
         own_stars = attributes.get("magnitude_system", "Gaia G") != "Gaia G"
         stars = _choose_stars(source, frames, results / "wcs", n_stars, rng, own_stars)
-        method = "psf" if "psf" in source.methods else "aperture"
+        method = favoured_method(source.methods)
         arriving = _throughput(source, method, stars.x_ref, stars.y_ref)
     copies = folder / "images"
     copies.mkdir(parents=True, exist_ok=True)
@@ -263,7 +265,7 @@ def _places(n: int, shape: tuple[int, int], fwhm: float, rng: np.random.Generato
 
 def _brightness(source: DatasetReader) -> tuple[float, float, float]:
     """Brightest and faintest magnitude to plant, on the scale of Gaia G, and its zero point."""
-    method = "psf" if "psf" in source.methods else "aperture"
+    method = favoured_method(source.methods)
     table = rank_stars(source)
     zero_point = float(source.attributes(method)["zero_point_mag"])
     level, expected, saturated = (table[f"{method}_{name}"][0] for name in ("level", "expected_mag", "saturated"))
@@ -300,9 +302,11 @@ def _throughput(source: DatasetReader, method: str, x_new: np.ndarray, y_new: np
 
 def _psf(results: Path, frame: Frame, frame_id: str, wcs: TanSip, catalog: StarCatalog, fwhm: float) -> PsfModel:
     """The frame's PSF as the run measured it; measured now where it did not."""
-    if (results / "psf").is_dir():
+    for folder in (results / method.name for method in METHODS if method.holds_psf):
+        if not folder.is_dir():
+            continue
         try:
-            return read_psf(results / "psf", frame_id)
+            return read_psf(folder, frame_id)
         except InputError:
             LOG.info("%s: has no PSF of its own yet", frame_id)
     x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)

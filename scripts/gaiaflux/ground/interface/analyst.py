@@ -31,6 +31,7 @@ from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
+from gaiaflux.model.methods import APERTURE
 from gaiaflux.model.stars import STAR_UNITS
 from gaiaflux.workflow.settings import complete_settings
 
@@ -202,8 +203,11 @@ class AperturePhotometryAnalyst:
             target,
             cards_from_tan_sip(self._plate.wcs),
             table.as_array(),
+            APERTURE.annotation.extension,
             wcs_facts=plate_facts(self._plate.facts),
-            table_facts=table_facts(self.image_name, f"{self._frame.info.unit}/s", np.array([self.phot_aperture])),
+            table_facts=table_facts(
+                self.image_name, f"{self._frame.info.unit}/s", {APERTURE.name: np.array([self.phot_aperture])}, {}
+            ),
             units=TABLE_UNITS,
         )
         self._logger.info("%s: products saved in %s", self.image_name, target)

@@ -20,14 +20,10 @@ from astropy.utils.exceptions import AstropyUserWarning
 from gaiaflux.io.atomic import replacing
 from gaiaflux.model.errors import BadFrameError
 
-__all__ = ["PSF_EXTENSION", "TABLE_EXTENSION", "WCS_EXTENSION", "Facts", "layer_names", "write_annotated"]
+__all__ = ["WCS_EXTENSION", "Facts", "layer_names", "write_annotated"]
 
 WCS_EXTENSION = "GAIAFLUX_WCS"
 """Extension without pixels whose header is the refined plate solution."""
-TABLE_EXTENSION = "GAIAFLUX_APERTURE"
-"""Table of the aperture photometry, with the PSF photometry beside it where there is one."""
-PSF_EXTENSION = "GAIAFLUX_PSF"
-"""Table of the PSF photometry of an image without aperture photometry."""
 
 Facts = Mapping[str, tuple[str | bool | int | float, str]]
 """Header keywords: value and comment of each."""
@@ -62,11 +58,11 @@ def write_annotated(
     target: str | Path,
     wcs_cards: str,
     table: np.ndarray,
+    table_name: str,
     *,
     wcs_facts: Facts | None = None,
     table_facts: Facts | None = None,
     units: Mapping[str, str] | None = None,
-    table_name: str = TABLE_EXTENSION,
 ) -> None:
     """Write an image with a plate solution and a table as further extensions.
 
@@ -83,12 +79,12 @@ def write_annotated(
         FITS cards, one a line.
     table : structured ndarray, shape (n_stars,)
         Columns of numbers; 64-bit integers stay what they are.
+    table_name : str
+        Name of the table's extension.
     wcs_facts, table_facts : mapping of str to tuple, optional
         Further keywords of each header: (value, comment). What is not finite is left out.
     units : mapping of str to str, optional
         FITS unit of a column.
-    table_name : str
-        Name of the table's extension: `TABLE_EXTENSION` or `PSF_EXTENSION`.
 
     Raises
     ------

@@ -9,12 +9,6 @@ from gaiaflux.report.series import SeriesSummary, TimeAxis
 
 __all__ = ["condition_panels", "conditions_figure", "draw_frames"]
 
-_FACTS = {
-    "psf_fwhm_pix": "PSF, FWHM (pixel)",
-    "psf_ellipticity": "PSF, ellipticity",
-    "centroid_rms_pix": "rms of the centroids in the PSF fit (pixel)",
-}
-
 
 def condition_panels(series: SeriesSummary) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """Label, values (one per frame) and errors or None of what a series is judged by; NaN where not known."""
@@ -34,9 +28,9 @@ def condition_panels(series: SeriesSummary) -> list[tuple[str, np.ndarray, np.nd
     panels.append(("plate solution, rms (mas)", frames["wcs_rms_mas"], None))
     panels.append(("stars measured", np.where(series.ok, frames["n_measured"], np.nan).astype(float), None))
     for method in series.methods:
-        for name, label in _FACTS.items():
-            if name in method.facts and np.isfinite(method.facts[name]).any():
-                panels.append((label, method.facts[name], None))
+        for name, reported in method.declared.reported.items():
+            if reported.axis and name in method.facts and np.isfinite(method.facts[name]).any():
+                panels.append((reported.axis, method.facts[name], None))
     for method in series.methods:
         named = f" ({method.name})" if len(series.methods) > 1 else ""
         panels.append((f"scatter / error, bright stars{named}", method.statistics.frame_pull, None))

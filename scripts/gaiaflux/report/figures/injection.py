@@ -7,16 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gaiaflux.report.figures.style import BLUE, GREY, ORANGE, SKY, VERMILION, drawing, say
+from gaiaflux.model.methods import methods_named
+from gaiaflux.report.figures.style import GREY, drawing, say
 
 __all__ = ["draw_injection"]
 
-_LOOKS = {
-    ("aperture", True): (BLUE, "o", "aperture, star known"),
-    ("aperture", False): (SKY, "o", "aperture, star found"),
-    ("psf", True): (VERMILION, "s", "PSF, star known"),
-    ("psf", False): (ORANGE, "s", "PSF, star found"),
-}
 _PANELS = (
     ("completeness", "completeness", "in the catalogue", None),
     ("bias_mag", "measured - true (mag)", "bias", 0.0),
@@ -60,14 +55,19 @@ def _panel(axis: Axes, bins: Columns, name: str, wanted: float | None) -> None:
     if wanted is not None:
         axis.axhline(wanted, color=GREY, linewidth=0.8)
     drawn = False
-    for number, ((method, known), (colour, marker, label)) in enumerate(_LOOKS.items()):
-        own = (values["method"] == method) & (values["known"] == known) & np.isfinite(values[name].astype(float))
+    kinds = [(method, known) for method in methods_named(set(values["method"])) for known in (True, False)]
+    for number, (method, known) in enumerate(kinds):
+        own = (values["method"] == method.name) & (values["known"] == known) & np.isfinite(values[name].astype(float))
         if not own.any():
             continue
         drawn = True
-        x = middle[own] + 0.05 * (number - 1.5)
+        x = middle[own] + 0.05 * (number - (len(kinds) - 1) / 2)
         # Without error bars where a bin has one star.
         error = np.nan_to_num(values["bias_err_mag"][own]) if name == "bias_mag" else None
-        axis.errorbar(x, values[name][own], error, color=colour, marker=marker, markersize=4, linewidth=1, label=label)
+        axis.errorbar(
+            x, values[name][own], error, color=method.look.colour if known else method.look.companion,
+            marker=method.look.marker, markersize=4, linewidth=1,
+            label=f"{method.label}, star {'known' if known else 'found'}",
+        )  # fmt: skip
     if not drawn:
         say(axis, "no planted star was measured")

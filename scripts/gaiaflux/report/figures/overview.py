@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.model.methods import APERTURE
 from gaiaflux.report.figures.conditions import condition_panels, draw_frames
 from gaiaflux.report.figures.field_map import draw_map, reference_shape
 from gaiaflux.report.figures.light_curve import draw_light_curve
@@ -88,7 +89,7 @@ def _presented(found: MethodStatistics) -> tuple[dict[int, int], np.ndarray]:
     return {rank: variable[rank] for rank in [*list(variable)[:2], *others[:1]]}, found.brightest_constant(1)
 
 
-def save_overview(dataset_path: str | Path, png_path: str | Path, method: str = "aperture") -> None:
+def save_overview(dataset_path: str | Path, png_path: str | Path, method: str = APERTURE.name) -> None:
     """Save one picture of a dataset, for a page that presents it.
 
     Parameters

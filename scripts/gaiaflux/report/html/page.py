@@ -35,7 +35,7 @@ def write_report(
     pin: Mapping[str, Any],
     reference: Mapping[str, Any],
     wcs: Sequence[str | Path] = (),
-    psf: Sequence[str | Path] = (),
+    measured: Mapping[str, Sequence[str | Path]] | None = None,
 ) -> None:
     """Write the page; the same input gives the same bytes.
 
@@ -51,16 +51,16 @@ def write_report(
         What ``reference.json`` says of the reference image.
     wcs : sequence of path
         Batches of plate solutions, for the map of their residuals; without them that map is left out.
-    psf : sequence of path
-        Batches of PSF photometry, for the picture of the reference image's PSF; without them it is left out.
+    measured : mapping of str to sequence of path, optional
+        Batches by method of photometry, for the picture of the reference image's PSF; without those of a method that
+        holds it, it is left out.
     """
     with DatasetReader(dataset) as source, drawing():
         series = read_series(source)
         shape = reference_shape(series, reference)
         residuals = stack_residuals(wcs, shape) if wcs and shape else None
         known = np.isfinite(series.scale_arcsec)
-        model = find_psf(psf, str(series.attributes.get("reference_frame_id")))
-        by_both = {"aperture", "psf"} <= {method.name for method in series.methods}
+        compared = len(series.methods) > 1
         content = {
             "name": series.attributes["series"],
             "created": series.attributes["created_utc"],
@@ -75,9 +75,11 @@ def write_report(
             "conditions": svg_uri(conditions_figure(series)),
             "plate": svg_uri(plate_figure(series, reference, residuals)),
             "residuals": f"{residuals.n_matches:,}" if residuals else "",
-            "comparison": svg_uri(comparison_figure(series)) if by_both else "",
-            "methods": [_method_content(source, series, method, shape) for method in series.methods],
-            "psf": svg_uri(psf_figure(model)) if model else "",
+            "comparison": svg_uri(comparison_figure(series)) if compared else "",
+            "methods": [
+                {**_method_content(source, series, method, shape), "psf": _psf_picture(series, method, measured or {})}
+                for method in series.methods
+            ],
             "least_points": LEAST_POINTS,
             "catalog": words.catalog_facts(pin, series),
             "reference": words.reference_facts(
@@ -105,6 +107,14 @@ def _bad_frames(series: SeriesSummary) -> list[dict[str, str]]:
     return rows
 
 
+def _psf_picture(series: SeriesSummary, method: MethodSummary, measured: Mapping[str, Sequence[str | Path]]) -> str:
+    """The reference image's PSF by a method that holds one; empty where there is none."""
+    if not method.declared.holds_psf:
+        return ""
+    model = find_psf(measured.get(method.name, ()), str(series.attributes.get("reference_frame_id")))
+    return svg_uri(psf_figure(model)) if model else ""
+
+
 def _method_content(
     source: DatasetReader, series: SeriesSummary, method: MethodSummary, shape: tuple[int, int] | None
 ) -> dict[str, Any]:
@@ -127,6 +137,10 @@ def _method_content(
     ]
     return {
         "name": method.name,
+        "title": method.declared.title,
+        "by": method.declared.by,
+        "sentence": method.declared.sentence,
+        "holds_psf": method.declared.holds_psf,
         "precision": svg_uri(precision_figure(method)),
         "map": svg_uri(map_figure(series, method, shape), dpi=110),
         "variable": _star_rows(series, method, variable, drawn),
@@ -134,7 +148,7 @@ def _method_content(
         "blended": _star_rows(series, method, blended, drawn),
         "curves": curves,
         "flags": words.flag_rows(method),
-        "facts": words.psf_facts(method),
+        "facts": words.method_facts(method),
     }
 
 

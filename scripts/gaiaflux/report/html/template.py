@@ -97,22 +97,25 @@ model leaves, and blended stars where a cell has few.{% endif %}</figcaption></f
 
 {% if comparison %}
 <h2 id="comparison">Photometry: the methods side by side</h2>
-<figure><img src="{{ comparison }}" alt="Scatter of the light curves by PSF and by aperture photometry">
+<figure><img src="{{ comparison }}" alt="Scatter of the light curves by each method">
 <figcaption>Left: robust scatter of the calibrated fluxes of every star that no flag spoils, by each method, with
-running medians and the medians of the predicted errors. Right: scatter by the PSF over that by the recommended aperture
-of the same star; below 1 the PSF does better. Variable stars scatter by both alike.</figcaption></figure>
+running medians and the medians of the predicted errors. Right: scatter by
+{% set other = methods[1].by if methods | length == 2 else "each other method" %}
+{{ other }} over that by {{ methods[0].by }} for the same star; below 1 {{ other }} does better. Variable stars scatter
+by all alike.</figcaption></figure>
 {% endif %}
 {% for method in methods %}
-<h2 id="{{ method.name }}">Photometry: {{ method.name }}</h2>
+<h2 id="{{ method.name }}">{{ method.title }}</h2>
+<p>{{ method.sentence }}</p>
 <figure><img src="{{ method.precision }}" alt="Scatter of the light curves against magnitude; histogram of chi-squared">
 <figcaption>Left: robust scatter (1.4826 median absolute deviation, as magnitudes) of the calibrated fluxes of every
 star with at least {{ least_points }} points, without its flagged points. Black line: median of the predicted errors;
 thin lines: what they are made of (sky: with read-out and background). Stars that Gaia lacks are put at their own
 magnitude. Circles: the most variable single stars, with ranks. Right: reduced χ² about the weighted mean, against what
 constant stars with right errors would give (values outside are put into the first and last bin).</figcaption></figure>
-{% if method.facts %}<h3>Point-spread function</h3>
+{% if method.facts %}<h3>{{ "Point-spread function" if method.holds_psf else "What it says of the frames" }}</h3>
 {{ facts(method.facts) }}
-{% if psf %}<figure><img src="{{ psf }}" alt="Point-spread function of the reference image">
+{% if method.psf %}<figure><img src="{{ method.psf }}" alt="Point-spread function of the reference image">
 <figcaption>PSF of the reference image at its corners, sides and middle; what changes over the field; what the stars
 show beside the analytic core; and its width, with sticks along the long axis of the ellipse. Its facts for every frame
 are among the conditions and in frames.csv.</figcaption></figure>{% endif %}{% endif %}

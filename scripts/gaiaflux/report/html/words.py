@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaiaflux.model.flags import STAR_FLAGS
-from gaiaflux.model.status import OK, PsfOrigin, StarUse
+from gaiaflux.model.status import OK, StarUse
 from gaiaflux.report.series import MethodSummary, SeriesSummary
 from gaiaflux.report.statistics import LEAST_POINTS
 
@@ -18,9 +18,9 @@ __all__ = [
     "flag_rows",
     "headline_facts",
     "key_numbers",
+    "method_facts",
     "number",
     "omissions",
-    "psf_facts",
     "reference_facts",
 ]
 
@@ -201,26 +201,22 @@ def omissions(series: SeriesSummary) -> list[str]:
     return said
 
 
-def psf_facts(method: MethodSummary) -> list[Fact]:
-    """What PSF photometry says of its frames; empty for another method."""
-    facts = method.facts
-    if "psf_status" not in facts:
-        return []
+def method_facts(method: MethodSummary) -> list[Fact]:
+    """What a method says of its frames, in the words of `gaiaflux.model.methods`."""
     measured = method.status == OK
-    origins = Counter(facts["psf_status"][measured])
-    borrowed = origins.pop(PsfOrigin.BORROWED, 0)
-    own = count(sum(origins.values()), "frame") + " with a PSF of their own"
-    rows = [
-        ("PSF", own + (f", {borrowed:,} with the reference image's, scaled" if borrowed else "")),
-        ("stars of a PSF", _spread(np.where(measured, facts["psf_n_stars"], np.nan).astype(float))),
-        ("its order over the field", _spread(np.where(measured, facts["psf_order"], np.nan).astype(float))),
-        ("FWHM", _spread(facts["psf_fwhm_pix"], "pixel")),
-        ("ellipticity", _spread(facts["psf_ellipticity"])),
-        ("rms of what it leaves of its stars, relative", _spread(facts["psf_residual_rms"])),
-        ("rms of the centroids about the places", _spread(facts["centroid_rms_pix"], "pixel")),
-    ]
-    if origins[PsfOrigin.LOWER_ORDER]:
-        rows.insert(1, ("of a lower order than asked for", count(origins[PsfOrigin.LOWER_ORDER], "frame")))
+    rows = []
+    for name, reported in method.declared.reported.items():
+        if name not in method.facts:
+            continue
+        column, values = method.declared.frame_facts[name], method.facts[name]
+        if column.dtype == "text":
+            found = Counter(values[measured])
+            listed = [value for value in reported.words if found[value]]
+            listed += sorted(found.keys() - reported.words.keys())
+            said = [f"{count(found[value], 'frame')} {reported.words.get(value, value)}" for value in listed]
+            rows.append((reported.label, ", ".join(said) or "–"))
+        else:
+            rows.append((reported.label, _spread(np.where(measured, values, np.nan).astype(float), column.unit)))
     return rows
 
 
