@@ -48,6 +48,8 @@ SETTINGS = "gaiaflux.workflow.settings."
 # All that the rules' own part needs of the files; it loads nothing but the standard library.
 ATOMIC = "gaiaflux.io.atomic."
 NETWORK = {"astroquery", "pyvo", "requests", "urllib", "http", "socket", "ssl"}
+# Methods of photometry and families of instruments: each is told apart in its own module or in one list, nowhere else.
+KINDS = {"aperture", "psf", "linpsf", "dia", "ground", "tess"}
 FILES = {*NETWORK, "astropy.io.fits", "h5py", "pyarrow", "pathlib", "logging"}
 
 
@@ -235,6 +237,66 @@ def test_what_measures_frames_does_not_know_the_list_of_methods():
 
     for method in METHODS:
         assert "gaiaflux.model.methods" not in import_closure(SCRIPTS / f"{method.rule}.py")
+
+
+def decisions(node):
+    """What a node of the syntax tree decides by: both sides of a comparison, a condition, or a pattern."""
+    if isinstance(node, ast.Compare):
+        yield node
+    elif isinstance(node, ast.If | ast.IfExp | ast.While):
+        yield node.test
+    elif isinstance(node, ast.comprehension):
+        yield from node.ifs
+    elif isinstance(node, ast.Match):
+        yield node.subject
+        yield from (case.pattern for case in node.cases)
+        yield from (case.guard for case in node.cases if case.guard)
+
+
+def kinds_decided_by(text):
+    return {
+        (inner.lineno, inner.value)
+        for node in ast.walk(ast.parse(text))
+        for decision in decisions(node)
+        for inner in ast.walk(decision)
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value in KINDS
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in [*LIBRARY, *RULE_SCRIPTS] if path.parent != PACKAGE / "model" or "method" not in path.stem],
+    ids=ids,
+)
+def test_nothing_is_decided_by_the_name_of_a_method_or_a_family(path):
+    assert not kinds_decided_by(path.read_text(encoding="utf-8"))
+
+
+def test_decisions_are_found():
+    for text in (
+        "x == 'psf'",
+        "'psf' in x",
+        "x not in ('aperture', 'psf')",
+        "if x['psf']: pass",
+        "y = 1 if x.get('dia') else 2",
+        "[y for y in x if y.startswith('tess')]",
+        "match x:\n    case 'ground': pass",
+        "while x(['linpsf']): pass",
+    ):
+        assert kinds_decided_by(text), text
+    assert not kinds_decided_by("if x:\n    y = z['psf']\nfor y in ('aperture',): pass")
+
+
+def test_no_rule_decides_by_the_name_of_a_method_or_a_family():
+    named = rf"""["'](?:{"|".join(sorted(KINDS))})["']"""
+    deciding = re.compile(
+        rf"^.*(?:{named}.*(?:[=!]=|\b(?:not )?in\b|\belse\b)|(?:[=!]=|\b(?:in|if|elif|case)\b).*{named}).*$", re.M
+    )
+    for path in [ROOT / "Snakefile", *RULE_FILES]:
+        assert not deciding.findall(path.read_text(encoding="utf-8")), path
+    for line in ('if "psf" in x:', "x == 'psf'", '1 if y["dia"] else 2', 'elif f("tess"):'):
+        assert deciding.search(line), line
+    assert not deciding.search('settings=settings_of_method("aperture"),')
 
 
 def test_parsing_needs_neither_numpy_nor_astropy():

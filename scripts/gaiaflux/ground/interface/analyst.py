@@ -239,7 +239,7 @@ class AperturePhotometryAnalyst:
             # The refinement may still find its way, or will say why not.
             self._logger.warning("%s: the header's WCS cannot be understood: %s", self.image_name, error)
         self._logger.info("%s: image opened, %d x %d pixels", self.image_name, *frame.info.shape[::-1])
-        if self._settings["photometry"]["aperture"].get("radii_arcsec") is None:
+        if self._settings["photometry"][APERTURE.section].get("radii_arcsec") is None:
             # Radii in units of the seeing, which the stars tell.
             self._find_stars()
         else:
@@ -263,7 +263,7 @@ class AperturePhotometryAnalyst:
         if not scale > 0 and info.wcs_cards:
             wcs = tan_sip_from_cards(info.wcs_cards, info.shape)
             scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
-        radii, (inner, outer) = radii_in_pixels(self._settings["photometry"]["aperture"], fwhm_pix, scale)
+        radii, (inner, outer) = radii_in_pixels(self._settings["photometry"][APERTURE.section], fwhm_pix, scale)
         radius = float(radii[(len(radii) - 1) // 2])
         if not np.isfinite(radius):
             raise BadFrameError("the size of a pixel is unknown: set pixel_scale_arcsec of the series")
@@ -284,7 +284,7 @@ class AperturePhotometryAnalyst:
             "radii_arcsec": None,
             "annulus_arcsec": None,
         }
-        settings = {**self._settings["photometry"]["aperture"], **in_fwhm}
+        settings = {**self._settings["photometry"][APERTURE.section], **in_fwhm}
         arrays = measure_frame(place_stars(frame, self._plate.wcs, catalog, fwhm), settings).stars
         image = np.where(frame.pixel_flags & PixelFlag.NONFINITE, np.nan, self.image_data)
         positions = np.stack([arrays["x"], arrays["y"]], axis=1)
@@ -313,7 +313,7 @@ def _settings(config: Mapping[str, object]) -> dict:
         radius = photometry["aperture_arcsec"]
         if isinstance(radius, bool) or not isinstance(radius, Real) or not 0.1 <= radius <= 100:
             raise InputError(f"photometry.aperture_arcsec: must be a number from 0.1 to 100 (arcsec), not {radius!r}")
-        return complete_settings({"photometry": {"aperture": {"radii_arcsec": [float(radius)]}}})
+        return complete_settings({"photometry": {APERTURE.section: {"radii_arcsec": [float(radius)]}}})
     if len(config.get("series") or ()) > 1:
         raise InputError("series: give the configuration of one series, the one of this image")
     return complete_settings(config)
