@@ -172,3 +172,16 @@ def test_error_of_the_light_beyond_the_reference_radius():
     assert (error[:, 5] >= 0.99 * unsure).all()
     # The smaller circles have this error, too.
     assert (error[:, 4] > 0.98 * error[:, 5]).all()
+
+
+def test_an_error_of_the_sky_is_common_to_both_circles():
+    # Each star's sky is off by its own amount, far more than its noise: that explains all that the ratios scatter.
+    rng = np.random.default_rng(12)
+    x, y, flux, variance, _, _ = make_stars(200, rng, variation=0.0)
+    sky = np.full(200, 100.0)
+    flux = flux + np.pi * RADII**2 * (sky * rng.normal(size=200))[:, None]
+    fit = fit_correction(x, y, flux, variance, sky, RADII, np.arange(6), 5, SHAPE, PROFILE)
+    blind = fit_correction(x, y, flux, variance, np.zeros(200), RADII, np.arange(6), 5, SHAPE, PROFILE)
+    for k in (1, 2, 3):
+        assert blind.ratios[k].scatter > 0.02
+        assert fit.ratios[k].scatter < 0.35 * blind.ratios[k].scatter

@@ -230,6 +230,9 @@ def test_no_stars_and_wrong_input():
     assert sum_circles(image, no_flags(), empty, empty, RADII).total.shape == (0, 5)
     with pytest.raises(ValueError, match="increasing"):
         sum_circles(image, no_flags(), empty, empty, np.array([2.0, 1.0]))
+    for radii in ([2.0, 2.0], [0.0, 1.0], [], [[1.0, 2.0]]):
+        with pytest.raises(ValueError, match="increasing"):
+            sum_circles(image, no_flags(), empty, empty, np.array(radii))
     with pytest.raises(ValueError, match="shapes"):
         sum_circles(image, np.zeros((3, 3), np.uint8), empty, empty, RADII)
     with pytest.raises(ValueError, match="one length"):

@@ -243,3 +243,7 @@ def test_what_single_stars_do_is_in_the_error_of_the_common_term(seed):
     # The slope of 150 points that scatter by 0.005, over a scatter of the colours of 0.4, and little more.
     expected = 0.005 / (0.4 * np.sqrt(150))
     assert 1.5 * expected < sigma < 6.0 * expected
+    # Without a map of a camera the field keeps its own terms.
+    solution, _ = series.solve()
+    assert solution.basis.order <= 2
+    assert solution.coefficients.shape[1] == len(solution.basis.means) <= 6

@@ -70,7 +70,7 @@ def test_beside_a_hit_fainter_ones_are_found_and_not_farther():
     assert found_beside(image) == [(20, 20), (20, 21), (20, 22)]
     # Each pixel but those of the outermost row and column is looked at.
     image = np.zeros((40, 40), np.float32)
-    for place in ((1, 1), (38, 38), (1, 38), (38, 1), (0, 1), (0, 20), (20, 39), (39, 38)):
+    for place in ((1, 1), (38, 38), (1, 38), (38, 1), (0, 1), (1, 39), (0, 20), (20, 39), (39, 38)):
         image[place] = 5000.0
     assert found_beside(image) == [(1, 1), (1, 38), (38, 1), (38, 38)]
 
