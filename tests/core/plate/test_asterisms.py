@@ -136,7 +136,9 @@ def test_unrelated_or_tiny_lists_have_no_placement():
         image, catalog, _ = lists_with_a_common_part(np.random.default_rng(seed), 0, 60, 400, 0, 1, 1, (0, 0))
         assert not [one for one in find_placements(*image, *catalog, SEARCH) if one.log_chance < np.log(1e-6)]
     few = np.arange(2.0)
-    assert find_placements(few, few, few, few, SEARCH) == []
+    many = np.linspace(-400.0, 400.0, 9)
+    for stars, catalog in ((few, few), (few, many), (many, few)):
+        assert find_placements(stars, stars[::-1], catalog, catalog[::-1], SEARCH) == []
 
 
 def test_stress_no_wrong_solution_and_all_with_enough_stars():

@@ -75,6 +75,17 @@ def test_beside_a_hit_fainter_ones_are_found_and_not_farther():
     assert found_beside(image) == [(1, 1), (1, 38), (38, 1), (38, 38)]
 
 
+def test_the_noise_is_that_of_the_box():
+    # Two boxes, and a margin that belongs to the second one; 58 is much beside a hit where the noise is 10, not 100.
+    rms = np.array([[100.0, 10.0]], np.float32)
+    background = Background(np.zeros((1, 2), np.float32), rms, 20, (40, 45))
+    image = np.zeros((40, 45), np.float32)
+    image[20, 10:12] = image[20, 30:32] = image[35, 41:43] = 5000.0, 58.0
+    flags = np.zeros(image.shape, np.uint8)
+    new, _ = flag_cosmic_rays(image, flags, background, fwhm_pix=3.0, flux_variance=0.0)
+    assert np.argwhere(new).tolist() == [[20, 10], [20, 30], [20, 31], [35, 41], [35, 42]]
+
+
 def test_a_masked_pixel_is_no_hit_and_no_neighbour():
     image = np.zeros((40, 40), np.float32)
     image[20, 20], image[20, 21], image[10, 10] = 5000.0, 5000.0, 5000.0
