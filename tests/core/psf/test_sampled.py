@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, solve_fluxes
+from gaiaflux.core.image.pixels import Pixels
+from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.sampled import sampled_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
@@ -46,9 +47,9 @@ def stars(rng, n=250):
     return rng.uniform(-3, nx + 2, n), rng.uniform(-3, ny + 2, n), 10.0 ** rng.uniform(3.5, 5.5, n)
 
 
-def solved(psf, image, x, y, fwhm, floor=0.0):
-    pixels = Pixels(image.astype(np.float32), np.zeros(SHAPE, np.uint8), floor, 1.0)
-    return solve_fluxes(pixels, psf, x, y, np.zeros(len(x)), np.sqrt(SKY), PsfOptions(), 4, fwhm)
+def solved(psf, image, x, y, fwhm):
+    pixels = Pixels(image.astype(np.float32), np.zeros(SHAPE, np.uint8), 0.0, 1.0, np.sqrt(SKY))
+    return solve_fluxes(pixels, psf, x, y, np.zeros(len(x)), PsfOptions().for_width(fwhm, 4))
 
 
 def test_samples_of_a_moffat_function_give_its_stamps_and_derivatives():

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.fit import fit_psf
-from gaiaflux.core.psf.fluxes import Pixels, PsfOptions
+from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
 from gaiaflux.core.psf.shape import fit_residual, fit_shape
 from gaiaflux.core.psf.stamps import add_light, make_stamps
@@ -60,7 +61,7 @@ def true_width(x, y):
 
 
 def noisy(light, rng):
-    return Pixels(rng.poisson(light + SKY).astype(np.float32), np.zeros(SHAPE, np.uint8), 0.0, 1.0)
+    return Pixels(rng.poisson(light + SKY).astype(np.float32), np.zeros(SHAPE, np.uint8), 0.0, 1.0, float(np.sqrt(SKY)))
 
 
 def taken_off(pixels, psf, x, y, flux):
@@ -74,8 +75,7 @@ def taken_off(pixels, psf, x, y, flux):
 
 
 def measured(pixels, x, y, seeing=FWHM, **options):
-    noise = float(np.sqrt(SKY))
-    return fit_psf(pixels, x, y, seeing, noise, PsfOptions(min_stars=12, **options))
+    return fit_psf(pixels, x, y, seeing, PsfOptions(min_stars=12, **options))
 
 
 @pytest.fixture(scope="module")

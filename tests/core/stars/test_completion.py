@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf.fluxes import Pixels, PsfOptions
-from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
-from gaiaflux.core.stars.completion import _newton_steps, complete_stars, detection_limit
+from gaiaflux.core.image.pixels import Pixels
+from gaiaflux.core.psf.fluxes import PsfOptions
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.core.stars.completion import complete_stars, detection_limit
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
 
 SHAPE = (400, 420)
@@ -22,7 +24,7 @@ def exposure(x, y, flux, seed=0, bad=None):
     flags = np.zeros(SHAPE, np.uint8)
     if bad is not None:
         image[bad], flags[bad] = 30_000.0, 1
-    return Pixels(image, flags, READ_NOISE**2, 1.0)
+    return Pixels(image, flags, READ_NOISE**2, 1.0, NOISE)
 
 
 def places(n, seed):
@@ -31,7 +33,7 @@ def places(n, seed):
 
 
 def complete(pixels, x, y, min_snr=3.0):
-    return complete_stars(pixels, x, y, FWHM, NOISE, PsfOptions(), min_snr)
+    return complete_stars(pixels, x, y, FWHM, PsfOptions(), min_snr)
 
 
 def nearest(found_x, found_y, x, y):

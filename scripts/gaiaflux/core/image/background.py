@@ -5,6 +5,7 @@ The level of a box is the iterated clipped mean of its pixels, started from its 
 IEEE TASSP 29, 1153).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from gaiaflux.core.kernels.devices import cubic_weights, kth_smallest
 from gaiaflux.core.maths.surface import fit_surface
 from gaiaflux.model.errors import BadFrameError
 
-__all__ = ["Background", "estimate_background", "subtract_background"]
+__all__ = ["Background", "BackgroundEstimator", "BoxBackground", "estimate_background", "subtract_background"]
 
 CLIP_SIGMA = 3.0
 CLIP_ROUNDS = 6
@@ -61,6 +62,10 @@ class Background:
         return _mesh_at(self.rms, self.shape, x, y)
 
 
+BackgroundEstimator = Callable[[np.ndarray, np.ndarray], Background]
+"""Sky of an image (float32, finite) whose pixels with nonzero flags are left out; raises BadFrameError without any."""
+
+
 def estimate_background(image: np.ndarray, pixel_flags: np.ndarray, box_pix: int = 64) -> Background:
     """Sky level and noise in boxes.
 
@@ -95,6 +100,23 @@ def estimate_background(image: np.ndarray, pixel_flags: np.ndarray, box_pix: int
     rms[~(rms > 0)] = np.nan
     level[np.isnan(rms)] = np.nan
     return Background(_fill_and_filter(level, trend=True), _fill_and_filter(rms), box_pix, (ny, nx))
+
+
+@dataclass(frozen=True)
+class BoxBackground:
+    """A `BackgroundEstimator`: `estimate_background` in boxes of one size.
+
+    Attributes
+    ----------
+    box_pix : int
+        Side of a box, about [pixel].
+    """
+
+    box_pix: int = 64
+
+    def __call__(self, image: np.ndarray, pixel_flags: np.ndarray) -> Background:
+        """Sky level and noise of an image; see `estimate_background`."""
+        return estimate_background(image, pixel_flags, self.box_pix)
 
 
 def subtract_background(image: np.ndarray, background: Background) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""First look at the pixels of a file: unit, non-finite and saturated ones."""
+"""Flags of pixels: the first look at those of a file, and stars near saturated ones."""
 
 import numpy as np
 
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.model.flags import PixelFlag
 
-__all__ = ["flag_pixels"]
+__all__ = ["flag_pixels", "near_saturation"]
 
 NONFINITE, SATURATED = PixelFlag.NONFINITE, PixelFlag.SATURATED
 LARGEST = np.float32(3.0e38)
@@ -36,6 +36,34 @@ def flag_pixels(image: np.ndarray, scale: float, saturation: float) -> tuple[np.
     flags = np.empty(image.shape, np.uint8)
     n_finite = _flag_pixels(image, np.float32(scale), np.float32(saturation), pixels, flags)
     return pixels, flags, int(n_finite)
+
+
+def near_saturation(flags: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> np.ndarray:
+    """Whether a pixel near a star's centre is saturated.
+
+    Parameters
+    ----------
+    flags : ndarray of uint8, shape (ny, nx)
+    x, y : ndarray, shape (n,)
+        Positions [pixel].
+    fwhm : float
+        Half of it is near [pixel].
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    ny, nx = flags.shape
+    half = max(1, round(0.5 * fwhm))
+    result = np.zeros(len(x), bool)
+    for dy in range(-half, half + 1):
+        for dx in range(-half, half + 1):
+            if dx * dx + dy * dy > half * half:
+                continue
+            i, j = np.rint(x).astype(np.int64) + dx, np.rint(y).astype(np.int64) + dy
+            inside = (i >= 0) & (j >= 0) & (i < nx) & (j < ny)
+            result[inside] |= (flags[j[inside], i[inside]] & PixelFlag.SATURATED) != 0
+    return result
 
 
 @kernel("int64(float32[:, ::1], float32, float32, float32[:, ::1], uint8[:, ::1])")

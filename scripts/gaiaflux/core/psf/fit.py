@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaiaflux.core.image.pixel_flags import near_saturation
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.maths.polynomials import order_for
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.equations import coincident, neighbour_share
-from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, Solution, near_saturation, solve_fluxes
+from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
 from gaiaflux.core.psf.shape import ShapeFit, StarFit, fit_residual, fit_shape
 
@@ -103,7 +105,6 @@ def fit_psf(
     x: np.ndarray,
     y: np.ndarray,
     fwhm: float,
-    noise: float,
     options: PsfOptions,
     borrowed: PsfModel | None = None,
 ) -> tuple[PsfFit, Solution]:
@@ -116,8 +117,6 @@ def fit_psf(
         Places of the stars, from the plate solution [pixel].
     fwhm : float
         Seeing [pixel].
-    noise : float
-        Of a pixel of the sky.
     options : PsfOptions
     borrowed : PsfModel, optional
         PSF to use where the frame has too few stars for its own; else a round Moffat function.
@@ -134,7 +133,7 @@ def fit_psf(
     """
     start = borrowed if borrowed is not None else moffat_psf(pixels.image.shape, fwhm)
     saturated = near_saturation(pixels.flags, x, y, fwhm)
-    solution = solve_fluxes(pixels, start, x, y, np.zeros(len(x)), noise, options, START_ROUNDS, fwhm)
+    solution = solve_fluxes(pixels, start, x, y, np.zeros(len(x)), options.for_width(fwhm, START_ROUNDS))
     psf, fit, shift = start, None, np.zeros(2)
     for stage in range(MOST_STAGES):
         rows = choose_psf_stars(solution, saturated, options)
@@ -154,9 +153,7 @@ def fit_psf(
         shift += _common_shift(fit)
         fwhm = float(np.median(psf.fwhm_at(solution.stamps.x[rows], solution.stamps.y[rows])))
         places = x + shift[0], y + shift[1]
-        solution = solve_fluxes(
-            pixels, psf, *places, solution.flux, noise, options, options.rounds, fwhm, solution.background
-        )
+        solution = solve_fluxes(pixels, psf, *places, solution.flux, options.for_width(fwhm), solution.background)
         if last:
             break
     if fit is None:

@@ -1,11 +1,12 @@
 """Fit of the fluxes of all stars of a frame with a given point-spread function, in turns with the sky."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from gaiaflux.core.image.background import Background, estimate_background, subtract_background
-from gaiaflux.core.kernels.compile import kernel
+from gaiaflux.core.image.background import Background, BackgroundEstimator, BoxBackground, subtract_background
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.equations import (
     ROUGH,
     NormalEquations,
@@ -19,17 +20,8 @@ from gaiaflux.core.psf.equations import (
 )
 from gaiaflux.core.psf.protocol import Psf, Stamps
 from gaiaflux.core.psf.stamps import add_light, make_stamps
-from gaiaflux.model.flags import PixelFlag
 
-__all__ = [
-    "Pixels",
-    "PsfOptions",
-    "Solution",
-    "near_saturation",
-    "solve_fluxes",
-    "stars_within_reach",
-    "take_off",
-]
+__all__ = ["FluxOptions", "PsfOptions", "Solution", "TakenOff", "solve_fluxes", "stars_within_reach", "take_off"]
 
 # The function is added as far as it is brighter than this part of the sky's noise, but not farther than so many FWHM.
 FAINTEST = 0.02
@@ -40,46 +32,25 @@ SETTLED = 0.003  # median change of the sky, over a pixel's noise
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """Image and noise.
+class FluxOptions:
+    """How fluxes are fitted with a given PSF.
 
     Attributes
     ----------
-    image : ndarray of float32, shape (ny, nx)
-        With sky; finite.
-    flags : ndarray of uint8, shape (ny, nx)
-        Bits of `PixelFlag`; nonzero pixels have no weight.
-    floor : float, or ndarray of float32, shape (ny, nx)
-        Variance of a pixel without light.
-    slope : float
-        Variance per unit of light.
+    radius_pix : float
+        Radius of the pixels of each star [pixel].
+    farthest_pix : float
+        No star is taken off beyond this radius [pixel].
+    background : BackgroundEstimator
+        How the sky is measured.
+    rounds : int
+        Turns of sky and fluxes at most; they end when the sky does not change any more.
     """
 
-    image: np.ndarray
-    flags: np.ndarray
-    floor: float | np.ndarray
-    slope: float
-
-    def with_flags(self, flags: np.ndarray) -> "Pixels":
-        """The same with other flags."""
-        return replace(self, flags=flags)
-
-    def weight(self, residual: np.ndarray) -> np.ndarray:
-        """Inverse variance of the pixels [float32], from the light of the model; 0 = not used.
-
-        Parameters
-        ----------
-        residual : ndarray of float32, shape (ny, nx)
-            Image without the model: stars and sky.
-
-        Returns
-        -------
-        ndarray of float32, shape (ny, nx)
-        """
-        weight = np.empty_like(self.image)
-        level = np.full((1, 1), self.floor, np.float32) if np.isscalar(self.floor) else self.floor
-        _weights(self.image, residual, self.flags, level, self.slope, weight)
-        return weight
+    radius_pix: float
+    farthest_pix: float
+    background: BackgroundEstimator
+    rounds: int
 
 
 @dataclass(frozen=True)
@@ -98,8 +69,8 @@ class PsfOptions:
         Brightest stars that it is measured on.
     residual : bool
         Whether an empirical residual is added to the Moffat core.
-    box_pix : int
-        Boxes of the sky [pixel].
+    background : BackgroundEstimator
+        How the sky is measured.
     rounds : int
         Turns of sky and fluxes with the final PSF.
     """
@@ -109,8 +80,13 @@ class PsfOptions:
     min_stars: int = 5
     max_stars: int = 400
     residual: bool = True
-    box_pix: int = 64
+    background: BackgroundEstimator = field(default_factory=BoxBackground)
     rounds: int = 2
+
+    def for_width(self, fwhm: float, rounds: int | None = None) -> FluxOptions:
+        """Options of the fluxes of a frame with stars of a width [pixel]; `rounds` instead of the own ones."""
+        turns = self.rounds if rounds is None else rounds
+        return FluxOptions(self.radius_fwhm * fwhm, FARTHEST_FWHM * fwhm, self.background, turns)
 
 
 @dataclass(frozen=True)
@@ -150,16 +126,32 @@ class Solution:
         return neighbour_share(self.equations, self.flux)
 
 
+class TakenOff(NamedTuple):
+    """An image in parts.
+
+    Attributes
+    ----------
+    residual : ndarray of float32, shape (ny, nx)
+        What is left without stars and sky.
+    light : ndarray of float32, shape (ny, nx)
+        Of the stars.
+    background : Background
+        Sky of the image without stars.
+    """
+
+    residual: np.ndarray
+    light: np.ndarray
+    background: Background
+
+
 def take_off(
     pixels: Pixels,
     stamps: Stamps,
     flux: np.ndarray,
-    noise: float,
-    fwhm: float,
-    box_pix: int,
+    options: FluxOptions,
     former: tuple[Background, np.ndarray] | None = None,
     sky: Background | None = None,
-) -> tuple[np.ndarray, np.ndarray, Background]:
+) -> TakenOff:
     """Take stars and then sky off an image.
 
     Parameters
@@ -168,12 +160,7 @@ def take_off(
     stamps : Stamps
     flux : ndarray, shape (n,)
         Of the stars; 0 leaves a star.
-    noise : float
-        Of a pixel of the sky.
-    fwhm : float
-        Seeing [pixel].
-    box_pix : int
-        Boxes of the sky [pixel].
+    options : FluxOptions
     former : tuple of Background and ndarray, optional
         Sky that the fluxes were fitted on, and `absorbed_sky`: the change of the sky is enlarged by what the stars have
         taken of it.
@@ -182,10 +169,7 @@ def take_off(
 
     Returns
     -------
-    residual, light : ndarray of float32, shape (ny, nx)
-        What is left, and the light of the stars.
-    background : Background
-        Of the image without stars.
+    TakenOff
 
     Raises
     ------
@@ -193,16 +177,16 @@ def take_off(
         No clean pixels.
     """
     light = np.zeros_like(pixels.image)
-    reach = stamps.psf.reach(flux, FAINTEST * noise)
-    add_light(light, stamps, flux, np.minimum(reach, FARTHEST_FWHM * fwhm))
+    reach = stamps.psf.reach(flux, FAINTEST * pixels.noise)
+    add_light(light, stamps, flux, np.minimum(reach, options.farthest_pix))
     without = pixels.image - light
-    background = sky if sky is not None else estimate_background(without, pixels.flags, box_pix)
+    background = sky if sky is not None else options.background(without, pixels.flags)
     if former is not None:
         # Only what is smooth in the change: the boxes' own filter has removed the rest, which would swing up.
         change = _smooth(_smooth(background.level - former[0].level))
         level = background.level + change * former[1] / (1.0 - former[1])
         background = replace(background, level=level.astype(np.float32))
-    return subtract_background(without, background), light, background
+    return TakenOff(subtract_background(without, background), light, background)
 
 
 def absorbed_sky(background: Background, weight: np.ndarray, stamps: Stamps, equations: NormalEquations) -> np.ndarray:
@@ -249,10 +233,7 @@ def solve_fluxes(
     x: np.ndarray,
     y: np.ndarray,
     flux: np.ndarray,
-    noise: float,
-    options: PsfOptions,
-    rounds: int,
-    fwhm: float,
+    options: FluxOptions,
     sky: Background | None = None,
 ) -> Solution:
     """Fit all fluxes with a given PSF.
@@ -265,13 +246,7 @@ def solve_fluxes(
         Positions [pixel].
     flux : ndarray, shape (n,)
         First guess; may be 0.
-    noise : float
-        Of a pixel of the sky.
-    options : PsfOptions
-    rounds : int
-        Turns of sky and fluxes at most; they end when the sky does not change any more.
-    fwhm : float
-        Seeing [pixel].
+    options : FluxOptions
     sky : Background, optional
         First guess; else it is measured beside the stars of the first guess.
 
@@ -284,19 +259,19 @@ def solve_fluxes(
     BadFrameError
         No clean pixels.
     """
-    stamps = make_stamps(psf, x, y, options.radius_fwhm * fwhm)
+    stamps = make_stamps(psf, x, y, options.radius_pix)
     flux = np.array(flux, np.float64)
-    box, pairs = options.box_pix, close_pairs(stamps)
-    residual, light, background = take_off(pixels, stamps, flux, noise, fwhm, box, sky=sky)
-    for _ in range(rounds):
+    pairs = close_pairs(stamps)
+    residual, light, background = take_off(pixels, stamps, flux, options, sky=sky)
+    for _ in range(options.rounds):
         weight = pixels.weight(residual)
         sums = sum_stamps(residual, weight, stamps)
         equations = normal_equations(weight, stamps, sums.curvature, pairs)
         flux = flux + solve(equations, sums.gradient, ROUGH)
         former = background
         absorbed = absorbed_sky(background, weight, stamps, equations)
-        residual, light, background = take_off(pixels, stamps, flux, noise, fwhm, box, (former, absorbed))
-        if float(np.median(np.abs(background.level - former.level))) < SETTLED * noise:
+        residual, light, background = take_off(pixels, stamps, flux, options, (former, absorbed))
+        if float(np.median(np.abs(background.level - former.level))) < SETTLED * pixels.noise:
             break
     sums = sum_stamps(residual, weight, stamps)
     flux = flux + solve(equations, sums.gradient)
@@ -326,47 +301,3 @@ def stars_within_reach(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], rea
     ny, nx = shape
     rows = np.flatnonzero((x > -reach) & (x < nx - 1 + reach) & (y > -reach) & (y < ny - 1 + reach))
     return rows[np.lexsort((x[rows], y[rows]))]
-
-
-def near_saturation(flags: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> np.ndarray:
-    """Whether a pixel near a star's centre is saturated.
-
-    Parameters
-    ----------
-    flags : ndarray of uint8, shape (ny, nx)
-    x, y : ndarray, shape (n,)
-        Positions [pixel].
-    fwhm : float
-        Half of it is near [pixel].
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-    """
-    ny, nx = flags.shape
-    half = max(1, round(0.5 * fwhm))
-    result = np.zeros(len(x), bool)
-    for dy in range(-half, half + 1):
-        for dx in range(-half, half + 1):
-            if dx * dx + dy * dy > half * half:
-                continue
-            i, j = np.rint(x).astype(np.int64) + dx, np.rint(y).astype(np.int64) + dy
-            inside = (i >= 0) & (j >= 0) & (i < nx) & (j < ny)
-            result[inside] |= (flags[j[inside], i[inside]] & PixelFlag.SATURATED) != 0
-    return result
-
-
-@kernel("void(float32[:, ::1], float32[:, ::1], uint8[:, ::1], float32[:, ::1], float64, float32[:, ::1])")
-def _weights(
-    image: np.ndarray, residual: np.ndarray, flags: np.ndarray, floor: np.ndarray, slope: float, weight: np.ndarray
-) -> None:
-    ny, nx = image.shape
-    whole = floor.shape[0] == ny and floor.shape[1] == nx
-    s = np.float32(slope)
-    for j in range(ny):
-        f = floor[0, 0]
-        for i in range(nx):
-            if whole:
-                f = floor[j, i]
-            v = f + s * max(image[j, i] - residual[j, i], np.float32(0.0))
-            weight[j, i] = np.float32(1.0) / v if (flags[j, i] == 0 and v > 0) else np.float32(0.0)

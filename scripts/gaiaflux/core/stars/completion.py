@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
-from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, Solution, solve_fluxes
+from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes
 from gaiaflux.core.stars.deep_kernels import near_known
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
 
@@ -59,7 +60,7 @@ class Completed:
 
 
 def complete_stars(
-    pixels: Pixels, x: np.ndarray, y: np.ndarray, fwhm: float, noise: float, options: PsfOptions, min_snr: float
+    pixels: Pixels, x: np.ndarray, y: np.ndarray, fwhm: float, options: PsfOptions, min_snr: float
 ) -> Completed:
     """Fit the known stars, and find and fit what is left.
 
@@ -70,8 +71,6 @@ def complete_stars(
         Places of the known stars [pixel]; they may lie outside of the image.
     fwhm : float
         Seeing [pixel].
-    noise : float
-        Of a pixel of the sky.
     options : PsfOptions
     min_snr : float
         Signal-to-noise ratio of the faintest found star, of its fit beside all others; raised to `detection_limit`.
@@ -86,32 +85,33 @@ def complete_stars(
         No clean pixels.
     """
     n_known = len(x)
-    fit, solution = fit_psf(pixels, x, y, fwhm, noise, options)
+    fit, solution = fit_psf(pixels, x, y, fwhm, options)
     x, y = solution.stamps.x, solution.stamps.y
     start = np.stack([x, y])
     for round_number in range(ROUNDS):
         width = fit.psf.fwhm
+        once = options.for_width(width, 1)
         before = len(x)
         limit = _limit(solution, width, min_snr)
         found = _new_peaks(solution, width, PEAK_FRACTION * limit, x, y)
         x, y, start = np.append(x, found[0]), np.append(y, found[1]), np.append(start, found, axis=1)
         flux = np.append(solution.flux, np.zeros(found.shape[1]))
         for _ in range(POSITION_STEPS):
-            solution = solve_fluxes(pixels, fit.psf, x, y, flux, noise, options, 1, width)
+            solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             flux = solution.flux
             x, y = _moved(solution, n_known, start, width)
         # The second look: without the false ones some of the others are fainter.
         for _ in range(2):
-            solution = solve_fluxes(pixels, fit.psf, x, y, flux, noise, options, 1, width)
+            solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             stays = _stays(solution, n_known, _limit(solution, width, min_snr))
             x, y, start, flux = x[stays], y[stays], start[:, stays], solution.flux[stays]
         last = abs(len(x) - before) <= CONVERGED * len(x) or round_number == ROUNDS - 1
         if round_number == 0 or last:
-            fit, solution = fit_psf(pixels, x, y, width, noise, options, fit.psf)
+            fit, solution = fit_psf(pixels, x, y, width, options, fit.psf)
             x, y = x + fit.shift[0], y + fit.shift[1]
             start = start + np.array(fit.shift)[:, None]
         else:
-            solution = solve_fluxes(pixels, fit.psf, x, y, flux, noise, options, 1, width)
+            solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
         if last:
             break
     error = _position_steps(solution, n_known)[2]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.maths.robust import clipped_mean
-from gaiaflux.core.psf.fluxes import Pixels
 from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky, sky_to_pixel
 from gaiaflux.core.stars.single_star import fill_unusable
 from gaiaflux.model.flags import PixelFlag
@@ -128,7 +128,7 @@ def flux_scale(layer: Layer, reference: Layer, x: np.ndarray, y: np.ndarray) -> 
     return float(np.exp(mean))
 
 
-def stack_layers(layers: Sequence[Layer]) -> tuple[Pixels, float]:
+def stack_layers(layers: Sequence[Layer]) -> Pixels:
     """Weighted mean of frames, without cosmic rays and satellites.
 
     Parameters
@@ -138,12 +138,10 @@ def stack_layers(layers: Sequence[Layer]) -> tuple[Pixels, float]:
 
     Returns
     -------
-    pixels : Pixels
+    Pixels
         On the flux scale of the reference image, without sky. `floor` holds the variance of each pixel: where a frame
         lacks it, the mean has another PSF, which counts as an error of the light there. A pixel that is saturated in
-        any of the frames is flagged.
-    noise : float
-        Of a pixel of the sky that no frame lacks.
+        any of the frames is flagged. `noise` is that of a pixel of the sky that no frame lacks.
 
     Notes
     -----
@@ -171,8 +169,8 @@ def stack_layers(layers: Sequence[Layer]) -> tuple[Pixels, float]:
         _weighted_mean(
             cube, bits, hits, weight, variance, first - low, image[first:stop], noise2[first:stop], flags[first:stop]
         )
-    pixels = Pixels(image, flags, noise2, float(np.sum(weight**2 * scale * slope)))
-    return pixels, float(np.sqrt(np.sum(weight**2 * variance)))
+    noise = float(np.sqrt(np.sum(weight**2 * variance)))
+    return Pixels(image, flags, noise2, float(np.sum(weight**2 * scale * slope)), noise)
 
 
 def _sums(

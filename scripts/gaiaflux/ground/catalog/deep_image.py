@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.image.background import estimate_background, subtract_background
-from gaiaflux.core.psf.fluxes import Pixels
+from gaiaflux.core.image.background import BackgroundEstimator, subtract_background
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.stars.cosmic_rays import flag_cosmic_rays
 from gaiaflux.core.stars.detection import estimate_fwhm
 from gaiaflux.core.stars.stacking import Layer, flux_scale, resample, stack_layers
+from gaiaflux.ground.frame.noise import frame_noise
 from gaiaflux.ground.frame.pixels import pixels_of
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
@@ -29,8 +30,6 @@ class CleanImage:
     ----------
     pixels : Pixels
         Image, with sky; cosmic rays are flagged.
-    noise : float
-        Of a pixel of the sky.
     fwhm : float
         Seeing [pixel].
     layer : Layer
@@ -38,19 +37,18 @@ class CleanImage:
     """
 
     pixels: Pixels
-    noise: float
     fwhm: float
     layer: Layer
 
 
-def clean_image(frame: Frame, background_box_pix: int) -> CleanImage:
+def clean_image(frame: Frame, estimate: BackgroundEstimator) -> CleanImage:
     """Find sky, seeing, noise and cosmic rays of a frame.
 
     Parameters
     ----------
     frame : Frame
-    background_box_pix : int
-        Side of the boxes of the sky [pixel].
+    estimate : BackgroundEstimator
+        How the sky is measured.
 
     Returns
     -------
@@ -61,16 +59,16 @@ def clean_image(frame: Frame, background_box_pix: int) -> CleanImage:
     BadFrameError
         No sky or no star can be measured.
     """
-    background = estimate_background(frame.image, frame.pixel_flags, background_box_pix)
+    background = estimate(frame.image, frame.pixel_flags)
     image = subtract_background(frame.image, background)
     fwhm = estimate_fwhm(image, frame.pixel_flags, background)
     if not np.isfinite(fwhm):
         raise BadFrameError("no stars found")
-    pixels, noise, _ = pixels_of(frame)
+    pixels = pixels_of(frame, frame_noise(frame))
     flags, _ = flag_cosmic_rays(image, frame.pixel_flags, background, fwhm_pix=fwhm, flux_variance=pixels.slope)
     sky = max(float(np.median(background.level)), 0.0)
     floor = float(np.median(pixels.floor)) + pixels.slope * sky
-    return CleanImage(pixels.with_flags(flags), noise, fwhm, Layer(image, flags, floor, pixels.slope, fwhm))
+    return CleanImage(pixels.with_flags(flags), fwhm, Layer(image, flags, floor, pixels.slope, fwhm))
 
 
 def add_frames(
@@ -79,8 +77,8 @@ def add_frames(
     others: Iterable[tuple[Frame, TanSip]],
     x: np.ndarray,
     y: np.ndarray,
-    background_box_pix: int,
-) -> tuple[Pixels, float]:
+    estimate: BackgroundEstimator,
+) -> Pixels:
     """Stack frames on the reference image.
 
     Parameters
@@ -92,31 +90,35 @@ def add_frames(
         Further frames with theirs; one that cannot be used is left out with a warning. They are asked for one by one.
     x, y : ndarray, shape (n,)
         Places of the catalogue's stars on the reference image [pixel].
-    background_box_pix : int
-        Side of the boxes of the sky [pixel].
+    estimate : BackgroundEstimator
+        How the sky is measured.
 
     Returns
     -------
-    pixels : Pixels
+    Pixels
         On the reference image's pixels and flux scale; the reference image itself, with its sky, where it is alone.
-    noise : float
-        Of a pixel of the sky.
     """
     layers = [reference.layer]
     for frame, solution in others:
         try:
-            layers.append(_layer(reference.layer, frame, solution, wcs, x, y, background_box_pix))
+            layers.append(_layer(reference.layer, frame, solution, wcs, x, y, estimate))
         except BadFrameError as reason:
             LOG.warning("%s is left out of the stack: %s", frame.info.frame_id, reason)
     if len(layers) == 1:
-        return reference.pixels, reference.noise
+        return reference.pixels
     return stack_layers(layers)
 
 
 def _layer(
-    reference: Layer, frame: Frame, solution: TanSip, wcs: TanSip, x: np.ndarray, y: np.ndarray, background_box_pix: int
+    reference: Layer,
+    frame: Frame,
+    solution: TanSip,
+    wcs: TanSip,
+    x: np.ndarray,
+    y: np.ndarray,
+    estimate: BackgroundEstimator,
 ) -> Layer:
-    own = clean_image(frame, background_box_pix).layer
+    own = clean_image(frame, estimate).layer
     layer = resample(own, solution, wcs)
     scale = flux_scale(layer, reference, x, y)
     if not np.isfinite(scale):

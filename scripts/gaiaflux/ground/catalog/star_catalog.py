@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.image.background import estimate_background, subtract_background
-from gaiaflux.core.image.noise import noise_model
+from gaiaflux.core.image.background import subtract_background
 from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.core.psf.fit import fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach
@@ -17,6 +16,7 @@ from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.core.stars.completion import complete_stars, detection_limit
 from gaiaflux.core.stars.deep_list import detect_deep
 from gaiaflux.ground.catalog.deep_image import add_frames, clean_image
+from gaiaflux.ground.frame.noise import background_estimator, noise_above
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip
@@ -80,13 +80,8 @@ def find_reference_stars(frame: Frame, detection_snr: float, background_box_pix:
     BadFrameError
         No sky or no star can be measured.
     """
-    background = estimate_background(frame.image, frame.pixel_flags, background_box_pix)
-    noise = noise_model(
-        float(np.median(background.level)),
-        float(np.median(background.rms)),
-        unit=frame.info.unit,
-        read_noise=frame.info.read_noise,
-    )
+    background = background_estimator(background_box_pix)(frame.image, frame.pixel_flags)
+    noise = noise_above(background, frame)
     image = subtract_background(frame.image, background)
     stars = detect_deep(image, frame.pixel_flags, background, min_snr=detection_snr, flux_variance=noise.slope)
     clean = stars[stars["flags"] == 0]
@@ -132,14 +127,15 @@ def complete_catalog(
     BadFrameError
         No sky or no star can be measured on the reference image.
     """
-    reference = clean_image(frame, background_box_pix)
-    options = PsfOptions(box_pix=background_box_pix)
+    estimate = background_estimator(background_box_pix)
+    reference = clean_image(frame, estimate)
+    options = PsfOptions(background=estimate)
     x, y = places_on_image(gaia, wcs, frame.info.mjd_utc)
     ny, nx = frame.image.shape
     rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * reference.fwhm)
     x, y = x[rows], y[rows]
-    deep, noise = add_frames(reference, wcs, others, x, y, background_box_pix)
-    found = complete_stars(deep, x, y, reference.fwhm, noise, options, detection_snr)
+    deep = add_frames(reference, wcs, others, x, y, estimate)
+    found = complete_stars(deep, x, y, reference.fwhm, options, detection_snr)
     n = found.n_known
     # The plate solution's own offset belongs to the image, not to the sky.
     dx, dy = (float(np.median(offset)) if n else 0.0 for offset in (found.x[:n] - x, found.y[:n] - y))
@@ -147,7 +143,7 @@ def complete_catalog(
     fit, solution = found.fit, found.solution
     if deep is not reference.pixels:
         all_x, all_y = np.append(x, more_x), np.append(y, more_y)
-        fit, solution = fit_psf(reference.pixels, all_x, all_y, reference.fwhm, reference.noise, options)
+        fit, solution = fit_psf(reference.pixels, all_x, all_y, reference.fwhm, options)
     mag, known_mag = _magnitudes(solution, n, gaia.mag[rows])
     all_mag = np.full(len(gaia), np.nan)
     all_mag[rows] = known_mag

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaiaflux.core.image.background import Background, estimate_background, subtract_background
-from gaiaflux.core.image.noise import noise_model
+from gaiaflux.core.image.background import Background, BackgroundEstimator, subtract_background
 from gaiaflux.core.stars.cosmic_rays import flag_cosmic_rays
 from gaiaflux.core.stars.detection import Detections, detect_stars, estimate_fwhm, summarise_stars
 from gaiaflux.core.stars.single_star import measure_stars
+from gaiaflux.ground.frame.noise import background_estimator, noise_above
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
@@ -25,7 +25,10 @@ MIN_TRAILED_STARS = 5
 
 
 def extract_stars(
-    frame: Frame, seeds: tuple[np.ndarray, np.ndarray] | None, settings: Mapping[str, object]
+    frame: Frame,
+    seeds: tuple[np.ndarray, np.ndarray] | None,
+    settings: Mapping[str, object],
+    estimate: BackgroundEstimator | None = None,
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Measure the stars of a frame that match and seeing need.
 
@@ -37,6 +40,8 @@ def extract_stars(
         Positions from a catalogue that came with the image [0-based pixel].
     settings : mapping
         Section ``extract_stars``: source, min_snr, max_stars, background_box_pix.
+    estimate : BackgroundEstimator, optional
+        How the sky is measured; else as the settings say.
 
     Returns
     -------
@@ -52,10 +57,11 @@ def extract_stars(
         another image.
     """
     source = settings["source"]
-    background = estimate_background(frame.image, frame.pixel_flags, settings["background_box_pix"])
+    estimate = estimate or background_estimator(settings["background_box_pix"])
+    background = estimate(frame.image, frame.pixel_flags)
     image = subtract_background(frame.image, background)
     sky, noise = float(np.median(background.level)), float(np.median(background.rms))
-    variance = noise_model(sky, noise, unit=frame.info.unit, read_noise=frame.info.read_noise).slope
+    variance = noise_above(background, frame).slope
     fwhm = estimate_fwhm(image, frame.pixel_flags, background)
     if not np.isfinite(fwhm):
         raise BadFrameError("no stars found")

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaiaflux.core.image.local_sky import rough_sky
-from gaiaflux.core.image.noise import noise_model, pixel_noise
 from gaiaflux.ground.annotation import TABLE_UNITS, plate_facts, table_facts
 from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays
+from gaiaflux.ground.frame.noise import frame_noise
 from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
 from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.interface.aperture_table import run_aperture_photometry
@@ -343,13 +342,7 @@ def _sky_catalog(given: "Table | SkyCatalog") -> SkyCatalog:
 
 def _pixel_errors(frame: Frame) -> np.ndarray:
     """One sigma of each pixel from gain, read noise and the noise of the sky."""
-    trend = rough_sky(frame.image, frame.pixel_flags)
-    if trend is None:
-        raise BadFrameError("no usable pixels")
-    ny, nx = frame.image.shape
-    middle = float(trend.value(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]))[0])
-    sigma = pixel_noise(frame.image, frame.pixel_flags, trend)
-    noise = noise_model(middle, sigma, unit=frame.info.unit, read_noise=frame.info.read_noise)
+    noise = frame_noise(frame).model
     return np.sqrt(noise.floor + noise.slope * np.maximum(frame.image, 0.0)).astype(np.float32)
 
 

@@ -180,7 +180,7 @@ def measure_stars(
     profile = correction.profile
     ring = without_wings(field, raw_ring, light, discs, profile)
     own_light = light[:n_on] * profile.annulus_brightness(*annulus)
-    sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.trend, field.sigma)
+    sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.noise.trend, field.noise.sigma)
     correction = find_correction(field, chosen, growth, near, sky.level, sky.error, profile, None)
     sums = fill_in(field, sums, correction.profile, sky.level)
     # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
@@ -260,8 +260,8 @@ def _facts(
         "profile_beta": correction.profile.beta,
         "sky": float(np.median(sky.level)) if field.n_on else float("nan"),
         "sky_scatter": sky.scatter,
-        "pixel_noise": field.sigma,
-        "noise": "error image" if field.frame.error is not None else field.noise.source,
+        "pixel_noise": field.noise.sigma,
+        "noise": field.noise.source,
         "annulus_inner_pix": field.annulus[0],
         "annulus_outer_pix": field.annulus[1],
     }

@@ -7,11 +7,9 @@ import numpy as np
 from gaiaflux.core.aperture.correction import GrowthCorrection, fit_correction, model_correction
 from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, sum_circles
-from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli, paint_discs, rough_sky
-from gaiaflux.core.image.noise import NoiseModel, noise_model, pixel_noise
-from gaiaflux.core.maths.surface import Surface
+from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli, paint_discs
 from gaiaflux.core.psf.moffat import MoffatProfile
-from gaiaflux.model.errors import BadFrameError
+from gaiaflux.ground.frame.noise import FrameNoise, frame_noise
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 
@@ -67,9 +65,7 @@ class Field:
     all_radii: np.ndarray
     reference_radius: float
     annulus: tuple[float, float]
-    noise: NoiseModel
-    sigma: float
-    trend: Surface
+    noise: FrameNoise
 
 
 def prepare(
@@ -101,17 +97,8 @@ def prepare(
     BadFrameError
         No usable pixels.
     """
-    trend = rough_sky(frame.image, frame.pixel_flags)
-    sigma = pixel_noise(frame.image, frame.pixel_flags, trend) if trend is not None else float("nan")
-    if trend is None or not np.isfinite(sigma):
-        raise BadFrameError("no usable pixels")
-    ny, nx = frame.image.shape
-    info = frame.info
-    middle = float(trend.value(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]))[0])
-    # `info.gain` is already in pixels in electrons; pixels in adu have none.
-    noise = noise_model(middle, sigma, unit=info.unit, read_noise=info.read_noise)
     grid = np.unique(np.concatenate([radii, np.array(_GROWTH_RADII) * fwhm]))
-    return Field(frame, x, y, n_on, radii, grid, _REFERENCE_FWHM * fwhm, annulus, noise, sigma, trend)
+    return Field(frame, x, y, n_on, radii, grid, _REFERENCE_FWHM * fwhm, annulus, frame_noise(frame))
 
 
 def sums_of(
@@ -126,7 +113,7 @@ def sums_of(
         field.y[stars],
         radii,
         error=frame.error,
-        noise=(field.noise.floor, field.noise.slope),
+        noise=(field.noise.model.floor, field.noise.model.slope),
         sky=sky,
         profile=(profile.alpha, profile.beta) if profile else None,
     )
@@ -165,7 +152,7 @@ def estimate_light(
     fraction = float(profile.growth(field.radii[k]))
     measured, error = np.zeros(len(mag)), np.full(len(mag), np.inf)
     with np.errstate(invalid="ignore"):
-        raw = sums.total[:, k] - area * field.trend.value(field.x[:n_on], field.y[:n_on])
+        raw = sums.total[:, k] - area * field.noise.trend.value(field.x[:n_on], field.y[:n_on])
         measured[:n_on] = np.maximum(np.nan_to_num(raw / fraction), 0.0)
         error[:n_on] = np.nan_to_num(np.sqrt(sums.variance[:, k]) / fraction, nan=np.inf)
     relative = 10.0 ** (-0.4 * (mag - np.nanmedian(mag))) if np.isfinite(mag).any() else np.full(len(mag), np.nan)
@@ -206,11 +193,11 @@ def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> tuple
     avoid = field.frame.pixel_flags.copy()
     discs = np.zeros(len(light))
     bright = light > 0
-    discs[bright] = profile.radius_of(_MASK_LEVEL * field.sigma / light[bright])
+    discs[bright] = profile.radius_of(_MASK_LEVEL * field.noise.sigma / light[bright])
     discs = np.minimum(discs, field.annulus[0])
     paint_discs(avoid, field.x, field.y, discs)
     x, y = field.x[: field.n_on], field.y[: field.n_on]
-    slope_x, slope_y = field.trend.gradient(x, y)
+    slope_x, slope_y = field.noise.trend.gradient(x, y)
     ring = measure_annuli(field.frame.image, avoid, x, y, *field.annulus, slope_x=slope_x, slope_y=slope_y)
     return ring, discs
 
@@ -244,7 +231,7 @@ def choose_correction_stars(
     near = light_of_neighbours(field, light, np.array([outer]), profile, np.arange(n_on))[:, 0]
     with np.errstate(invalid="ignore", divide="ignore"):
         area = np.pi * field.radii[k] ** 2
-        snr = (sums.total[:, k] - area * field.trend.value(x, y)) / np.sqrt(sums.variance[:, k])
+        snr = (sums.total[:, k] - area * field.noise.trend.value(x, y)) / np.sqrt(sums.variance[:, k])
         contamination = near / light[:n_on]
         chosen = np.zeros(0, np.int64)
         for least_snr, most_contamination in _CORRECTION_LADDER:

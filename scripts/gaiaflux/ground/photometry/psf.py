@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gaiaflux.core.image.pixel_flags import near_saturation
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
-from gaiaflux.core.psf.fluxes import PsfOptions, Solution, near_saturation, stars_within_reach, take_off
+from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach, take_off
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.stamps import lost_light, make_stamps
+from gaiaflux.ground.frame.noise import background_estimator, frame_noise
 from gaiaflux.ground.frame.pixels import pixels_of
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays
 from gaiaflux.model.errors import BadFrameError
@@ -44,7 +46,7 @@ def psf_options(settings: Mapping[str, object]) -> PsfOptions:
         min_stars=int(settings["min_stars"]),
         max_stars=int(settings["max_psf_stars"]),
         residual=bool(settings["residual"]),
-        box_pix=int(settings["background_box_pix"]),
+        background=background_estimator(settings["background_box_pix"]),
         rounds=int(settings["rounds"]),
     )
 
@@ -123,15 +125,16 @@ def measure_stars(
         raise BadFrameError("exposure time is zero or unknown")
     options = options or PsfOptions()
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    pixels, noise, source = pixels_of(frame)
+    noise = frame_noise(frame)
+    pixels = pixels_of(frame, noise)
     rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * fwhm_pix)
     borrowed = None
     if reference_psf is not None:
         borrowed = reference_psf.scaled(fwhm_pix / reference_psf.fwhm, frame.image.shape)
-    fit, solution = fit_psf(pixels, x[rows], y[rows], fwhm_pix, noise, options, borrowed)
+    fit, solution = fit_psf(pixels, x[rows], y[rows], fwhm_pix, options, borrowed)
     _check_psf(fit, fwhm_pix)
     facts = _psf_facts(fit, options)
-    facts |= {"pixel_noise": noise, "noise": source, "sky": float(np.median(solution.background.level))}
+    facts |= {"pixel_noise": noise.sigma, "noise": noise.source, "sky": float(np.median(solution.background.level))}
     shifted = x + fit.shift[0], y + fit.shift[1]
     return _assemble(frame, rows, shifted, fit, solution, facts)
 
@@ -160,7 +163,8 @@ def subtract_stars(
         Noise of each pixel, the stars' photon noise included; infinite where a pixel is not used.
     """
     psf = psf_of_arrays(arrays)
-    pixels, noise, _ = pixels_of(frame)
+    options = PsfOptions(background=background_estimator(box_pix))
+    pixels = pixels_of(frame, frame_noise(frame))
     flux = np.asarray(arrays["flux"], np.float64) * frame.info.exptime_s
     known = np.isfinite(flux)
     beyond = arrays["beyond"]
@@ -168,8 +172,8 @@ def subtract_stars(
     flux = np.append(flux[known], beyond[:, 2] * frame.info.exptime_s)
     # As far as the empirical residual goes; beyond, the core is added alone.
     reach = (psf.residual.shape[1] - 1) // 2 if psf.residual_order >= 0 else 0
-    stamps = make_stamps(psf, x, y, max(PsfOptions().radius_fwhm * psf.fwhm, reach))
-    residual, light, _ = take_off(pixels, stamps, flux, noise, psf.fwhm, box_pix)
+    stamps = make_stamps(psf, x, y, max(options.radius_fwhm * psf.fwhm, reach))
+    residual, light, _ = take_off(pixels, stamps, flux, options.for_width(psf.fwhm))
     weight = pixels.weight(residual)
     with np.errstate(divide="ignore"):
         sigma = (1.0 / np.sqrt(weight)).astype(np.float32)
