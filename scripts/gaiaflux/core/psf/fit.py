@@ -11,6 +11,7 @@ from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.equations import coincident, neighbour_share
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes
+from gaiaflux.core.psf.good_stars import choose_good_stars
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
 from gaiaflux.core.psf.shape import ShapeFit, StarFit, fit_residual, fit_shape
 
@@ -92,12 +93,7 @@ def choose_psf_stars(solution: Solution, saturated: np.ndarray, options: PsfOpti
     twins = coincident(equations)
     share = np.abs(neighbour_share(equations, solution.flux, twins)) / np.maximum(solution.flux, 1e-9)
     wanted = max(4 * options.min_stars, 60)
-    chosen = np.zeros(0, np.int64)
-    for least, most in (*LADDER, (FEW, 1.0)):
-        chosen = np.flatnonzero(whole & ~saturated & (snr > least) & (share < most))
-        if len(chosen) >= wanted:
-            break
-    return chosen[np.argsort(-snr[chosen], kind="stable")][: options.max_stars]
+    return choose_good_stars(whole & ~saturated, snr, share, (*LADDER, (FEW, 1.0)), wanted, options.max_stars)
 
 
 def fit_psf(

@@ -8,6 +8,7 @@ from gaiaflux.core.aperture.correction import GrowthCorrection, fit_correction, 
 from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, sum_circles
 from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli, paint_discs
+from gaiaflux.core.psf.good_stars import choose_good_stars
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.ground.frame.noise import FrameNoise, frame_noise
 from gaiaflux.model.flags import StarFlag
@@ -49,8 +50,9 @@ _MOST_BLENDED = 0.3
 _SCALE_STARS = 50
 _WANTED_CORRECTION_STARS = 20
 _MAX_CORRECTION_STARS = 500
-_SPOILED = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.EDGE
-_UNFIT = _SPOILED | StarFlag.SATURATED | StarFlag.NOT_MEASURED
+# Apertures that lack pixels.
+_INCOMPLETE = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.EDGE
+_UNFIT = _INCOMPLETE | StarFlag.SATURATED | StarFlag.NOT_MEASURED
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def estimate_light(
     seen[:n_on] &= near < _MOST_BLENDED * own[:n_on]
     light[seen] = np.minimum(own, 3.0 * expected)[seen]
     partial = known & (measured > 0)
-    partial[:n_on] &= (sums.flags[:, k] & (_SPOILED | StarFlag.SATURATED)) != 0
+    partial[:n_on] &= (sums.flags[:, k] & (_INCOMPLETE | StarFlag.SATURATED)) != 0
     partial[n_on:] = False
     light[partial] = np.maximum(measured, np.minimum(expected, _MOST_MISSING * measured))[partial]
     return light
@@ -233,12 +235,8 @@ def choose_correction_stars(
         area = np.pi * field.radii[k] ** 2
         snr = (sums.total[:, k] - area * field.noise.trend.value(x, y)) / np.sqrt(sums.variance[:, k])
         contamination = near / light[:n_on]
-        chosen = np.zeros(0, np.int64)
-        for least_snr, most_contamination in _CORRECTION_LADDER:
-            chosen = np.flatnonzero(fit & (snr > least_snr) & (contamination < most_contamination))
-            if len(chosen) >= max(_WANTED_CORRECTION_STARS, least):
-                break
-    chosen = chosen[np.argsort(-snr[chosen], kind="stable")][:_MAX_CORRECTION_STARS]
+    wanted = max(_WANTED_CORRECTION_STARS, least)
+    chosen = choose_good_stars(fit, snr, contamination, _CORRECTION_LADDER, wanted, _MAX_CORRECTION_STARS)
     return chosen if len(chosen) >= max(least, 1) else chosen[:0]
 
 
@@ -300,12 +298,12 @@ def find_correction(
 
 def fill_in(field: Field, sums: ApertureSums, profile: MoffatProfile, sky: np.ndarray) -> ApertureSums:
     """Sums with the unusable pixels filled in, from the measured sky and profile."""
-    spoiled = np.flatnonzero(((sums.flags & _SPOILED) != 0).any(axis=1))
-    if len(spoiled) == 0:
+    incomplete = np.flatnonzero(((sums.flags & _INCOMPLETE) != 0).any(axis=1))
+    if len(incomplete) == 0:
         return sums
-    again = sums_of(field, spoiled, field.radii, profile, sky[spoiled])
+    again = sums_of(field, incomplete, field.radii, profile, sky[incomplete])
     total, variance, filled = sums.total.copy(), sums.variance.copy(), sums.filled.copy()
     flags = sums.flags.copy()
-    total[spoiled], variance[spoiled], filled[spoiled] = again.total, again.variance, again.filled
-    flags[spoiled] = again.flags
+    total[incomplete], variance[incomplete], filled[incomplete] = again.total, again.variance, again.filled
+    flags[incomplete] = again.flags
     return ApertureSums(total, variance, filled, flags)
