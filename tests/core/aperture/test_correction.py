@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.aperture.correction import fit_correction, fit_profile, model_correction
+from gaiaflux.core.aperture.correction import GrowthCurves, fit_correction, fit_profile, model_correction
 from gaiaflux.core.aperture.neighbours import light_at_distance, neighbour_light
 from gaiaflux.core.maths.surface import fit_surface
 from gaiaflux.core.psf.moffat import MoffatProfile
@@ -49,7 +49,7 @@ def test_correction_follows_the_width_over_the_field():
     rng = np.random.default_rng(7)
     x, y, flux, variance, _, _ = make_stars(200, rng)
     flux[:4] *= [1.0, 1.1, 1.3, 1.4, 1.5, 1.6]  # blends
-    fit = fit_correction(x, y, flux, variance, np.zeros(200), RADII, np.arange(6), 5, SHAPE, PROFILE)
+    fit = fit_correction(GrowthCurves(x, y, flux, variance, np.zeros(200), RADII), np.arange(6), 5, SHAPE, PROFILE)
     assert fit.measured
     assert fit.n_stars == 200
     x, y, _, _, truth, _ = make_stars(500, rng)
@@ -66,7 +66,7 @@ def test_correction_with_few_stars_has_lower_order():
     rng = np.random.default_rng(8)
     for n, order in ((1, 0), (14, 0), (15, 1), (30, 2)):
         x, y, flux, variance, _, _ = make_stars(n, rng)
-        fit = fit_correction(x, y, flux, variance, np.zeros(n), RADII, np.array([1]), 5, SHAPE, PROFILE)
+        fit = fit_correction(GrowthCurves(x, y, flux, variance, np.zeros(n), RADII), np.array([1]), 5, SHAPE, PROFILE)
         assert fit.ratios[0].order == order
         fraction, error = fit.fraction(x, y)
         assert np.isfinite(fraction).all()
@@ -78,7 +78,7 @@ def test_correction_is_flat_where_the_width_does_not_change():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         x, y, flux, variance, _, _ = make_stars(60, rng, variation=0.0)
-        fit = fit_correction(x, y, flux, variance, np.zeros(60), RADII, np.array([1]), 5, SHAPE, PROFILE)
+        fit = fit_correction(GrowthCurves(x, y, flux, variance, np.zeros(60), RADII), np.array([1]), 5, SHAPE, PROFILE)
         orders.append(fit.ratios[0].order)
     assert orders.count(0) >= 18
 

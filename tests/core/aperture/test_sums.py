@@ -4,7 +4,7 @@ from photutils.aperture import CircularAperture
 from photutils.geometry import circular_overlap_grid
 
 from gaiaflux.core.aperture.overlap import circle_overlap
-from gaiaflux.core.aperture.sums import sum_circles
+from gaiaflux.core.aperture.sums import Filling, sum_circles
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.model.flags import PixelFlag, StarFlag
 from gaiaflux.sim.moffat_field import PsfField, add_stars
@@ -58,7 +58,7 @@ def test_sums_agree_with_photutils():
     x, y = rng.uniform(15, 100, (2, 40))
     x[0], y[0] = 50.0, 60.0
     x[1], y[1] = 50.5, 60.5
-    sums = sum_circles(image, no_flags(), x, y, RADII, error=error)
+    sums = sum_circles(image, no_flags(), x, y, RADII, noise=error)
     for k, radius in enumerate(RADII):
         apertures = CircularAperture(np.c_[x, y], radius)
         total, _ = apertures.do_photometry(image.astype(float), method="exact")
@@ -104,7 +104,7 @@ def test_bad_pixels_get_the_light_of_the_opposite_ones(ellipticity):
     holed = image.copy()
     holed[flags != 0] = -1e6
     profile = MoffatProfile.from_fwhm(4.0)
-    sums = sum_circles(holed, flags, x, y, RADII, sky=20.0, profile=(profile.alpha, profile.beta), noise=(10.0, 1.0))
+    sums = sum_circles(holed, flags, x, y, RADII, filling=Filling(profile, 20.0), noise=(10.0, 1.0))
     np.testing.assert_allclose(sums.total[0, 2:], whole[0, 2:], rtol=0.004)
     assert (sums.flags[0] == [0, 0, *3 * [StarFlag.BAD_PIXEL]]).all()
     assert (sums.filled[0, 2:] > 0.02).all()
@@ -154,7 +154,7 @@ def test_central_pixels_and_columns_are_filled_from_the_profile():
     flags[60, 40] = PixelFlag.BAD
     flags[:, 80] = PixelFlag.BAD
     holed = np.where(flags != 0, np.float32(0), image)
-    sums = sum_circles(holed, flags, x, y, RADII, sky=20.0, profile=(profile.alpha, profile.beta), noise=(10.0, 1.0))
+    sums = sum_circles(holed, flags, x, y, RADII, filling=Filling(profile, 20.0), noise=(10.0, 1.0))
     np.testing.assert_allclose(sums.total[:, 2:], whole[:, 2:], rtol=0.02)
     # All of the smallest aperture is in the dead pixels: nothing is known there.
     assert np.isnan(sums.total[:, 0]).all()
@@ -174,7 +174,7 @@ def test_error_with_filled_pixels():
     for _ in range(300):
         image = (mean + rng.normal(0, np.sqrt(mean))).astype(np.float32)
         image[flags != 0] = 0
-        options = {"noise": (0.0, 1.0), "sky": 100.0, "profile": (profile.alpha, profile.beta)}
+        options = {"noise": (0.0, 1.0), "filling": Filling(profile, 100.0)}
         sums = sum_circles(image, flags, x, y, RADII[2:], **options)
         pulls.append((sums.total - true) / np.sqrt(sums.variance))
     assert (np.std(pulls, axis=0) > 0.85).all()
@@ -188,7 +188,7 @@ def test_edge_corner_and_beyond():
     inside = [0, 1, 2, 4]
     image = star_image(x[inside], y[inside], [1e5] * 4, sky=10.0)
     profile = MoffatProfile.from_fwhm(4.0)
-    sums = sum_circles(image, no_flags(), x, y, np.array([1.5, 4.0]), sky=10.0, profile=(profile.alpha, profile.beta))
+    sums = sum_circles(image, no_flags(), x, y, np.array([1.5, 4.0]), filling=Filling(profile, 10.0))
     off = np.ones(9, bool)
     off[inside] = False
     assert (sums.flags[off] == StarFlag.OFF_IMAGE).all()
@@ -209,7 +209,7 @@ def test_saturated_pixels_keep_their_counts():
     flags = no_flags()
     flags[50, 50] = PixelFlag.SATURATED
     flags[50, 53] = PixelFlag.SATURATED
-    sums = sum_circles(image, flags, x, y, RADII, profile=(4.0, 3.0))
+    sums = sum_circles(image, flags, x, y, RADII, filling=Filling(MoffatProfile(4.0, 3.0)))
     np.testing.assert_allclose(sums.total, sum_circles(image, no_flags(), x, y, RADII).total)
     assert (sums.flags == StarFlag.SATURATED).all()
 
@@ -219,7 +219,9 @@ def test_cosmic_ray_has_its_own_bit():
     flags[50, 52] = PixelFlag.COSMIC_RAY
     image = star_image([50.0], [50.0], [1e5])
     image[50, 52] = 1e6
-    sums = sum_circles(image, flags, np.array([50.0]), np.array([50.0]), RADII, profile=(3.9, 3.0))
+    sums = sum_circles(
+        image, flags, np.array([50.0]), np.array([50.0]), RADII, filling=Filling(MoffatProfile(3.9, 3.0))
+    )
     assert sums.flags[0].tolist() == [0, 0, *3 * [StarFlag.COSMIC_RAY]]
     assert (sums.total < 1.05e5).all()
 

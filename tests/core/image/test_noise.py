@@ -82,7 +82,7 @@ def test_annulus_level_is_unbiased_with_the_right_error():
     rng = np.random.default_rng(2)
     image = rng.poisson(100.0, SHAPE).astype(np.float32)
     y, x = (grid.ravel() for grid in np.mgrid[30:480:30, 30:570:30])
-    sky = measure_annuli(image, no_flags(), x + 0.3, y - 0.2, 8.0, 14.0)
+    sky = measure_annuli(image, no_flags(), x + 0.3, y - 0.2, (8.0, 14.0))
     pull = (sky.level - 100.0) / sky.error
     assert np.std(pull) == pytest.approx(1.0, abs=0.15)
     assert abs(np.mean(pull)) < 0.2
@@ -96,7 +96,7 @@ def test_annulus_pixels_are_those_whose_centres_are_in_it():
     x[:4], y[:4] = [0.0, 599.0, 300.0, 0.5], [0.0, 511.0, 300.0, 255.5]
     avoid = no_flags()
     avoid[:, 300:310] = 1
-    sky = measure_annuli(image, avoid, x, y, 5.0, 10.0)
+    sky = measure_annuli(image, avoid, x, y, (5.0, 10.0))
     jj, ii = np.mgrid[: SHAPE[0], : SHAPE[1]]
     for s in range(200):
         d2 = (ii - x[s]) ** 2 + (jj - y[s]) ** 2
@@ -116,11 +116,11 @@ def test_annulus_next_to_stars_and_bad_pixels():
     avoid = no_flags()
     avoid[100:110] = 1
     paint_discs(avoid, x, y, 4.0 * (flux / 300.0) ** 0.25)
-    sky = measure_annuli(image, avoid, x, y, 14.0, 22.0)
+    sky = measure_annuli(image, avoid, x, y, (14.0, 22.0))
     good = np.isfinite(sky.level)
     assert good.sum() > 200
     assert abs(np.mean(sky.level[good]) - 400.0) < 0.6
-    blind = measure_annuli(image, no_flags(), x, y, 14.0, 22.0)
+    blind = measure_annuli(image, no_flags(), x, y, (14.0, 22.0))
     assert np.nanmean(blind.level) - 400.0 > 1.5
 
 
@@ -130,8 +130,8 @@ def test_gradient_is_carried_to_the_star_at_the_edge():
     y = np.arange(20.0, 500.0, 10.0)
     x = np.zeros(len(y))
     true = 400.0 - 0.3 * 300.0
-    plain = measure_annuli(image, no_flags(), x, y, 8.0, 14.0)
-    sloped = measure_annuli(image, no_flags(), x, y, 8.0, 14.0, slope_x=0.3)
+    plain = measure_annuli(image, no_flags(), x, y, (8.0, 14.0))
+    sloped = measure_annuli(image, no_flags(), x, y, (8.0, 14.0), slope_x=0.3)
     assert np.mean(plain.level) - true > 1.5
     assert abs(np.mean(sloped.level) - true) < 0.15
 
@@ -140,15 +140,15 @@ def test_annulus_of_whole_numbers_and_off_image():
     rng = np.random.default_rng(6)
     image = np.rint(rng.normal(100, 0.4, SHAPE)).astype(np.float32)
     x, y = np.array([100.0, -100.0, np.nan]), np.array([100.0, 5.0, 5.0])
-    sky = measure_annuli(image, no_flags(), x, y, 8.0, 14.0)
+    sky = measure_annuli(image, no_flags(), x, y, (8.0, 14.0))
     assert sky.level[0] == pytest.approx(100.0, abs=0.1)
     assert sky.error[0] > 0
     assert np.isnan(sky.level[1:]).all()
-    assert measure_annuli(image, no_flags(), np.zeros(0), np.zeros(0), 8.0, 14.0).level.shape == (0,)
+    assert measure_annuli(image, no_flags(), np.zeros(0), np.zeros(0), (8.0, 14.0)).level.shape == (0,)
     with pytest.raises(ValueError, match="inner"):
-        measure_annuli(image, no_flags(), x, y, 8.0, 8.0)
+        measure_annuli(image, no_flags(), x, y, (8.0, 8.0))
     with pytest.raises(ValueError, match="shape"):
-        measure_annuli(image, no_flags()[:5], x, y, 8.0, 14.0)
+        measure_annuli(image, no_flags()[:5], x, y, (8.0, 14.0))
 
 
 def levels(rng, structure, n=600):

@@ -7,7 +7,8 @@ from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.fit import fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
-from gaiaflux.core.psf.shape import fit_residual, fit_shape
+from gaiaflux.core.psf.residual import fit_residual
+from gaiaflux.core.psf.shape import Scene, fit_shape
 from gaiaflux.core.psf.stamps import add_light, make_stamps
 
 SHAPE = (400, 440)
@@ -71,7 +72,7 @@ def taken_off(pixels, psf, x, y, flux):
     add_light(light, stamps, flux, np.full(len(x), 25.0))
     residual = pixels.image - np.float32(SKY) - light
     weight = np.where(pixels.flags == 0, 1 / (light + np.float32(SKY)), 0).astype(np.float32)
-    return residual, weight, light, stamps, flux
+    return Scene(residual, weight, light, stamps, flux)
 
 
 def measured(pixels, x, y, seeing=FWHM, **options):
@@ -87,7 +88,7 @@ def isolated():
     pixels = noisy(render(moffat, x + 0.13, y - 0.08, flux), rng)
     start = moffat_psf(SHAPE, 1.15 * FWHM, 3.3)
     arguments = taken_off(pixels, start, x, y, flux * rng.uniform(0.9, 1.1, len(x)))
-    fit = fit_shape(*arguments, np.arange(len(x)), start, 2)
+    fit = fit_shape(arguments, np.arange(len(x)), start, 2)
     return SimpleNamespace(x=x, y=y, flux=flux, arguments=arguments, fit=fit, pixels=pixels)
 
 
@@ -136,7 +137,7 @@ def test_positions_and_fluxes_of_the_psf_stars_have_the_right_errors(isolated):
 
 
 def test_residual_vanishes_on_a_true_moffat_function(isolated):
-    table = fit_residual(*isolated.arguments, isolated.fit, 2)
+    table = fit_residual(isolated.arguments, isolated.fit, 2)
     assert table.shape[0] == 6
     peak = isolated.fit.psf.stamp(220.0, 200.0, 2).max()
     assert np.abs(table).max() < 0.003 * peak
@@ -148,7 +149,7 @@ def test_residual_vanishes_on_a_true_moffat_function(isolated):
 
 def test_fit_does_not_depend_on_the_order_of_the_stars(isolated):
     rows = np.random.default_rng(2).permutation(len(isolated.x))
-    again = fit_shape(*isolated.arguments, rows, moffat_psf(SHAPE, 1.15 * FWHM, 3.3), 2)
+    again = fit_shape(isolated.arguments, rows, moffat_psf(SHAPE, 1.15 * FWHM, 3.3), 2)
     np.testing.assert_allclose(again.psf.form, isolated.fit.psf.form, rtol=1e-7, atol=1e-10)
     assert again.psf.beta == pytest.approx(isolated.fit.psf.beta, rel=1e-7)
     np.testing.assert_array_equal(again.stars.row, rows)
@@ -156,7 +157,7 @@ def test_fit_does_not_depend_on_the_order_of_the_stars(isolated):
 
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_lower_order_gives_the_mean_shape(isolated, order):
-    fit = fit_shape(*isolated.arguments, np.arange(len(isolated.x)), moffat_psf(SHAPE, FWHM), order)
+    fit = fit_shape(isolated.arguments, np.arange(len(isolated.x)), moffat_psf(SHAPE, FWHM), order)
     assert fit.psf.form.shape == (3, (order + 1) * (order + 2) // 2)
     assert fit.psf.fwhm == pytest.approx(true_width(219.5, 199.5), rel=0.03)
     assert fit.flux_covariance.shape == 2 * ((order + 1) * (order + 2) // 2,)
@@ -164,7 +165,7 @@ def test_a_lower_order_gives_the_mean_shape(isolated, order):
 
 def test_higher_terms_of_the_start_are_kept(isolated):
     start = isolated.fit.psf
-    fit = fit_shape(*isolated.arguments, np.arange(len(isolated.x)), start, 1)
+    fit = fit_shape(isolated.arguments, np.arange(len(isolated.x)), start, 1)
     assert fit.psf.order == start.order == 2
     np.testing.assert_array_equal(fit.psf.form[:, 3:], start.form[:, 3:])
     assert fit.flux_covariance.shape == (3, 3)
@@ -173,7 +174,7 @@ def test_higher_terms_of_the_start_are_kept(isolated):
 
 def test_one_star_has_a_shape_too(isolated):
     row = int(np.argmax(isolated.flux))
-    fit = fit_shape(*isolated.arguments, np.array([row]), moffat_psf(SHAPE, FWHM), 0)
+    fit = fit_shape(isolated.arguments, np.array([row]), moffat_psf(SHAPE, FWHM), 0)
     assert fit.psf.fwhm == pytest.approx(true_width(isolated.x[row], isolated.y[row]), rel=0.03)
     assert np.isfinite(fit.flux_covariance).all()
 
@@ -295,8 +296,8 @@ def test_residual_of_stars_at_the_edge_alone_is_zero():
     pixels = noisy(render(moffat, x, y, flux), rng)
     start = moffat_psf(SHAPE, FWHM)
     arguments = taken_off(pixels, start, x, y, flux)
-    fit = fit_shape(*arguments, np.arange(30), start, 0)
-    assert not fit_residual(*arguments, fit, 0).any()
+    fit = fit_shape(arguments, np.arange(30), start, 0)
+    assert not fit_residual(arguments, fit, 0).any()
 
 
 def test_masked_pixels_do_not_matter():

@@ -5,6 +5,7 @@ the fluxes of nested apertures the flux of one that stays the same on the sky fo
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from gaiaflux.core.psf.moffat import core_radius2, light_within
 __all__ = [
     "ApertureChoice",
     "FixedApertures",
+    "Points",
     "choose_apertures",
     "fixed_apertures",
     "fold_scatter",
@@ -86,6 +88,22 @@ class ApertureChoice:
     agreed: np.ndarray
 
 
+class Points(NamedTuple):
+    """Measurements of stars.
+
+    Attributes
+    ----------
+    flux, flux_err : ndarray of float32
+        Total fluxes and their errors.
+    flags : ndarray of uint16
+        Star flags, of the same shape.
+    """
+
+    flux: np.ndarray
+    flux_err: np.ndarray
+    flags: np.ndarray
+
+
 def fixed_apertures(radii_pix: np.ndarray, fwhm_pix: np.ndarray) -> FixedApertures:
     """Apertures of fixed size that a series can have.
 
@@ -128,7 +146,7 @@ def fixed_apertures(radii_pix: np.ndarray, fwhm_pix: np.ndarray) -> FixedApertur
 
 def with_fixed(
     flux: np.ndarray, flux_err: np.ndarray, flags: np.ndarray, fixed: FixedApertures, frames: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Points:
     """Put the fluxes by fixed apertures behind those that were measured.
 
     Parameters
@@ -144,12 +162,12 @@ def with_fixed(
 
     Returns
     -------
-    flux, flux_err, flags : ndarray, shape (f, n, k + r)
-        Both fluxes are the star's total light, so that a weighted mean is. The noise of the inner aperture is a part of
-        that of the outer one, which makes their covariance. Flags of both apertures count.
+    Points
+        Of shape (f, n, k + r). Both fluxes are the star's total light, so that a weighted mean is. The noise of the
+        inner aperture is a part of that of the outer one, which makes their covariance. Flags of both apertures count.
     """
     if not fixed.radii.size:
-        return flux, flux_err, flags
+        return Points(flux, flux_err, flags)
     rows = np.arange(len(flux))
     parts = [[flux], [flux_err], [flags]]
     for k in range(fixed.radii.size):
@@ -159,7 +177,7 @@ def with_fixed(
         parts[0].append((share * flux[rows, :, inner] + (1 - share) * flux[rows, :, inner + 1])[:, :, None])
         parts[1].append(np.sqrt(variance)[:, :, None])
         parts[2].append((flags[rows, :, inner] | flags[rows, :, inner + 1])[:, :, None])
-    return tuple(np.concatenate(part, axis=2) for part in parts)
+    return Points(*(np.concatenate(part, axis=2) for part in parts))
 
 
 def fold_scatter(
@@ -260,7 +278,7 @@ def _smallest(error: np.ndarray) -> np.ndarray:
 
 def pick_aperture(
     flux: np.ndarray, flux_err: np.ndarray, flags: np.ndarray, index: np.ndarray, fixed: FixedApertures
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Points:
     """Measurements of each star by its own aperture.
 
     Parameters
@@ -274,8 +292,8 @@ def pick_aperture(
 
     Returns
     -------
-    flux, flux_err, flags : ndarray, shape (n, m)
-        C-contiguous.
+    Points
+        Of shape (n, m), C-contiguous.
     """
     n_radii = flux.shape[2]
     measured = np.minimum(index, n_radii - 1)[None, :, None]
@@ -287,4 +305,4 @@ def pick_aperture(
             whole = with_fixed(flux[:, rows], flux_err[:, rows], flags[:, rows], fixed.only(k), frames)
             for array, values in zip(picked, whole, strict=True):
                 array[:, rows] = values[:, :, -1]
-    return tuple(np.ascontiguousarray(array.T) for array in picked)
+    return Points(*(np.ascontiguousarray(array.T) for array in picked))

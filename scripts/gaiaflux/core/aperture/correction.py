@@ -13,6 +13,7 @@ from gaiaflux.core.psf.moffat import MoffatProfile, light_within
 
 __all__ = [
     "GrowthCorrection",
+    "GrowthCurves",
     "fit_correction",
     "fit_profile",
     "model_correction",
@@ -165,13 +166,32 @@ def fit_profile(
     return MoffatProfile(float(np.exp(parameters[0])), float(parameters[1]))
 
 
+@dataclass(frozen=True)
+class GrowthCurves:
+    """Light of bright isolated stars in nested apertures.
+
+    Attributes
+    ----------
+    x, y : ndarray, shape (n_stars,)
+        Positions [pixel].
+    flux, variance : ndarray, shape (n_stars, n_radii)
+        Light within `radii`, sky subtracted, and the variance from the pixels.
+    sky_err : ndarray, shape (n_stars,)
+        Error of the sky level [image unit per pixel].
+    radii : ndarray, shape (n_radii,)
+        Increasing [pixel].
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    flux: np.ndarray
+    variance: np.ndarray
+    sky_err: np.ndarray
+    radii: np.ndarray
+
+
 def fit_correction(
-    x: np.ndarray,
-    y: np.ndarray,
-    flux: np.ndarray,
-    variance: np.ndarray,
-    sky_err: np.ndarray,
-    radii: np.ndarray,
+    stars: GrowthCurves,
     wanted: np.ndarray,
     reference: int,
     shape: tuple[int, int],
@@ -184,16 +204,10 @@ def fit_correction(
 
     Parameters
     ----------
-    x, y : ndarray, shape (n_stars,)
-        Positions [pixel].
-    flux, variance : ndarray, shape (n_stars, n_all)
-        Light within `radii`, sky subtracted, and the variance from the pixels.
-    sky_err : ndarray, shape (n_stars,)
-        Error of the sky level [image unit per pixel].
-    radii : ndarray, shape (n_all,)
-        Increasing [pixel].
-    wanted : ndarray of int, shape (n_radii,)
-        Columns of `radii` that a correction is wanted for.
+    stars : GrowthCurves
+        What the stars show.
+    wanted : ndarray of int, shape (n_wanted,)
+        Columns of the stars' radii that a correction is wanted for.
     reference : int
         Column of the radius that the ratios refer to; beyond it the profile follows from the mean growth curve and
         the widening, because single stars' wings say more of the sky than of the star.
@@ -223,6 +237,8 @@ def fit_correction(
     and of D as independent and the error of the sky as common to both. How much wider the profile is at a place than
     in the mean is read off the ratios of all radii together, weighted with their response to it.
     """
+    x, y, radii, sky_err = stars.x, stars.y, stars.radii, stars.sky_err
+    flux, variance = stars.flux, stars.variance
     whole = flux[:, reference]
     ratio = flux / whole[:, None]
     rest = np.abs(variance[:, reference, None] - variance)

@@ -10,10 +10,10 @@ import numpy as np
 
 from gaiaflux.core.aperture.overlap import circle_pixel
 from gaiaflux.core.kernels.compile import device, kernel
-from gaiaflux.core.psf.moffat import light_within
+from gaiaflux.core.psf.moffat import MoffatProfile, light_within
 from gaiaflux.model.flags import NO_COUNTS, StarFlag, star_bits
 
-__all__ = ["ApertureSums", "sum_circles"]
+__all__ = ["ApertureSums", "Filling", "sum_circles"]
 
 _STAR_BITS = tuple(star_bits(pixel) for pixel in range(256))
 _STAR_EDGE = StarFlag.EDGE
@@ -51,6 +51,22 @@ class ApertureSums:
     flags: np.ndarray
 
 
+@dataclass(frozen=True)
+class Filling:
+    """What the pixels that cannot be used are filled with.
+
+    Attributes
+    ----------
+    profile : MoffatProfile
+        Light of a star.
+    sky : float or ndarray, shape (n_stars,)
+        Level in the image around each star.
+    """
+
+    profile: MoffatProfile
+    sky: np.ndarray | float = 0.0
+
+
 def sum_circles(
     image: np.ndarray,
     pixel_flags: np.ndarray,
@@ -58,10 +74,8 @@ def sum_circles(
     y: np.ndarray,
     radii: np.ndarray,
     *,
-    error: np.ndarray | None = None,
-    noise: tuple[float, float] = (0.0, 0.0),
-    sky: np.ndarray | float = 0.0,
-    profile: tuple[float, float] | None = None,
+    noise: np.ndarray | tuple[float, float] = (0.0, 0.0),
+    filling: Filling | None = None,
 ) -> ApertureSums:
     """Sum the pixels in circles around given positions.
 
@@ -75,15 +89,10 @@ def sum_circles(
         Centres [pixel; 0-based, integer = pixel centre]; NaN = off the image.
     radii : ndarray of float64, shape (n_radii,)
         Strictly increasing [pixel].
-    error : ndarray of float32, shape (ny, nx), optional
-        One sigma per pixel.
-    noise : tuple of float
-        Without `error`: (floor, slope), a pixel's variance is floor + slope * counts.
-    sky : float or ndarray, shape (n_stars,)
-        Level in the image around each star; only the filling of unusable pixels needs it.
-    profile : tuple of float, optional
-        (alpha [pixel], beta) of the Moffat profile that fills pixels; None = unusable pixels are not filled in, only
-        flagged (a first look).
+    noise : ndarray of float32, shape (ny, nx), or tuple of float
+        One sigma per pixel; or (floor, slope): a pixel's variance is floor + slope * counts.
+    filling : Filling, optional
+        What unusable pixels are filled with; None = they are only flagged (a first look).
 
     Returns
     -------
@@ -105,8 +114,9 @@ def sum_circles(
     """
     image = np.require(image, np.float32, "CW")
     pixel_flags = np.require(pixel_flags, np.uint8, "CW")
-    errors = np.zeros((1, 1), np.float32) if error is None else np.require(error, np.float32, "CW")
-    if pixel_flags.shape != image.shape or (error is not None and errors.shape != image.shape):
+    known = isinstance(noise, np.ndarray)
+    errors = np.require(noise, np.float32, "CW") if known else np.zeros((1, 1), np.float32)
+    if pixel_flags.shape != image.shape or (known and errors.shape != image.shape):
         raise ValueError(f"shapes of image {image.shape}, pixel flags {pixel_flags.shape}, error {errors.shape} differ")
     x, y, radii = (np.require(values, np.float64, "CW") for values in (x, y, radii))
     if x.ndim != 1 or x.shape != y.shape:
@@ -120,16 +130,16 @@ def sum_circles(
         image,
         errors,
         pixel_flags,
-        error is not None,
-        float(noise[0]),
-        float(noise[1]),
+        known,
+        0.0 if known else float(noise[0]),
+        0.0 if known else float(noise[1]),
         x,
         y,
-        np.array(np.broadcast_to(np.asarray(sky, np.float64), x.shape)),
+        np.array(np.broadcast_to(np.asarray(filling.sky if filling else 0.0, np.float64), x.shape)),
         radii,
-        profile is not None,
-        float(profile[0]) if profile else 1.0,
-        float(profile[1]) if profile else 2.0,
+        filling is not None,
+        float(filling.profile.alpha) if filling else 1.0,
+        float(filling.profile.beta) if filling else 2.0,
         np.zeros((5, max(2 * int(np.ceil(radii[-1])) + 4, len(radii)))),
         total,
         variance,

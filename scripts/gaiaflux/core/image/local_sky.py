@@ -114,8 +114,7 @@ def measure_annuli(
     avoid: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
-    inner: float,
-    outer: float,
+    annulus: tuple[float, float],
     *,
     slope_x: np.ndarray | float = 0.0,
     slope_y: np.ndarray | float = 0.0,
@@ -130,8 +129,8 @@ def measure_annuli(
         Nonzero = not sky (unusable, or light of a known star).
     x, y : ndarray, shape (n_stars,)
         Centres [pixel]; NaN gives NaN.
-    inner, outer : float
-        Radii; a pixel belongs to the annulus if its centre does.
+    annulus : tuple of float
+        Inner and outer radius [pixel]; a pixel belongs to the annulus if its centre does.
     slope_x, slope_y : float or ndarray, shape (n_stars,)
         Gradient of the sky [per pixel]: where the clean pixels lie to one side, the level is carried to the star.
 
@@ -152,6 +151,7 @@ def measure_annuli(
     nothing of the mean; the skewness g of photon noise moves the mean by 0.0125 g sigma. The mean, not a mode, because
     stars too faint to be known are in the aperture as often as in the annulus.
     """
+    inner, outer = annulus
     if not 0 <= inner < outer:
         raise ValueError(f"an annulus needs 0 <= inner < outer, not {inner} and {outer}")
     if image.shape != avoid.shape:

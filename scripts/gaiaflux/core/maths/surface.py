@@ -9,6 +9,8 @@ from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 
 __all__ = ["Surface", "fit_surface", "frame_terms"]
 
+_FITS = 5  # in turns with the clipping
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -61,7 +63,6 @@ def fit_surface(
     order: int,
     *,
     clip: float = 4.0,
-    iterations: int = 5,
 ) -> Surface:
     """Fit a polynomial with weights 1 / (error^2 + scatter^2); the scatter is estimated with it.
 
@@ -77,8 +78,6 @@ def fit_surface(
         Total degree; lowered if there are fewer points than terms.
     clip : float
         Points farther than this many sigmas are left out.
-    iterations : int
-        Number of fits.
 
     Returns
     -------
@@ -105,7 +104,7 @@ def fit_surface(
     kept = residual**2 <= clip**2 * (variance + spread2) + tiny
     scatter2 = spread2
     coefficients, covariance = np.zeros(size), np.zeros((size, size))
-    for _ in range(iterations):
+    for _ in range(_FITS):
         weight = np.where(kept, 1.0 / (variance + scatter2 + tiny), 0.0)
         normal = design.T @ (design * weight[:, None])
         # A breath of ridge keeps the matrix invertible where the points are in one place.

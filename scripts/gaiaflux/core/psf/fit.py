@@ -13,7 +13,8 @@ from gaiaflux.core.psf.equations import coincident, neighbour_share
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes
 from gaiaflux.core.psf.good_stars import choose_good_stars
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
-from gaiaflux.core.psf.shape import ShapeFit, StarFit, fit_residual, fit_shape
+from gaiaflux.core.psf.residual import fit_residual
+from gaiaflux.core.psf.shape import Scene, ShapeFit, StarFit, fit_shape
 
 __all__ = ["PsfFit", "choose_psf_stars", "fit_psf"]
 
@@ -136,8 +137,8 @@ def fit_psf(
         if len(rows) < options.min_stars:
             break
         order = order_for(len(rows), options.max_order)
-        seen = solution.residual, solution.weight, solution.light, solution.stamps, solution.flux
-        found = fit_shape(*seen, rows, psf, order)
+        seen = Scene(solution.residual, solution.weight, solution.light, solution.stamps, solution.flux)
+        found = fit_shape(seen, rows, psf, order)
         if np.count_nonzero(found.stars.used) < options.min_stars:
             break
         # Sky and wings settle together: in a dense field that takes several turns.
@@ -145,7 +146,7 @@ def fit_psf(
         last = settled or stage == MOST_STAGES - 1
         fit, psf = found, found.psf
         if last and options.residual:
-            psf = replace(psf, residual=fit_residual(*seen, fit, order), residual_order=order)
+            psf = replace(psf, residual=fit_residual(seen, fit, order), residual_order=order)
         shift += _common_shift(fit)
         fwhm = float(np.median(psf.fwhm_at(solution.stamps.x[rows], solution.stamps.y[rows])))
         places = x + shift[0], y + shift[1]

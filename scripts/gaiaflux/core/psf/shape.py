@@ -1,17 +1,17 @@
 """Measure the point-spread function of a frame on its stars."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from gaiaflux.core.kernels.compile import kernel
-from gaiaflux.core.kernels.devices import cubic_weights
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.protocol import Stamps
 
-__all__ = ["ShapeFit", "StarFit", "fit_residual", "fit_shape"]
+__all__ = ["Scene", "ShapeFit", "StarFit", "fit_shape"]
 
 BETA_BOUNDS = (1.6, 10.0)
 ITERATIONS = 6
@@ -27,6 +27,30 @@ LEAST_DETERMINANT = 1e-6  # of a star's scaled equations
 N_NUISANCE = 3  # flux, x, y
 N_SHAPE = 5  # A, B, C; beta and an offset of the sky for the whole frame
 N_ALL = N_NUISANCE + N_SHAPE
+
+
+class Scene(NamedTuple):
+    """An image whose stars and sky have been taken off, and what was taken off.
+
+    Attributes
+    ----------
+    residual : ndarray of float32, shape (ny, nx)
+        Image without sky and without all stars.
+    weight : ndarray of float32, shape (ny, nx)
+        Inverse variance; 0 = not used.
+    light : ndarray of float32, shape (ny, nx)
+        Light of all stars that was taken off.
+    stamps : Stamps
+        Of all stars, as they were taken off.
+    flux : ndarray, shape (n_stars,)
+        Their fluxes.
+    """
+
+    residual: np.ndarray
+    weight: np.ndarray
+    light: np.ndarray
+    stamps: Stamps
+    flux: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -80,30 +104,13 @@ class ShapeFit:
     sky: float
 
 
-def fit_shape(
-    residual: np.ndarray,
-    weight: np.ndarray,
-    light: np.ndarray,
-    stamps: Stamps,
-    flux: np.ndarray,
-    rows: np.ndarray,
-    start: PsfModel,
-    order: int,
-) -> ShapeFit:
+def fit_shape(scene: Scene, rows: np.ndarray, start: PsfModel, order: int) -> ShapeFit:
     """Fit the polynomials of the Moffat core to all stars at once.
 
     Parameters
     ----------
-    residual : ndarray of float32, shape (ny, nx)
-        Image without sky and without all stars.
-    weight : ndarray of float32, shape (ny, nx)
-        Inverse variance; 0 = not used.
-    light : ndarray of float32, shape (ny, nx)
-        Light of all stars that was taken off.
-    stamps : Stamps
-        Of all stars, as they were taken off.
-    flux : ndarray, shape (n_stars,)
-        Their fluxes.
+    scene : Scene
+        Image and stars.
     rows : ndarray of int64, shape (n,)
         Stars to measure the PSF on; at least one.
     start : PsfModel
@@ -120,15 +127,12 @@ def fit_shape(
     Gauss-Newton with each star's flux and position eliminated (Schur complement), so that all pixels of all stars
     determine the coefficients at once with their own weights.
     """
+    stamps, flux = scene.stamps, scene.flux
     rows = np.ascontiguousarray(rows, np.int64)
     x, y = stamps.x[rows], stamps.y[rows]
     terms = frame_terms(x, y, start.shape, order)
     n_terms = terms.shape[1]
-    theta = np.zeros(3 * n_terms + 2)
-    known = min(start.form.shape[1], n_terms)
-    for k in range(3):
-        theta[k * n_terms : k * n_terms + known] = start.form[k, :known]
-    theta[-2] = start.beta
+    theta = _coefficients(start, n_terms)
     # What the stars do not support stays as it is in the first guess.
     higher = start.form[:, n_terms:]
     fixed = frame_terms(x, y, start.shape, start.order)[:, n_terms:] @ higher.T if higher.size else 0.0
@@ -142,7 +146,7 @@ def fit_shape(
         form = terms @ theta[:-2].reshape(3, n_terms).T + fixed
         shape = np.concatenate([form, np.tile(theta[-2:], (len(rows), 1))], axis=1)
         _score_shape(
-            residual, weight, light, stamps.values, stamps.column, stamps.row, stamps.x, stamps.y,
+            scene.residual, scene.weight, scene.light, stamps.values, stamps.column, stamps.row, stamps.x, stamps.y,
             np.ascontiguousarray(flux, np.float64), rows, nuisance, shape, stamps.radius, normal, gradient, chi2,
         )  # fmt: skip
         inner, known = _nuisance_block(normal)
@@ -157,10 +161,7 @@ def fit_shape(
         reduced = outer - cross.transpose(0, 2, 1) @ solved[:, :, :-1]
         pull = gradient[:, N_NUISANCE:] - (cross.transpose(0, 2, 1) @ solved[:, :, -1:])[:, :, 0]
         matrix, rhs = _global_equations(reduced[used], pull[used], terms[used])
-        scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-        scaled = matrix * scale[:, None] * scale + np.eye(len(scale)) * 1e-9
-        covariance = np.linalg.inv(scaled) * scale[:, None] * scale
-        step = np.linalg.solve(scaled, rhs * scale) * scale
+        step, covariance = _solved(matrix, rhs)
         # No farther at once than the width may change by a third.
         size = max(float(np.max(np.abs(terms @ step[:n_terms]))), abs(float(step[-2])) * 0.3 * theta[0])
         step *= min(1.0, 0.5 * theta[0] / max(size, 1e-300))
@@ -188,97 +189,14 @@ def fit_shape(
     return ShapeFit(psf, stars, inflation * spread.T @ covariance[:-2, :-2] @ spread, float(theta[-1]))
 
 
-def fit_residual(
-    residual: np.ndarray,
-    weight: np.ndarray,
-    light: np.ndarray,
-    stamps: Stamps,
-    flux: np.ndarray,
-    fit: ShapeFit,
-    order: int,
-) -> np.ndarray:
-    """Table of what the core leaves of the stars.
-
-    Parameters
-    ----------
-    residual, weight, light, stamps, flux
-        As for `fit_shape`.
-    fit : ShapeFit
-        Core and stars.
-    order : int
-        Degree of the table's polynomials over the field.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_terms, size, size)
-        As `PsfModel.residual`; zero in the rim of the circle.
-
-    Notes
-    -----
-    Each term is shrunk by S / (S + N), S being its mean square beyond its noise N (Efron & Morris 1973, JASA 68, 117),
-    first the mean over all nodes at one distance from the centre, then what each node has beside it: without a signal
-    the table vanishes, instead of bringing the stars' noise into all other stars.
-    """
-    stars = fit.stars
-    chosen = np.flatnonzero(stars.used & (stars.flux > 0))
-    half = (stamps.values.shape[1] - 1) // 2
-    size = 2 * half + 1
-    data, variance = np.zeros((len(chosen), size, size)), np.full((len(chosen), size, size), np.inf)
-    offsets = np.arange(-half, half + 1)
-    ny, nx = residual.shape
-    for s, k in enumerate(chosen):
-        row = stars.row[k]
-        i0, j0 = stamps.column[row], stamps.row[row]
-        if i0 < half + 2 or j0 < half + 2 or i0 >= nx - half - 2 or j0 >= ny - half - 2:
-            continue
-        wide = slice(j0 - half - 2, j0 + half + 3), slice(i0 - half - 2, i0 + half + 3)
-        around = np.zeros((size + 4, size + 4))
-        around[2:-2, 2:-2] = flux[row] * stamps.values[row]
-        near = light[wide] - around
-        own = residual[wide] + around
-        x, y = stamps.x[row] + stars.dx[k], stamps.y[row] + stars.dy[k]
-        dx, dy = np.meshgrid(np.arange(i0 - half - 2, i0 + half + 3) - x, np.arange(j0 - half - 2, j0 + half + 3) - y)
-        core = fit.psf.values(x, y, dx, dy)
-        left = (own - stars.flux[k] * core) / stars.flux[k]
-        w = weight[wide]
-        with np.errstate(divide="ignore"):
-            noise = np.where(w > 0, 1.0 / w, np.inf) + (NEIGHBOUR_ERROR * near) ** 2
-        noise = noise / stars.flux[k] ** 2 + (MODEL_ERROR * core) ** 2
-        # Where the circle ends, the star was not taken off.
-        outside = np.hypot(dx, dy) > stamps.radius
-        left[outside], noise[outside] = 0.0, np.inf
-        if max(abs(x - i0), abs(y - j0)) > 1.9:
-            continue
-        data[s], variance[s] = _at_nodes(left, noise, x - i0, y - j0, half)
-    terms = frame_terms(stamps.x[stars.row[chosen]], stamps.y[stars.row[chosen]], fit.psf.shape, order)
-    good = np.isfinite(variance)
-    for _ in range(2):
-        inverse = np.where(good, 1.0 / np.where(good, variance, 1.0), 0.0)
-        table, error2 = _node_polynomials(data, inverse, terms)
-        deviation2 = (data - np.einsum("st,tji->sji", terms, table)) ** 2 * inverse
-        good = np.isfinite(variance) & (deviation2 < CLIP**2)
-    radius = np.hypot(*np.meshgrid(offsets, offsets))
-    ring = np.rint(radius).astype(int)
-    shrunk = np.zeros_like(table)
-    for distance in range(half + 1):
-        # The real scatter of the stars about the table, not only the pixels' noise.
-        here = good & (ring == distance)
-        inflation = max(float(deviation2[here].mean()), 1.0) if here.any() else 1.0
-        for t in range(len(table)):
-            nodes = (ring == distance) & np.isfinite(error2[t])
-            if nodes.any():
-                shrunk[t][nodes] = _shrunk(table[t][nodes], inflation * error2[t][nodes])
-    rim = np.clip((stamps.radius - 1.0 - radius) / 2.0, 0.0, 1.0)
-    return shrunk * rim
-
-
-def _shrunk(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Numbers of variance `noise` drawn towards their mean, and that towards zero, as far as they do not exceed it."""
-    weight = 1.0 / noise
-    mean, mean_noise = float(np.sum(values * weight) / np.sum(weight)), float(1.0 / np.sum(weight))
-    kept = mean * max(mean**2 - mean_noise, 0.0) / max(mean**2, 1e-300)
-    signal = max(float(np.mean((values - mean) ** 2 - noise)), 0.0)
-    return kept + (values - mean) * signal / (signal + noise)
+def _coefficients(psf: PsfModel, n_terms: int) -> np.ndarray:
+    """Polynomials of A, B and C, then beta and an offset of the sky, in a row."""
+    theta = np.zeros(3 * n_terms + 2)
+    known = min(psf.form.shape[1], n_terms)
+    for k in range(3):
+        theta[k * n_terms : k * n_terms + known] = psf.form[k, :known]
+    theta[-2] = psf.beta
+    return theta
 
 
 def _nuisance_block(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -318,40 +236,12 @@ def _global_equations(reduced: np.ndarray, pull: np.ndarray, terms: np.ndarray) 
     return matrix, rhs
 
 
-def _at_nodes(left: np.ndarray, noise: np.ndarray, fx: float, fy: float, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cubic convolution of a stamp (with a border of 2 pixels) to whole offsets from the star."""
-    size = 2 * half + 1
-    sx, sy = int(np.floor(fx)), int(np.floor(fy))
-    result, variance = np.zeros((size, size)), np.zeros((size, size))
-    padded, worst = np.pad(left, 1), np.pad(noise, 1, constant_values=np.inf)
-    weights_x, weights_y = cubic_weights(fx - sx), cubic_weights(fy - sy)
-    for j, wy in enumerate(weights_y):
-        for i, wx in enumerate(weights_x):
-            cut = slice(j + sy + 2, j + sy + 2 + size), slice(i + sx + 2, i + sx + 2 + size)
-            weight = wx * wy
-            result += weight * padded[cut]
-            if abs(weight) > 0.02:
-                variance += weight**2 * worst[cut]
-    return result, variance / sum((wx * wy) ** 2 for wy in weights_y for wx in weights_x)
-
-
-def _node_polynomials(data: np.ndarray, inverse: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted polynomials over the stars for each node, and their variances; infinite where nothing is known."""
-    n_stars, size, _ = data.shape
-    n_terms = terms.shape[1]
-    weights = inverse.reshape(n_stars, -1)
-    products = (terms[:, :, None] * terms[:, None, :]).reshape(n_stars, -1)
-    matrix = (products.T @ weights).T.reshape(-1, n_terms, n_terms)
-    rhs = (terms.T @ (weights * data.reshape(n_stars, -1))).T
-    solvable = (weights > 0).sum(axis=0) > 2 * n_terms
-    table, error2 = np.zeros((size * size, n_terms)), np.full((size * size, n_terms), np.inf)
-    if solvable.any():
-        block = matrix[solvable]
-        block = block + np.eye(n_terms) * 1e-9 * np.einsum("nii->n", block)[:, None, None]
-        covariance = np.linalg.inv(block)
-        table[solvable] = np.einsum("nij,nj->ni", covariance, rhs[solvable])
-        error2[solvable] = np.einsum("nii->ni", covariance)
-    return table.T.reshape(n_terms, size, size), error2.T.reshape(n_terms, size, size)
+def _solved(matrix: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Solution of symmetric equations whose unknowns have very different sizes, and the inverse of their matrix."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    scaled = matrix * scale[:, None] * scale + np.eye(len(scale)) * 1e-9
+    covariance = np.linalg.inv(scaled) * scale[:, None] * scale
+    return np.linalg.solve(scaled, rhs * scale) * scale, covariance
 
 
 @kernel(

@@ -5,6 +5,7 @@ PASP 99, 191; Schlafly et al. 2018, ApJS 234, 39). The catalogue's stars stay wh
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def complete_stars(
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
         if last:
             break
-    error = _position_steps(solution, n_known)[2]
+    error = _position_steps(solution, n_known).error
     return Completed(x, y, n_known, error, solution.flux / solution.error, fit, solution)
 
 
@@ -208,14 +209,22 @@ def _moved(solution: Solution, n_known: int, start: np.ndarray, fwhm: float) -> 
     return np.where(away, start[0], x), np.where(away, start[1], y)
 
 
-def _position_steps(solution: Solution, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Newton steps of the positions of stars from row `first` on, and their errors, each of shape (n,) [pixel]."""
+class PositionSteps(NamedTuple):
+    """Newton steps of positions along x and y, and the error along an axis, each of shape (n,) [pixel]."""
+
+    dx: np.ndarray
+    dy: np.ndarray
+    error: np.ndarray
+
+
+def _position_steps(solution: Solution, first: int) -> PositionSteps:
+    """Steps of the stars from row `first` on."""
     steps = np.zeros((3, len(solution.stamps) - first))
     stamps = solution.stamps
     _newton_steps(
         solution.residual, solution.weight, stamps.values, stamps.column, stamps.row, solution.flux, first, steps
     )
-    return steps[0], steps[1], steps[2]
+    return PositionSteps(*steps)
 
 
 @kernel(

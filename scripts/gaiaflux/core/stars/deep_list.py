@@ -6,6 +6,8 @@ in sweeps from bright to faint, each on the image without the others (as in DAOP
 191).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gaiaflux.core.image.background import Background
@@ -29,6 +31,26 @@ MIN_SEPARATION = 0.35  # [FWHM] of two stars that can be told apart
 MAX_SHIFT = 0.6  # [FWHM] that a fit may walk away from its peak
 EXPONENTS = (2.0, 2.5, 3.0, 3.5, 4.5, 6.0)  # whole or half, so that no general power is needed
 ROUND = np.array([1.0, 0.0, 1.0])
+
+
+class _Scene(NamedTuple):
+    """What stays the same while stars are fitted and found."""
+
+    filled: np.ndarray
+    unusable: np.ndarray
+    background: Background
+    flux_variance: float
+    fwhm: float
+    surface: np.ndarray
+    profile: np.ndarray
+
+
+class _Fitted(NamedTuple):
+    """What the fitted stars leave of the image, their light, and those that stand."""
+
+    residual: np.ndarray
+    model: np.ndarray
+    stars: np.ndarray
 
 
 def detect_deep(
@@ -82,16 +104,14 @@ def detect_deep(
     stars = first.stars
     surface = _width_surface(stars, image.shape, fwhm)
     profile = _best_profile(image, pixel_flags, background, stars, surface, flux_variance, fwhm)
-    filled = fill_unusable(image, pixel_flags)
-    unusable = (pixel_flags != 0).astype(np.uint8)
-    noise_mesh = background.rms
+    filled, unusable = fill_unusable(image, pixel_flags), (pixel_flags != 0).astype(np.uint8)
+    scene = _Scene(filled, unusable, background, flux_variance, fwhm, surface, profile)
     for round_number in range(ROUNDS):
-        residual, model, stars = _solve(
-            filled, unusable, background, stars, surface, profile, flux_variance, min_snr, fwhm
-        )
+        fitted = _solve(scene, stars, min_snr)
+        stars = fitted.stars
         if round_number == ROUNDS - 1:
             break
-        found = _new_peaks(residual, model, noise_mesh, background, fwhm, PEAK_FRACTION * min_snr, flux_variance)
+        found = _new_peaks(scene, fitted, PEAK_FRACTION * min_snr)
         found = _join(stars, found, MIN_SEPARATION * fwhm)
         if not len(found):
             break
@@ -196,32 +216,22 @@ def _normalised(shape: np.ndarray) -> np.ndarray:
     return shape / np.sqrt(determinant) if determinant > 0 and shape[0] > 0 else ROUND
 
 
-def _solve(
-    filled: np.ndarray,
-    unusable: np.ndarray,
-    background: Background,
-    stars: np.ndarray,
-    surface: np.ndarray,
-    profile: np.ndarray,
-    flux_variance: float,
-    min_snr: float,
-    fwhm: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit all stars in sweeps; return what is left, the model image and the stars that stand."""
+def _solve(scene: _Scene, stars: np.ndarray, min_snr: float) -> _Fitted:
+    """Fit all stars in sweeps."""
+    filled, fwhm = scene.filled, scene.fwhm
     for final in (False, True):
         order = np.argsort(-stars["flux"], kind="stable")
         stars = stars[order]
         parameters = np.stack([stars["flux"], stars["x"], stars["y"]], axis=1).astype(np.float64)
         start = parameters[:, 1:].copy()
         errors = np.zeros((len(stars), 3))
-        noise = background.rms_at(stars["x"], stars["y"])
-        widths = np.clip(_terms(stars["x"], stars["y"], filled.shape) @ surface, 0.5 * fwhm, 2 * fwhm)
-        a2 = core_radius2(widths, profile[0])
+        noise = scene.background.rms_at(stars["x"], stars["y"])
+        widths = np.clip(_terms(stars["x"], stars["y"], filled.shape) @ scene.surface, 0.5 * fwhm, 2 * fwhm)
+        a2 = core_radius2(widths, scene.profile[0])
         residual = filled.copy()
         model = np.zeros_like(filled)
-        fit_sweeps(
-            residual, unusable, model, parameters, start, errors, a2, profile, noise, flux_variance, fwhm, SWEEPS
-        )
+        fit_sweeps(residual, scene.unusable, model, parameters, start, errors, a2, scene.profile, noise,
+                   scene.flux_variance, fwhm, SWEEPS)  # fmt: skip
         snr = parameters[:, 0] / np.where(errors[:, 0] > 0, errors[:, 0], np.inf)
         saturated = (stars["flags"] & StarFlag.SATURATED) > 0
         x, y = parameters[:, 1], parameters[:, 2]
@@ -234,25 +244,17 @@ def _solve(
         if stands.all() or final:
             break
         stars = stars[stands]
-    stars = stars[stands]
-    return residual, model, stars
+    return _Fitted(residual, model, stars[stands])
 
 
-def _new_peaks(
-    residual: np.ndarray,
-    model: np.ndarray,
-    noise_mesh: np.ndarray,
-    background: Background,
-    fwhm: float,
-    min_snr: float,
-    flux_variance: float,
-) -> np.ndarray:
+def _new_peaks(scene: _Scene, fitted: _Fitted, min_snr: float) -> np.ndarray:
     """Significant maxima of the residual, allowing for photon noise and for the model's own error."""
+    residual, model, background, fwhm = fitted.residual, fitted.model, scene.background, scene.fwhm
     filtered, noise_factor = matched_filter(residual, fwhm)
-    x, y, value = find_peaks(filtered, min_snr * noise_factor * noise_mesh, background.box_pix)
+    x, y, value = find_peaks(filtered, min_snr * noise_factor * background.rms, background.box_pix)
     rms = background.rms_at(x, y)
     light = np.maximum(model[y, x], 0)
-    noise = np.sqrt(noise_factor**2 * (rms**2 + flux_variance * light) + (MODEL_ERROR * light) ** 2)
+    noise = np.sqrt(noise_factor**2 * (rms**2 + scene.flux_variance * light) + (MODEL_ERROR * light) ** 2)
     keep = value > min_snr * noise
     x, y, value = x[keep], y[keep], value[keep]
     stars = np.zeros(len(x), dtype=STAR_DTYPE)

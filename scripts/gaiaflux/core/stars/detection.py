@@ -5,6 +5,7 @@ fit. Every image is assumed to be free of its sky level.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -134,7 +135,23 @@ def _gaussian_taps(sigma: float) -> np.ndarray:
     return (taps / taps.sum()).astype(np.float32)
 
 
-def find_peaks(image: np.ndarray, threshold: np.ndarray, box_pix: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class Peaks(NamedTuple):
+    """Local maxima of an image.
+
+    Attributes
+    ----------
+    x, y : ndarray of int64, shape (n,)
+        Columns and rows, in the order of the rows.
+    value : ndarray of float32, shape (n,)
+        Of the image.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    value: np.ndarray
+
+
+def find_peaks(image: np.ndarray, threshold: np.ndarray, box_pix: int) -> Peaks:
     """Local maxima of 3x3 pixels above a threshold.
 
     Parameters
@@ -147,9 +164,7 @@ def find_peaks(image: np.ndarray, threshold: np.ndarray, box_pix: int) -> tuple[
 
     Returns
     -------
-    x, y : ndarray of int64, shape (n,)
-        Columns and rows, in the order of the rows.
-    value : ndarray of float32, shape (n,)
+    Peaks
     """
     capacity = max(1024, image.size // 64)
     threshold = np.ascontiguousarray(threshold, np.float32)
@@ -160,7 +175,7 @@ def find_peaks(image: np.ndarray, threshold: np.ndarray, box_pix: int) -> tuple[
             break
         capacity = n
     x, y = x[:n], y[:n]
-    return x, y, image[y, x]
+    return Peaks(x, y, image[y, x])
 
 
 def detect_stars(

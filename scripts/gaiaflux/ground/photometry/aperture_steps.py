@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.aperture.correction import GrowthCorrection, fit_correction, model_correction
+from gaiaflux.core.aperture.correction import GrowthCorrection, GrowthCurves, fit_correction, model_correction
 from gaiaflux.core.aperture.neighbours import neighbour_light
-from gaiaflux.core.aperture.sums import ApertureSums, sum_circles
+from gaiaflux.core.aperture.sums import ApertureSums, Filling, sum_circles
 from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli, paint_discs
 from gaiaflux.core.psf.good_stars import choose_good_stars
 from gaiaflux.core.psf.moffat import MoffatProfile
@@ -114,10 +114,8 @@ def sums_of(
         field.x[stars],
         field.y[stars],
         radii,
-        error=frame.error,
-        noise=(field.noise.model.floor, field.noise.model.slope),
-        sky=sky,
-        profile=(profile.alpha, profile.beta) if profile else None,
+        noise=(field.noise.model.floor, field.noise.model.slope) if frame.error is None else frame.error,
+        filling=Filling(profile, sky) if profile else None,
     )
 
 
@@ -200,7 +198,7 @@ def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> tuple
     paint_discs(avoid, field.x, field.y, discs)
     x, y = field.x[: field.n_on], field.y[: field.n_on]
     slope_x, slope_y = field.noise.trend.gradient(x, y)
-    ring = measure_annuli(field.frame.image, avoid, x, y, *field.annulus, slope_x=slope_x, slope_y=slope_y)
+    ring = measure_annuli(field.frame.image, avoid, x, y, field.annulus, slope_x=slope_x, slope_y=slope_y)
     return ring, discs
 
 
@@ -280,13 +278,9 @@ def find_correction(
         return model_correction(field.radii, profile)
     rows = chosen[usable]
     flux = growth.total[usable] - np.pi * field.all_radii**2 * level[rows][:, None] - near[usable]
+    variance = growth.variance[usable] + (_NEIGHBOUR_ERROR * near[usable]) ** 2
     return fit_correction(
-        field.x[rows],
-        field.y[rows],
-        flux,
-        growth.variance[usable] + (_NEIGHBOUR_ERROR * near[usable]) ** 2,
-        level_err[rows],
-        field.all_radii,
+        GrowthCurves(field.x[rows], field.y[rows], flux, variance, level_err[rows], field.all_radii),
         np.searchsorted(field.all_radii, field.radii),
         int(np.searchsorted(field.all_radii, max(field.radii[-1], field.reference_radius))),
         field.frame.image.shape,
