@@ -95,7 +95,7 @@ class Points(NamedTuple):
     ----------
     flux, flux_err : ndarray of float32
         Total fluxes and their errors.
-    flags : ndarray of uint16
+    flags : ndarray of uint32
         Star flags, of the same shape.
     """
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gaiaflux.core.kernels.compile import device, kernel
-from gaiaflux.core.kernels.devices import inverse_symmetric3
+from gaiaflux.core.stars.scoring import NO_SUMS, add_pixel, solve_step
 
 __all__ = ["fit_sweeps", "near_known", "profile_chi2"]
 
@@ -67,15 +67,7 @@ def _newton_step(
     norm = (exponent - 1) / (np.pi * a2)
     ix = int(np.round(x))
     iy = int(np.round(y))
-    h00 = 0.0
-    h01 = 0.0
-    h02 = 0.0
-    h11 = 0.0
-    h12 = 0.0
-    h22 = 0.0
-    g0 = 0.0
-    g1 = 0.0
-    g2 = 0.0
+    sums = NO_SUMS
     for j in range(max(0, iy - half), min(ny, iy + half + 1)):
         for i in range(max(0, ix - half), min(nx, ix + half + 1)):
             if unusable[j, i] != 0:
@@ -92,25 +84,16 @@ def _newton_step(
             sy = slope * along_y
             w = 1.0 / (sigma2 + flux_variance * max(total[j, i], 0.0))
             r = image[j, i] - light
-            h00 += w * p * p
-            h01 += w * p * sx
-            h02 += w * p * sy
-            h11 += w * sx * sx
-            h12 += w * sx * sy
-            h22 += w * sy * sy
-            g0 += w * p * r
-            g1 += w * sx * r
-            g2 += w * sy * r
+            sums = add_pixel(sums, w, p, sx, sy, r)
+    h00, g0, g1, g2 = sums[0], sums[6], sums[7], sums[8]
     if h00 <= 0:
         return
     errors[0] = 1.0 / np.sqrt(h00)
-    c00, c01, c02, c11, c12, c22, regular = inverse_symmetric3(h00, h01, h02, h11, h12, h22, 1e-10)
+    c00, c01, c02, c11, c22, shift_x, shift_y, regular = solve_step(sums, 1e-10)
     if not with_position or flux <= 0 or not regular:
         parameters[0] = flux + g0 / h00
         return
     parameters[0] = flux + c00 * g0 + c01 * g1 + c02 * g2
-    shift_x = c01 * g0 + c11 * g1 + c12 * g2
-    shift_y = c02 * g0 + c12 * g1 + c22 * g2
     limit = 0.2 * np.sqrt(a2)
     parameters[1] = x + min(max(shift_x, -limit), limit)
     parameters[2] = y + min(max(shift_y, -limit), limit)
