@@ -42,7 +42,7 @@ def fit_residual(
     size = 2 * half + 1
     data, variance = np.zeros((len(chosen), size, size)), np.full((len(chosen), size, size), np.inf)
     for s, k in enumerate(chosen):
-        found = _left_of_star(scene, fit, k, half)
+        found = _left_of_star(scene, fit, int(k), half)
         if found is not None:
             data[s], variance[s] = found
     terms = frame_terms(stamps.x[stars.row[chosen]], stamps.y[stars.row[chosen]], fit.psf.shape, order)

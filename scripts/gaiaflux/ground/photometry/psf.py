@@ -208,6 +208,7 @@ def _psf_facts(fit: PsfFit, options: PsfOptions) -> dict[str, str | int | float]
         "psf_status": "borrowed" if fit.stars is None else status,
         "psf_n_stars": 0 if fit.stars is None else int(np.count_nonzero(fit.stars.used)),
         "psf_order": fit.order,
+        "psf_residual_order": fit.psf.residual_order,
         "psf_residual_rms": fit.residual_rms,
         **{f"psf_{name}": value for name, value in facts.items()},
         "shift_x_pix": fit.shift[0],
