@@ -41,7 +41,7 @@ def main(smk: "snakemake") -> None:
         by = methods_named(attrs)
         arrays = {own.name: read_arrays(own, paths[own.name], batches[own.name], frame_id) for own in by}
         radii = {name: found["radii_pix"] for name, found in arrays.items() if "radii_pix" in found}
-        plate, unit = plates.attrs(frame_id), next(iter(attrs.values()))["unit"]
+        plate, unit = plates.attrs(frame_id), str(next(iter(attrs.values()))["unit"])
         write_annotated(
             path,
             folder / copy_name(frame_id, path),

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
 from gaiaflux.io.gaia.catalog import read_catalog
@@ -38,7 +38,7 @@ def main(smk: "snakemake") -> None:
     write_star_catalog(smk.output.catalog, catalog, reference, found.psf)
 
 
-def _read(smk: "snakemake", record: Mapping[str, object]) -> tuple[Frame, TanSip]:
+def _read(smk: "snakemake", record: Mapping[str, Any]) -> tuple[Frame, TanSip]:
     """A frame of reference.json and its plate solution."""
     frame_id = record["frame_id"]
     path, reading = smk.params.paths.get(frame_id, record["path"]), frame_settings(smk.params.reading)
@@ -46,7 +46,7 @@ def _read(smk: "snakemake", record: Mapping[str, object]) -> tuple[Frame, TanSip
     return frame, plate_of_record(record)
 
 
-def _others(smk: "snakemake", stack: Sequence[Mapping[str, object]]) -> Iterator[tuple[Frame, TanSip]]:
+def _others(smk: "snakemake", stack: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Frame, TanSip]]:
     """The frames that are stacked on the reference image, one at a time."""
     for record in stack:
         try:

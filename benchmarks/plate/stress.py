@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.scene import Scene, default_settings
 from benchmarks.table import Figure, print_table
+from gaiaflux.core.plate.search import SolveSettings, StarTables
 from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.ground.frame.extraction import extract_stars
@@ -72,10 +73,8 @@ def list_outcome(field: StarField, settings: dict) -> Outcome:
     lists = simulate_stars(field)
     started = time.process_time()
     try:
-        fit = refine_wcs(
-            lists.stars, lists.ra_deg, lists.dec_deg, lists.mag, lists.pos_err_mas, lists.header,
-            nominal=lists.nominal, **settings,
-        )  # fmt: skip
+        given = StarTables(lists.stars, lists.ra_deg, lists.dec_deg, lists.mag, lists.pos_err_mas)
+        fit = refine_wcs(given, lists.header, SolveSettings(**settings), lists.nominal)
     except BadFrameError as reason:
         return Outcome("", str(reason), np.nan, time.process_time() - started)
     seconds = time.process_time() - started

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def copy_name(frame_id: str, path: str | Path) -> str:
     return frame_id + ("".join(endings) if is_fits else ".fits")
 
 
-def plate_facts(plate: Mapping[str, object]) -> Facts:
+def plate_facts(plate: Mapping[str, Any]) -> Facts:
     """Header keywords of a plate solution.
 
     Parameters
@@ -78,7 +79,7 @@ def read_arrays(method: Method, path: str | Path, batch: BatchReader, frame_id: 
 
 
 def table_facts(
-    frame_id: str, unit: str, radii_pix: Mapping[str, np.ndarray], facts: Mapping[str, Mapping[str, object]]
+    frame_id: str, unit: str, radii_pix: Mapping[str, np.ndarray], facts: Mapping[str, Mapping[str, Any]]
 ) -> Facts:
     """Header keywords of a table of fluxes.
 

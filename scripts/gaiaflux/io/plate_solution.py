@@ -3,8 +3,9 @@
 Text (FITS cards) is made of them only where a person or FITS reads it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def read_plate(batch: BatchReader, frame_id: str) -> TanSip:
             "and it is made again"
         )
     arrays = {name: batch.array(frame_id, name) for name in _ARRAYS}
-    return _tan_sip(arrays, tuple(batch.array(frame_id, "shape").tolist()))
+    return _tan_sip(arrays, batch.array(frame_id, "shape").tolist())
 
 
 def find_plate(folder: str | Path, frame_id: str) -> TanSip:
@@ -95,7 +96,7 @@ def plate_record(wcs: TanSip) -> dict[str, list]:
     return {name: array.tolist() for name, array in plate_arrays(wcs).items()}
 
 
-def plate_of_record(record: Mapping[str, object]) -> TanSip:
+def plate_of_record(record: Mapping[str, Any]) -> TanSip:
     """Plate solution of an image that reference.json names.
 
     Parameters
@@ -119,9 +120,10 @@ def plate_of_record(record: Mapping[str, object]) -> TanSip:
             "reference.json is of an earlier version of the program: remove it, and the reference image is chosen anew "
             "(set reference_image to keep it)"
         )
-    return _tan_sip({name: np.array(numbers[name], np.float64) for name in _ARRAYS}, tuple(numbers["shape"]))
+    return _tan_sip({name: np.array(numbers[name], np.float64) for name in _ARRAYS}, numbers["shape"])
 
 
-def _tan_sip(arrays: Mapping[str, np.ndarray], shape: tuple[int, int]) -> TanSip:
-    crval, crpix = (tuple(arrays[name].tolist()) for name in ("crval", "crpix"))
-    return TanSip(crval, crpix, *(arrays[name] for name in _ARRAYS[2:]), shape)
+def _tan_sip(arrays: Mapping[str, np.ndarray], shape: Sequence[int]) -> TanSip:
+    (ra, dec), (x, y) = arrays["crval"].tolist(), arrays["crpix"].tolist()
+    matrices = {name: arrays[name] for name in _ARRAYS[2:]}
+    return TanSip(crval=(ra, dec), crpix=(x, y), shape=(shape[0], shape[1]), **matrices)

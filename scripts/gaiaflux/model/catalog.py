@@ -1,7 +1,8 @@
 """Catalogues of the sky and of a series."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -72,9 +73,14 @@ class SkyCatalog:
         """Arrays by name; not copied."""
         return {name: getattr(self, name) for name in self.column_names()}
 
+    def with_columns(self, columns: Mapping[str, np.ndarray]) -> Self:
+        """The same source with other arrays."""
+        changes: dict[str, Any] = dict(columns)
+        return replace(self, **changes)
+
     def __getitem__(self, rows: np.ndarray | slice) -> Self:
         """Rows picked by an index array, slice or boolean mask."""
-        return replace(self, **{name: values[rows] for name, values in self.columns().items()})
+        return self.with_columns({name: values[rows] for name, values in self.columns().items()})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaiaflux.core.sky.timing import barycentric_jd_tdb
+from gaiaflux.core.sky.timing import StarMotion, barycentric_jd_tdb
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.export.light_curves import write_ecsv, write_rows, write_tom_csv
 from gaiaflux.model.errors import InputError
@@ -242,16 +242,8 @@ def _write_target(
 ) -> None:
     """Write the files of one target."""
     star = {key: stars[key][match.row].item() for key in stars}
-    bjd = barycentric_jd_tdb(
-        frames["mjd_tdb"],
-        frames["observer_au"],
-        star["ra_deg"],
-        star["dec_deg"],
-        pmra=star["pmra"],
-        pmdec=star["pmdec"],
-        parallax=star["parallax"],
-        ref_epoch=star["ref_epoch"],
-    )
+    motion = StarMotion(star["pmra"], star["pmdec"], star["parallax"], star["ref_epoch"])
+    bjd = barycentric_jd_tdb(frames["mjd_tdb"], frames["observer_au"], star["ra_deg"], star["dec_deg"], motion)
     columns = {
         "frame_id": (frames["frame_id"], "", "name of the frame"),
         "mjd_utc": (frames["mjd_utc"], "d", "mid-exposure at the observatory, Modified Julian Date, UTC"),

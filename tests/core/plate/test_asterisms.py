@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.asterisms import AsterismSearch, Placement, _refined, _search, find_placements
+from gaiaflux.core.plate.asterisms import AsterismSearch, Placement, find_placements
 from gaiaflux.core.plate.matching import poisson_log_tail
+from gaiaflux.core.plate.search import SolveSettings, StarTables
 from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
 from gaiaflux.model.errors import BadFrameError
@@ -22,8 +23,9 @@ SEARCH = AsterismSearch(shape=(1000, 1600), max_shift=800.0, scale_tolerance=0.0
 
 
 def solve(lists, **change):
-    keywords = {"nominal": lists.nominal, **SETTINGS, **change}
-    return refine_wcs(lists.stars, lists.ra_deg, lists.dec_deg, lists.mag, lists.pos_err_mas, lists.header, **keywords)
+    nominal = change.pop("nominal", lists.nominal)
+    given = StarTables(lists.stars, lists.ra_deg, lists.dec_deg, lists.mag, lists.pos_err_mas)
+    return refine_wcs(given, lists.header, SolveSettings(**{**SETTINGS, **change}), nominal)
 
 
 def outcome(field):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gaiaflux.core.plate.matching import match_mutual, neighbour_pull, poisson_log_tail, vote_offset
+from gaiaflux.core.plate.matching import OffsetSearch, match_mutual, neighbour_pull, poisson_log_tail, vote_offset
 
 
 def brute_force(xa, ya, xb, yb, radius):
@@ -44,7 +44,7 @@ def test_offset_is_found_among_strangers(angle_deg):
     # Half of either list has no partner.
     xb[100:], yb[100:] = rng.uniform(-1000, 1000, (2, 100))
     found = vote_offset(
-        xa, ya, xb, yb, radius_pix=231, max_angle_rad=np.deg2rad(0.6), extent_pix=1448, tolerance_pix=12
+        xa, ya, xb, yb, OffsetSearch(radius_pix=231, max_angle_rad=np.deg2rad(0.6), extent_pix=1448, tolerance_pix=12)
     )
     assert found.log_chance < np.log(1e-6)
     assert abs(found.dx - 131.0) < 4.0
@@ -54,9 +54,10 @@ def test_offset_is_found_among_strangers(angle_deg):
 
 def test_unrelated_lists_look_like_chance():
     worst = 0.0
+    search = OffsetSearch(radius_pix=231, max_angle_rad=0.01, extent_pix=1414, tolerance_pix=12)
     for seed in range(40):
         xa, ya, xb, yb = np.random.default_rng(seed).uniform(-1000, 1000, (4, 150))
-        found = vote_offset(xa, ya, xb, yb, radius_pix=231, max_angle_rad=0.01, extent_pix=1414, tolerance_pix=12)
+        found = vote_offset(xa, ya, xb, yb, search)
         worst = min(worst, found.log_chance)
     assert worst > np.log(1e-3)
 
@@ -71,7 +72,7 @@ def test_poisson_tail_is_an_upper_bound_and_not_far_above():
 
 def test_pull_of_one_neighbour():
     x, y, flux = np.array([10.0, 14.0, 100.0]), np.array([10.0, 10.0, 100.0]), np.array([100.0, 50.0, 1.0])
-    pull = neighbour_pull(x, y, flux, np.arange(3), x, y, flux, fwhm_pix=4.0)
+    pull = neighbour_pull(np.stack([x, y, flux]), np.arange(3), np.stack([x, y, flux]), fwhm_pix=4.0)
     inside = 50.0 * np.exp(-16.0 / (4 * 2.0**2))
     assert pull[0] == pytest.approx(4.0 * inside / (100.0 + inside))
     assert pull[1] > pull[0]

@@ -5,6 +5,7 @@ import pytest
 
 from gaiaflux.core.maths.polynomials import exponents
 from gaiaflux.core.plate.matching import neighbour_pull
+from gaiaflux.core.plate.search import SolveSettings, StarTables
 from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.epoch import position_error_mas, propagate
 from gaiaflux.core.sky.projection import (
@@ -45,7 +46,9 @@ class Field:
     header: object
 
     def solve(self, **settings):
-        return refine_wcs(self.stars, self.ra, self.dec, self.mag, self.error, self.header, **{**SETTINGS, **settings})
+        given = StarTables(self.stars, self.ra, self.dec, self.mag, self.error)
+        nominal = settings.pop("nominal", None)
+        return refine_wcs(given, self.header, SolveSettings(**{**SETTINGS, **settings}), nominal)
 
     def rms_mas(self, wcs):
         """Difference of a solution from the truth, both axes, rms over the image."""
@@ -101,7 +104,7 @@ def make(
     flux = 1000.0 * 10 ** (-0.4 * (mag - faintest + 0.7))
     snr = flux / np.sqrt(flux + 200.0**2)
     error = 0.42 * 1.1 * fwhm / snr
-    pull = neighbour_pull(x, y, flux, np.arange(n), x, y, flux, 0.85 * fwhm)
+    pull = neighbour_pull(np.stack([x, y, flux]), np.arange(n), np.stack([x, y, flux]), 0.85 * fwhm)
     direction = rng.uniform(0, 2 * np.pi, n)
     seen_x = x + rng.normal(size=n) * error + pull * np.cos(direction)
     seen_y = y + rng.normal(size=n) * error + pull * np.sin(direction)

@@ -101,7 +101,7 @@ def test_fit_recovers_a_solution_from_points(dec):
     off_ra, off_dec = plane_to_sky(truth.crval, 50 / 3600, -40 / 3600)
     turned = truth.cd @ np.array([[1.0, 0.004], [-0.004, 1.001]])
     start = linear_tan((float(off_ra), float(off_dec)), truth.crpix, turned, SHAPE)
-    found = fit_tan_sip(start, x, y, ra, sky, order=3, steps=4)
+    found = fit_tan_sip(start, x, y, (ra, sky), order=3, steps=4)
     assert sip_order(found) == 3
     back_x, back_y = sky_to_pixel(found, ra, sky)
     np.testing.assert_allclose([back_x, back_y], [x, y], atol=1e-4)
@@ -115,10 +115,10 @@ def test_weights_and_too_few_points():
     wrong = x.copy()
     wrong[:5] += 20.0
     weight = np.where(np.arange(30) < 5, 0.0, 1.0)
-    found = fit_tan_sip(truth, wrong, y, ra, dec, weight, order=2, steps=3)
+    found = fit_tan_sip(truth, wrong, y, (ra, dec), weight, order=2, steps=3)
     np.testing.assert_allclose(found.a, truth.a, atol=1e-10)
     with pytest.raises(ValueError, match="cannot fix"):
-        fit_tan_sip(truth, x[:5], y[:5], ra[:5], dec[:5], order=2)
+        fit_tan_sip(truth, x[:5], y[:5], (ra[:5], dec[:5]), order=2)
 
 
 def test_a_linear_correction_turns_the_distortion_too():

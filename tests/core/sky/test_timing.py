@@ -9,6 +9,7 @@ from astropy.utils import iers
 
 from gaiaflux.core.sky.timing import (
     AU_LIGHT_TIME_S,
+    StarMotion,
     barycentric_jd_tdb,
     earth_position_au,
     later_utc,
@@ -113,8 +114,10 @@ def test_proper_motion_moves_the_light_time(offline):
     moved = start.apply_space_motion(new_obstime=Time(mjd[0], format="mjd", scale="tdb"))
     mjd_tdb, observer = locate_observer(mjd, *SITES["SAAO"])
     expected = barycentric_jd_tdb(mjd_tdb, observer, moved.ra.deg, moved.dec.deg)
-    found = barycentric_jd_tdb(mjd_tdb, observer, 269.45, 4.69, pmra=-800.0, pmdec=10300.0, ref_epoch=2016.0)
-    still = barycentric_jd_tdb(mjd_tdb, observer, 269.45, 4.69, pmra=np.nan)
+    found = barycentric_jd_tdb(
+        mjd_tdb, observer, 269.45, 4.69, StarMotion(pmra=-800.0, pmdec=10300.0, ref_epoch=2016.0)
+    )
+    still = barycentric_jd_tdb(mjd_tdb, observer, 269.45, 4.69, StarMotion(pmra=np.nan))
     assert abs(found - expected)[0] * 86400.0 < 1e-3
     assert abs(still - expected)[0] * 86400.0 > 0.02
 
@@ -139,10 +142,10 @@ def test_times_for_the_sun_and_the_barycentre_come_back_as_utc(offline):
 
 def test_an_independent_program_and_ephemeris_agree():
     # Example of barycorrpy (JPL's DE430): tau Ceti of the Hipparcos catalogue from Cerro Tololo at JD 2458000 UTC.
-    star = {"ra_deg": 26.02136459, "dec_deg": -15.93955572, "pmra": -1721.05, "pmdec": 854.16, "parallax": 273.96}
+    motion = StarMotion(pmra=-1721.05, pmdec=854.16, parallax=273.96, ref_epoch=1991.25)
     mjd = np.array([57999.5, 57999.50001, 57999.50002])
     observed = locate_observer(mjd, -30.169283, -70.806789, 2241.9)
-    bjd = barycentric_jd_tdb(*observed, **star, ref_epoch=1991.25)
+    bjd = barycentric_jd_tdb(*observed, 26.02136459, -15.93955572, motion)
     expected = np.array([2458000.00505211, 2458000.00506211, 2458000.00507211])
     assert np.abs((bjd - expected) * 86400.0).max() < 1e-3
 
@@ -168,12 +171,14 @@ def test_near_stars_have_curved_wave_fronts():
     square = (observer**2).sum(axis=1) - 2 * distance * observer @ toward
     extra = square / (np.sqrt(distance**2 + square) + distance)
     expected = -extra * AU_LIGHT_TIME_S
-    found = (barycentric_jd_tdb(mjd_tdb, observer, ra, dec, parallax=parallax) - 2400000.5 - mjd_tdb) * 86400.0
+    found = (
+        barycentric_jd_tdb(mjd_tdb, observer, ra, dec, StarMotion(parallax=parallax)) - 2400000.5 - mjd_tdb
+    ) * 86400.0
     plane = (barycentric_jd_tdb(mjd_tdb, observer, ra, dec) - 2400000.5 - mjd_tdb) * 86400.0
     assert np.abs(found - expected).max() < 1e-4
     assert 5e-4 < np.abs(plane - expected).max() < 1e-3
     for unknown in (np.nan, -5.0, 0.0):
-        same = barycentric_jd_tdb(mjd_tdb, observer, ra, dec, parallax=unknown)
+        same = barycentric_jd_tdb(mjd_tdb, observer, ra, dec, StarMotion(parallax=unknown))
         np.testing.assert_array_equal(same, barycentric_jd_tdb(mjd_tdb, observer, ra, dec))
 
 

@@ -3,6 +3,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from gaiaflux.core.plate.search import SolveSettings, StarTables
 from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.epoch import position_error_mas, propagate
 from gaiaflux.core.sky.projection import linear_tan, pixel_to_sky, sky_to_pixel
@@ -174,9 +175,9 @@ def test_a_real_matched_catalogue_is_fitted_as_well_as_its_errors_say(real_data,
     scale = 0.267 / 3600
     start = linear_tan((315.0, 0.0), (1023.5, 1023.5), np.array([[-scale, 0.0], [0.0, scale]]), (2048, 2048))
     errors = position_error_mas(catalog, 2020.764)
+    wide = SolveSettings(**REFINE | {"search_rotation_deg": 10.0})
     fits_of = [
-        refine_wcs(stars, alpha, dec, catalog.mag, errors, start, **REFINE | {"search_rotation_deg": 10.0})
-        for alpha in (ra, ra - 360.0)
+        refine_wcs(StarTables(stars, alpha, dec, catalog.mag, errors), start, wide) for alpha in (ra, ra - 360.0)
     ]
     fit = fits_of[0]
     assert fit.n_stars >= 130

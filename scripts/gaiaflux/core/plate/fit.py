@@ -11,7 +11,7 @@ from gaiaflux.core.sky.projection import pixel_to_plane, sky_to_plane
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["PlateFit", "fit_plate", "noise_model"]
+__all__ = ["PlateFit", "centroid_noise", "fit_plate"]
 
 STUDENT_DEGREES = 5.0  # of the t distribution that residuals are taken to follow
 PAIRS_PER_TERM = 2.5  # of the correction of an axis
@@ -145,7 +145,7 @@ def _best_order(normal: np.ndarray, right: np.ndarray, weight: np.ndarray, resid
     return 1 + int(np.argmin(scores))
 
 
-def noise_model(squares: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
+def centroid_noise(squares: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
     """Common variance, then a factor on all, that explain squared residuals (sum of both axes) [pixel^2].
 
     The common part is what the very best stars ask for: the air's image motion, or errors stated too small.

@@ -6,7 +6,7 @@ import numpy as np
 
 from gaiaflux.core.kernels.compile import kernel
 
-__all__ = ["Offset", "match_mutual", "neighbour_pull", "poisson_log_tail", "vote_offset"]
+__all__ = ["Offset", "OffsetSearch", "match_mutual", "neighbour_pull", "poisson_log_tail", "vote_offset"]
 
 _VECTOR = "float64[::1]"
 _INTS = "int64[::1]"
@@ -128,6 +128,28 @@ def _pull(x, y, flux, own, xb, yb, fb, radius, sigma, x0, y0, size, nx, ny, star
 
 
 @dataclass(frozen=True)
+class OffsetSearch:
+    """Where an offset is sought.
+
+    Attributes
+    ----------
+    radius_pix : float
+        Largest shift [pixel].
+    max_angle_rad : float
+        Largest rotation either way.
+    extent_pix : float
+        Half of the image's diagonal [pixel]: how finely rotations must be tried.
+    tolerance_pix : float
+        How far pairs of the right solution may disagree, such as by distortion [pixel].
+    """
+
+    radius_pix: float
+    max_angle_rad: float
+    extent_pix: float
+    tolerance_pix: float
+
+
+@dataclass(frozen=True)
 class _Cells:
     x0: float
     y0: float
@@ -189,11 +211,7 @@ def vote_offset(
     ya: np.ndarray,
     xb: np.ndarray,
     yb: np.ndarray,
-    *,
-    radius_pix: float,
-    max_angle_rad: float,
-    extent_pix: float,
-    tolerance_pix: float,
+    search: OffsetSearch,
 ) -> Offset:
     """Most popular shift and rotation between two lists, by counting all pairs.
 
@@ -203,24 +221,18 @@ def vote_offset(
         Points to be moved, from the centre of the rotation [pixel]; a few hundred at most, since all pairs are counted.
     xb, yb : ndarray, shape (n_b,)
         Where they should arrive, from the same origin [pixel].
-    radius_pix : float
-        Largest shift [pixel].
-    max_angle_rad : float
-        Largest rotation either way.
-    extent_pix : float
-        Half of the image's diagonal [pixel]: how finely rotations must be tried.
-    tolerance_pix : float
-        How far pairs of the right solution may disagree, such as by distortion [pixel].
+    search : OffsetSearch
+        Limits.
 
     Returns
     -------
     Offset
         The best one, however poor; see `Offset.log_chance`.
     """
-    size = 2.0 * tolerance_pix / 3.0
-    half = int(np.ceil(radius_pix / size)) + 1
-    n_side = int(np.ceil(max_angle_rad * extent_pix / (1.5 * size)))
-    angles = np.linspace(-max_angle_rad, max_angle_rad, 2 * n_side + 1) if n_side else np.zeros(1)
+    size, widest = 2.0 * search.tolerance_pix / 3.0, search.max_angle_rad
+    half = int(np.ceil(search.radius_pix / size)) + 1
+    n_side = int(np.ceil(widest * search.extent_pix / (1.5 * size)))
+    angles = np.linspace(-widest, widest, 2 * n_side + 1) if n_side else np.zeros(1)
     counts = np.empty((2 * half + 1, 2 * half + 1), np.int32)
     moved, goal = (_floats(xa), _floats(ya)), (_floats(xb), _floats(yb))
     n_pairs, n_chance, angle, row, column = -1, 0.0, 0.0, 0, 0
@@ -242,7 +254,7 @@ def vote_offset(
     if near.any():
         dx, dy = dx + float(np.median(miss_x[near])), dy + float(np.median(miss_y[near]))
     log_chance = poisson_log_tail(n_pairs, n_chance) + float(np.log(counts.size * len(angles)))
-    return Offset(angle, dx, dy, n_pairs, n_chance, tolerance_pix, min(log_chance, 0.0))
+    return Offset(angle, dx, dy, n_pairs, n_chance, search.tolerance_pix, min(log_chance, 0.0))
 
 
 def _background(counts: np.ndarray, row: int, column: int) -> float:
@@ -264,16 +276,7 @@ def poisson_log_tail(n: int, mean: float) -> float:
     return float(n - mean - n * np.log(n / mean))
 
 
-def neighbour_pull(
-    x: np.ndarray,
-    y: np.ndarray,
-    flux: np.ndarray,
-    own: np.ndarray,
-    all_x: np.ndarray,
-    all_y: np.ndarray,
-    all_flux: np.ndarray,
-    fwhm_pix: float,
-) -> np.ndarray:
+def neighbour_pull(stars: np.ndarray, own: np.ndarray, everyone: np.ndarray, fwhm_pix: float) -> np.ndarray:
     """How far neighbours can pull the centroid of a star towards them.
 
     A centroid in a Gaussian window as wide as the star sees a neighbour at distance d weakened by
@@ -281,12 +284,12 @@ def neighbour_pull(
 
     Parameters
     ----------
-    x, y, flux : ndarray, shape (n,)
-        Stars [pixel] and their fluxes.
+    stars : ndarray, shape (3, n)
+        x, y [pixel] and flux of the stars.
     own : ndarray of int64, shape (n,)
         Row of the star itself in the list of all.
-    all_x, all_y, all_flux : ndarray, shape (n_all,)
-        Every star known, in the same units of flux.
+    everyone : ndarray, shape (3, n_all)
+        The same of every star known, in the same unit of flux.
     fwhm_pix : float
         Width of the stars [pixel].
 
@@ -298,13 +301,14 @@ def neighbour_pull(
     radius = 2.5 * fwhm_pix
     # Wings of real stars reach farther than a Gaussian's.
     sigma = 0.5 * fwhm_pix
-    pull = np.empty(len(x))
-    if len(x) == 0:
+    pull = np.empty(len(own))
+    if len(own) == 0:
         return pull
-    all_x, all_y, all_flux = _floats(all_x), _floats(all_y), _floats(all_flux)
+    x, y, flux = _floats(stars)
+    all_x, all_y, all_flux = _floats(everyone)
     cells = _cells(all_x, all_y, radius)
     _pull(
-        _floats(x), _floats(y), _floats(flux), np.ascontiguousarray(own, np.int64), all_x, all_y, all_flux,
+        x, y, flux, np.ascontiguousarray(own, np.int64), all_x, all_y, all_flux,
         radius, sigma, cells.x0, cells.y0, cells.size, cells.nx, cells.ny, cells.start, cells.members, pull,
     )  # fmt: skip
     return pull

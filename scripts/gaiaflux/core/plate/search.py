@@ -9,13 +9,14 @@ import numpy as np
 
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.plate.asterisms import AsterismSearch, find_placements
-from gaiaflux.core.plate.matching import Offset, match_mutual, poisson_log_tail, vote_offset
+from gaiaflux.core.plate.matching import Offset, OffsetSearch, match_mutual, poisson_log_tail, vote_offset
 from gaiaflux.core.plate.sip import fit_tan_sip
 from gaiaflux.core.sky.projection import (
     linear_tan,
     pixel_scale_arcsec,
     pixel_to_sky,
     plane_to_sky,
+    sky_of_pixel,
     sky_to_pixel,
     sky_to_plane,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_LOG_CHANCE",
     "MatchLists",
     "SolveSettings",
+    "StarTables",
     "asterism_matches",
     "first_match",
     "image_cell",
@@ -91,8 +93,43 @@ class MatchLists:
 
 
 @dataclass(frozen=True)
+class StarTables:
+    """What is matched: stars of an image, and a catalogue at its epoch.
+
+    Attributes
+    ----------
+    stars : ndarray of STAR_DTYPE, shape (n_stars,)
+        Stars found in the image, in any order; spurious ones are expected among them.
+    ra_deg, dec_deg : ndarray, shape (n_catalog,)
+        Catalogue, ICRS [deg]; may reach beyond the image, and be deeper or shallower.
+    mag : ndarray, shape (n_catalog,)
+        Any magnitude that orders the stars roughly as the image does; NaN where unknown.
+    pos_err_mas : ndarray, shape (n_catalog,)
+        One-axis error [mas]; NaN counts as 1 arcsec.
+    """
+
+    stars: np.ndarray
+    ra_deg: np.ndarray
+    dec_deg: np.ndarray
+    mag: np.ndarray
+    pos_err_mas: np.ndarray
+
+
+@dataclass(frozen=True)
 class SolveSettings:
-    """Settings of a plate solution, see `gaiaflux.core.plate.solve.refine_wcs`."""
+    """How far a plate solution is sought, and what is asked of it.
+
+    Attributes
+    ----------
+    search_radius_arcsec, search_rotation_deg : float
+        How wrong the header's solution may be.
+    max_sip_order : int
+        Highest order of the distortion; a lower one is taken where the stars do not support it.
+    min_stars : int
+        Fewest stars in the fit.
+    max_rms_pix : float
+        Largest scatter around the solution on one axis [pixel].
+    """
 
     search_radius_arcsec: float
     search_rotation_deg: float
@@ -102,20 +139,14 @@ class SolveSettings:
 
 
 def prepare_lists(
-    stars: np.ndarray,
-    ra: np.ndarray,
-    dec: np.ndarray,
-    mag: np.ndarray,
-    pos_err_mas: np.ndarray,
-    wcs: TanSip,
-    settings: SolveSettings,
-    margin_pix: float | None = None,
+    given: StarTables, wcs: TanSip, settings: SolveSettings, margin_pix: float | None = None
 ) -> MatchLists:
     """Sort both lists by brightness and keep of the catalogue what the image may show.
 
-    Parameters and errors are those of `gaiaflux.core.plate.solve.refine_wcs`; `margin_pix` is how far around the image
-    the catalogue is kept, by default what the largest errors of `wcs` by the settings ask for.
+    Errors are those of `gaiaflux.core.plate.solve.refine_wcs`; `margin_pix` is how far around the image the catalogue
+    is kept, by default what the largest errors of `wcs` by the settings ask for.
     """
+    stars, ra, dec, mag = given.stars, given.ra_deg, given.dec_deg, given.mag
     ny, nx = wcs.shape
     star_rows = np.flatnonzero(np.isfinite(stars["x"] + stars["y"]) & (stars["flux"] > 0))
     if len(star_rows) < settings.min_stars:
@@ -143,7 +174,7 @@ def prepare_lists(
     # A catalogue much deeper than the image only costs time.
     useful = max(CATALOG_PER_STAR * len(star_rows), 2000)
     catalog_rows = catalog_rows[np.argsort(brightness, kind="stable")[:useful]]
-    catalog_error = np.nan_to_num(np.asarray(pos_err_mas, np.float64)[catalog_rows], nan=1000.0)
+    catalog_error = np.nan_to_num(np.asarray(given.pos_err_mas, np.float64)[catalog_rows], nan=1000.0)
     return MatchLists(
         star_rows=star_rows,
         x=np.ascontiguousarray(found["x"]),
@@ -210,6 +241,12 @@ def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> tu
     # The catalogue is taken over all places where the image may lie.
     wider = len(lists.ra) / max(int(inside.sum()), 1)
     wider = float(np.clip(wider, 1.5, MAX_CATALOG_PER_STAR))
+    search = OffsetSearch(
+        radius_pix=settings.search_radius_arcsec / pixel_scale_arcsec(start),
+        max_angle_rad=max_rotation_rad(start, settings),
+        extent_pix=0.5 * float(np.hypot(nx, ny)),
+        tolerance_pix=SEARCH_TOLERANCE_PIX,
+    )
     best = (1.0, 0, 0)
     for number, even in SEARCH_DEPTHS:
         stars = _brightest(lists.x, lists.y, start.shape, int(1.3 * number), even)
@@ -228,10 +265,7 @@ def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> tu
             catalog_y[catalog] - centre[1],
             lists.x[stars] - centre[0],
             lists.y[stars] - centre[1],
-            radius_pix=settings.search_radius_arcsec / pixel_scale_arcsec(start),
-            max_angle_rad=max_rotation_rad(start, settings),
-            extent_pix=0.5 * float(np.hypot(nx, ny)),
-            tolerance_pix=SEARCH_TOLERANCE_PIX,
+            search,
         )
         best = min(best, (offset.log_chance, offset.n_pairs, min(len(stars), len(catalog))))
         if offset.log_chance < MAX_LOG_CHANCE_SEARCH and offset.n_pairs >= min(settings.min_stars, 5):
@@ -243,21 +277,13 @@ def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> tu
     )
 
 
-def asterism_matches(
-    stars: np.ndarray,
-    ra: np.ndarray,
-    dec: np.ndarray,
-    mag: np.ndarray,
-    pos_err_mas: np.ndarray,
-    nominal: TanSip,
-    settings: SolveSettings,
-) -> list[tuple[TanSip, float]]:
+def asterism_matches(given: StarTables, nominal: TanSip, settings: SolveSettings) -> list[tuple[TanSip, float]]:
     """Find where the image lies around a pointing, whatever its rotation and parity.
 
     Parameters
     ----------
-    stars, ra, dec, mag, pos_err_mas
-        As for `gaiaflux.core.plate.solve.refine_wcs`.
+    given : StarTables
+        Stars of the image and of the catalogue.
     nominal : TanSip
         Its position of the image's centre and its scale count.
     settings : SolveSettings
@@ -275,12 +301,12 @@ def asterism_matches(
     """
     ny, nx = nominal.shape
     centre = (nx - 1) / 2, (ny - 1) / 2
-    pointing = tuple(float(v) for v in pixel_to_sky(nominal, *centre))
+    pointing = sky_of_pixel(nominal, *centre)
     scale = pixel_scale_arcsec(nominal) / 3600.0
     upright = linear_tan(pointing, centre, np.diag([scale, scale]), nominal.shape)
     search = AsterismSearch((ny, nx), MAX_SHIFT * max(nx, ny), MAX_SCALE_ERROR, min(settings.min_stars, 5))
     reach = search.max_shift + 1.05 * search.half_diagonal
-    lists = prepare_lists(stars, ra, dec, mag, pos_err_mas, upright, settings, margin_pix=reach - 0.5 * min(nx, ny))
+    lists = prepare_lists(given, upright, settings, margin_pix=reach - 0.5 * min(nx, ny))
     xi, eta = sky_to_plane(pointing, lists.ra, lists.dec)
     near = np.hypot(xi, eta) < reach * scale
     real = lists.real
@@ -291,9 +317,9 @@ def asterism_matches(
     matches = []
     for placement in placements:
         plane = scale * (placement.matrix @ np.stack([x - centre[0], y - centre[1]]) + placement.shift[:, None])
-        crval = tuple(float(v) for v in plane_to_sky(pointing, *(scale * placement.shift)))
-        start = linear_tan(crval, centre, scale * placement.matrix, nominal.shape)
-        found = fit_tan_sip(start, x, y, *plane_to_sky(pointing, *plane), order=1, steps=3)
+        ra, dec = plane_to_sky(pointing, *(scale * placement.shift))
+        start = linear_tan((float(ra), float(dec)), centre, scale * placement.matrix, nominal.shape)
+        found = fit_tan_sip(start, x, y, plane_to_sky(pointing, *plane), order=1, steps=3)
         matches.append((found, placement.tolerance_pix))
     if not matches:
         raise BadFrameError(
@@ -311,7 +337,7 @@ def _moved(wcs: TanSip, offset: Offset) -> TanSip:
     x, y = (g.ravel() for g in np.meshgrid([0.0, nx / 2, nx], [0.0, ny / 2, ny]))
     back_x, back_y = x - centre[0] - offset.dx, y - centre[1] - offset.dy
     ra, dec = pixel_to_sky(wcs, cos * back_x + sin * back_y + centre[0], -sin * back_x + cos * back_y + centre[1])
-    return fit_tan_sip(wcs, x, y, ra, dec, order=1, steps=3)
+    return fit_tan_sip(wcs, x, y, (ra, dec), order=1, steps=3)
 
 
 def matched_pairs(lists: MatchLists, wcs: TanSip, radius: float, depth: int | None) -> tuple[np.ndarray, np.ndarray]:

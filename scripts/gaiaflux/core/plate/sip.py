@@ -66,8 +66,7 @@ def fit_tan_sip(
     start: TanSip,
     x: np.ndarray,
     y: np.ndarray,
-    ra_deg: np.ndarray,
-    dec_deg: np.ndarray,
+    sky: tuple[np.ndarray, np.ndarray],
     weight: np.ndarray | None = None,
     *,
     order: int = 1,
@@ -83,8 +82,8 @@ def fit_tan_sip(
         Solution that is improved; within a degree or so. Its distortion of a higher order than `order` stays.
     x, y : ndarray, shape (n,)
         [pixel].
-    ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS [deg].
+    sky : tuple of ndarray, shape (n,)
+        Right ascension and declination, ICRS [deg].
     weight : ndarray, shape (n,), optional
         Inverse variance of one axis in any unit; None means equal.
     order : int
@@ -112,7 +111,7 @@ def fit_tan_sip(
         raise ValueError("the points do not fix the solution") from None
     wcs = start
     for _ in range(steps):
-        left = np.stack(sky_to_plane(wcs.crval, ra_deg, dec_deg)) - np.stack(pixel_to_plane(wcs, x, y))
+        left = np.stack(sky_to_plane(wcs.crval, *sky)) - np.stack(pixel_to_plane(wcs, x, y))
         wcs = correct_plane(wcs, left @ weighted.T @ inverse)
     return wcs
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from gaiaflux.core.maths.polynomials import polynomial_terms
 from gaiaflux.core.plate.check import check_solution, worst_error_pix
-from gaiaflux.core.plate.fit import PlateFit, fit_plate, noise_model
+from gaiaflux.core.plate.fit import PlateFit, centroid_noise, fit_plate
 from gaiaflux.core.plate.matching import neighbour_pull
 from gaiaflux.core.plate.search import (
     CELLS,
     MatchLists,
     SolveSettings,
+    StarTables,
     asterism_matches,
     first_match,
     image_cell,
@@ -30,6 +31,7 @@ from gaiaflux.core.sky.projection import (
     pixel_scale_arcsec,
     pixel_to_sky,
     sip_order,
+    sky_of_pixel,
     sky_to_pixel,
     sky_to_plane,
 )
@@ -87,46 +89,22 @@ class AstrometricFit:
 
 
 def refine_wcs(
-    stars: np.ndarray,
-    ra_deg: np.ndarray,
-    dec_deg: np.ndarray,
-    mag: np.ndarray,
-    pos_err_mas: np.ndarray,
-    initial: TanSip | None,
-    *,
-    nominal: TanSip | None = None,
-    search_radius_arcsec: float,
-    search_rotation_deg: float,
-    max_sip_order: int,
-    min_stars: int,
-    max_rms_pix: float,
+    given: StarTables, initial: TanSip | None, settings: SolveSettings, nominal: TanSip | None = None
 ) -> AstrometricFit:
     """Fit a plate solution to the stars of an image.
 
     Parameters
     ----------
-    stars : ndarray of STAR_DTYPE, shape (n_stars,)
-        Stars found in the image, in any order; spurious ones are expected among them.
-    ra_deg, dec_deg : ndarray, shape (n_catalog,)
-        Catalogue at the epoch of the image, ICRS [deg]; may reach beyond the image, and be deeper or shallower.
-    mag : ndarray, shape (n_catalog,)
-        Any magnitude that orders the stars roughly as the image does; NaN where unknown.
-    pos_err_mas : ndarray, shape (n_catalog,)
-        One-axis error at the epoch of the image [mas]; NaN counts as 1 arcsec.
+    given : StarTables
+        Stars of the image and of the catalogue.
     initial : TanSip or None
         The header's solution; None where it has none.
+    settings : SolveSettings
+        How wrong `initial` may be, and what is asked of the solution.
     nominal : TanSip, optional
         Tangent plane at the pointing with the nominal scale, for images whose header has no solution or a wrong one:
         the image's centre may lie half a field away, its scale differ by 5 %, its rotation and parity do not count.
         By default the header's solution serves for that, too.
-    search_radius_arcsec, search_rotation_deg : float
-        How wrong `initial` may be.
-    max_sip_order : int
-        Highest order of the distortion; a lower one is taken where the stars do not support it.
-    min_stars : int
-        Fewest stars in the fit.
-    max_rms_pix : float
-        Largest scatter around the solution on one axis [pixel].
 
     Returns
     -------
@@ -137,8 +115,6 @@ def refine_wcs(
     BadFrameError
         No solution, or one that may be wrong; the text says why.
     """
-    settings = SolveSettings(search_radius_arcsec, search_rotation_deg, max_sip_order, min_stars, max_rms_pix)
-    table = stars, ra_deg, dec_deg, mag, pos_err_mas
     reasons = []
     starts = [] if initial is None else [_centred(initial)]
     if initial is not None and sip_order(initial) > 1:
@@ -146,7 +122,7 @@ def refine_wcs(
         starts.append(_centred(linear_tan(initial.crval, initial.crpix, initial.cd, initial.shape)))
     for start in starts:
         try:
-            lists = prepare_lists(*table, start, settings)
+            lists = prepare_lists(given, start, settings)
             return _solve(lists, start, first_match(lists, start, settings), settings)
         except BadFrameError as error:
             reasons.append(error)
@@ -155,7 +131,7 @@ def refine_wcs(
         raise ValueError("neither a header's solution nor a nominal one is given")
     for place in places:
         try:
-            return _solve_by_asterisms(table, place, starts[0] if len(starts) > 1 else None, settings)
+            return _solve_by_asterisms(given, place, starts[0] if len(starts) > 1 else None, settings)
         except BadFrameError as error:
             reasons.append(error)
     first, last = str(reasons[0]), str(reasons[len(starts)])
@@ -175,11 +151,11 @@ def _places(header: TanSip | None, nominal: TanSip | None) -> list[TanSip]:
 
 
 def _solve_by_asterisms(
-    table: tuple[np.ndarray, ...], place: TanSip, distorted: TanSip | None, settings: SolveSettings
+    given: StarTables, place: TanSip, distorted: TanSip | None, settings: SolveSettings
 ) -> AstrometricFit:
     """Solve around a position; with the distortion of the header, if it has one, before without."""
     reasons = []
-    for found, radius in asterism_matches(*table, place, settings):
+    for found, radius in asterism_matches(given, place, settings):
         near = replace(
             settings,
             search_radius_arcsec=2.0 * radius * pixel_scale_arcsec(found),
@@ -187,7 +163,7 @@ def _solve_by_asterisms(
         )
         for start in [found] if distorted is None else [_with_distortion(found, distorted), found]:
             try:
-                lists = prepare_lists(*table, start, near)
+                lists = prepare_lists(given, start, near)
                 return _solve(lists, start, (start, radius, "asterism"), near)
             except BadFrameError as error:
                 reasons.append(error)
@@ -198,9 +174,9 @@ def _with_distortion(linear: TanSip, distorted: TanSip) -> TanSip:
     """A linear solution with the distortion of another, which belongs to the pixels."""
     ny, nx = linear.shape
     x, y = (g.ravel() for g in np.meshgrid(np.linspace(0, nx - 1, 7), np.linspace(0, ny - 1, 7)))
-    crval = tuple(float(v) for v in pixel_to_sky(linear, *distorted.crpix))
+    crval = sky_of_pixel(linear, *distorted.crpix)
     start = replace(linear, crval=crval, crpix=distorted.crpix, a=distorted.a, b=distorted.b)
-    return fit_tan_sip(start, x, y, *pixel_to_sky(linear, x, y), order=1, steps=3)
+    return fit_tan_sip(start, x, y, pixel_to_sky(linear, x, y), order=1, steps=3)
 
 
 def _centred(wcs: TanSip) -> TanSip:
@@ -214,7 +190,7 @@ def _centred(wcs: TanSip) -> TanSip:
     xi, eta = sky_to_plane((ra[-1], dec[-1]), ra[:-1], dec[:-1])
     linear = np.linalg.lstsq(np.stack([x - centre[0], y - centre[1]], axis=1), np.stack([xi, eta], axis=1), rcond=None)
     start = linear_tan((ra[-1], dec[-1]), centre, linear[0].T, wcs.shape)
-    return fit_tan_sip(start, x, y, ra[:-1], dec[:-1], order=max(2, sip_order(wcs)), steps=3)
+    return fit_tan_sip(start, x, y, (ra[:-1], dec[:-1]), order=max(2, sip_order(wcs)), steps=3)
 
 
 def _solve(
@@ -260,7 +236,7 @@ def _final_fit(
     for _ in range(3):
         variance = factor * (stated + floor)
         solution = fit_plate(lists, base, wcs, (stars, catalog), variance, settings.max_sip_order, repeat=2)
-        floor, factor = noise_model(np.sum(solution.residuals**2, axis=0), stated)
+        floor, factor = centroid_noise(np.sum(solution.residuals**2, axis=0), stated)
         wcs = solution.wcs
     return solution, stated
 
@@ -284,7 +260,8 @@ def _neighbours(lists: MatchLists, wcs: TanSip, stars: np.ndarray, catalog: np.n
     own[inside] = np.arange(len(inside))
     own_mag = np.where(np.isfinite(lists.mag[catalog]), lists.mag[catalog], lists.instrumental[stars] + zero_point)
     flux, all_flux = 10 ** (-0.4 * own_mag), 10 ** (-0.4 * magnitudes)
-    pull = neighbour_pull(x[catalog], y[catalog], flux, own[catalog], all_x, all_y, all_flux, lists.fwhm)
+    matched, everyone = np.stack([x[catalog], y[catalog], flux]), np.stack([all_x, all_y, all_flux])
+    pull = neighbour_pull(matched, own[catalog], everyone, lists.fwhm)
     return 0.5 * (NEIGHBOUR_FACTOR * pull) ** 2
 
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -356,6 +357,6 @@ def scale_from_attributes(attributes: Mapping[str, str | int | float]) -> Magnit
     """The scale of a method's group; None where it has none, as with magnitudes that are not Gaia's."""
     if f"{_PREFIX}name" not in attributes:
         return None
-    values = {key: attributes[f"{_PREFIX}{name}"] for key, name in _ATTRIBUTES.items()}
-    ends = tuple(float(attributes[f"{_PREFIX}bp_rp_{end}"]) for end in ("min", "max"))
-    return MagnitudeScale(**values, colour_range=ends)
+    values: dict[str, Any] = {key: attributes[f"{_PREFIX}{name}"] for key, name in _ATTRIBUTES.items()}
+    low, high = (float(attributes[f"{_PREFIX}bp_rp_{end}"]) for end in ("min", "max"))
+    return MagnitudeScale(**values, colour_range=(low, high))

@@ -24,6 +24,7 @@ __all__ = [
     "plane_to_pixel",
     "plane_to_sky",
     "sip_order",
+    "sky_of_pixel",
     "sky_to_pixel",
     "sky_to_plane",
 ]
@@ -260,6 +261,12 @@ def sky_to_pixel(wcs: TanSip, ra_deg: ArrayLike, dec_deg: ArrayLike) -> tuple[np
 def pixel_scale_arcsec(wcs: TanSip) -> float:
     """Geometric mean of the pixel's sides at the reference pixel [arcsec]."""
     return 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
+
+
+def sky_of_pixel(wcs: TanSip, x: float, y: float) -> tuple[float, float]:
+    """Right ascension and declination of one place on an image [deg], as numbers."""
+    ra, dec = pixel_to_sky(wcs, x, y)
+    return float(ra), float(dec)
 
 
 def sip_order(wcs: TanSip) -> int:

@@ -3,12 +3,15 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 __all__ = [
+    "AT_REST",
     "AU_LIGHT_TIME_S",
+    "StarMotion",
     "barycentric_jd_tdb",
     "earth_position_au",
     "later_utc",
@@ -234,16 +237,36 @@ def _observe(mjd_utc: np.ndarray, site: np.ndarray | None) -> tuple[np.ndarray, 
     return mjd_tdb, position
 
 
+@dataclass(frozen=True)
+class StarMotion:
+    """How a star moves.
+
+    Attributes
+    ----------
+    pmra, pmdec : float
+        Proper motion, `pmra` with cos(dec) [mas/yr]; NaN counts as 0. It matters above a second of arc of motion.
+    parallax : float
+        [mas]; NaN and negative count as 0. It bends the wave fronts: 0.9 ms for the nearest star.
+    ref_epoch : float
+        Julian year of the position.
+    """
+
+    pmra: float = 0.0
+    pmdec: float = 0.0
+    parallax: float = 0.0
+    ref_epoch: float = 2016.0
+
+
+AT_REST = StarMotion()
+"""Far away and without motion."""
+
+
 def barycentric_jd_tdb(
     mjd_tdb: np.ndarray,
     observer_au: np.ndarray,
     ra_deg: float,
     dec_deg: float,
-    *,
-    pmra: float = 0.0,
-    pmdec: float = 0.0,
-    parallax: float = 0.0,
-    ref_epoch: float = 2016.0,
+    motion: StarMotion = AT_REST,
 ) -> np.ndarray:
     """BJD_TDB of one star: when its light would have passed the barycentre of the solar system.
 
@@ -254,13 +277,9 @@ def barycentric_jd_tdb(
     observer_au : ndarray, shape (n, 3)
         Barycentric position of the observer, ICRS axes [au].
     ra_deg, dec_deg : float
-        Position of the star at `ref_epoch`, ICRS [deg].
-    pmra, pmdec : float
-        Proper motion, `pmra` with cos(dec) [mas/yr]; NaN counts as 0. It matters above a second of arc of motion.
-    parallax : float
-        [mas]; NaN and negative count as 0. It bends the wave fronts: 0.9 ms for the nearest star.
-    ref_epoch : float
-        Julian year of the position.
+        Position of the star at the epoch of `motion`, ICRS [deg].
+    motion : StarMotion
+        Its proper motion and parallax.
 
     Returns
     -------
@@ -277,12 +296,12 @@ def barycentric_jd_tdb(
     toward = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     east = np.array([-np.sin(ra), np.cos(ra), 0.0])
     north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
-    motion = (np.nan_to_num(pmra) * east + np.nan_to_num(pmdec) * north) * _MAS
-    years = 2000.0 + (np.asarray(mjd_tdb) - _MJD_J2000) / 365.25 - ref_epoch
-    direction = toward + years[:, None] * motion
+    yearly = (np.nan_to_num(motion.pmra) * east + np.nan_to_num(motion.pmdec) * north) * _MAS
+    years = 2000.0 + (np.asarray(mjd_tdb) - _MJD_J2000) / 365.25 - motion.ref_epoch
+    direction = toward + years[:, None] * yearly
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     along = np.einsum("ij,ij->i", observer_au, direction)
     across = np.einsum("ij,ij->i", observer_au, observer_au) - along**2
-    bent = 0.5 * across * max(float(np.nan_to_num(parallax)), 0.0) * _MAS
+    bent = 0.5 * across * max(float(np.nan_to_num(motion.parallax)), 0.0) * _MAS
     light_days = (along - bent) * AU_LIGHT_TIME_S / _DAY_S
     return (np.asarray(mjd_tdb) + light_days) + _MJD_ZERO

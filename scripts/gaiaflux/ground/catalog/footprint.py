@@ -90,7 +90,7 @@ def series_footprint(
             axis = centres[sane][np.argmin(separation_deg(centres[sane], axis))]
             near = sane & (separation_deg(centres, axis) <= diagonals)
         axis = _median_direction(centres[near])
-    elif not near.any():
+    elif centre_deg and not near.any():
         ra, dec = sky_of_direction(_median_direction(centres[sane]))
         raise InputError(
             f"centre_deg ({centre_deg[0]:.4f}, {centre_deg[1]:.4f}) is far from where the images point "

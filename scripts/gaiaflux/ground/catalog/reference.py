@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ STACKED = ("path", "mjd_utc", "fwhm_pix", "n_stars")
 RECORDED = ("path", "filter", "camera", "ny", "nx", "mjd_utc", "fwhm_pix", "ellipticity", "n_stars")
 
 
-def rank_references(frames: Mapping[str, Mapping[str, object]], *, as_catalogue: bool = False) -> list[str]:
+def rank_references(frames: Mapping[str, Mapping[str, Any]], *, as_catalogue: bool = False) -> list[str]:
     """Frames from the best to the worst reference.
 
     A good reference shows many stars, round ones, of the series' most common shape and filter; among those the one
@@ -67,9 +68,9 @@ def rank_references(frames: Mapping[str, Mapping[str, object]], *, as_catalogue:
 
 
 def choose_reference(
-    facts: Mapping[str, Mapping[str, object]],
+    facts: Mapping[str, Mapping[str, Any]],
     configured: str | None,
-    place: Callable[[str], tuple[TanSip, Mapping[str, object]]],
+    place: Callable[[str], tuple[TanSip, Mapping[str, Any]]],
     *,
     as_catalogue: bool = False,
 ) -> tuple[dict[str, object], dict[str, str]]:
@@ -134,10 +135,10 @@ def choose_reference(
 
 
 def _find_stack(
-    facts: Mapping[str, Mapping[str, object]],
+    facts: Mapping[str, Mapping[str, Any]],
     reference_id: str,
     wcs: TanSip,
-    place: Callable[[str], tuple[TanSip, Mapping[str, object]]],
+    place: Callable[[str], tuple[TanSip, Mapping[str, Any]]],
 ) -> dict[str, TanSip]:
     """Other exposures that are nearly as good as the reference image, the sharpest first, and their plate solutions.
 
@@ -189,7 +190,7 @@ def _overlap(wcs: TanSip, other: TanSip) -> float:
     return float(np.mean((x >= 0) & (y >= 0) & (x <= other.shape[1] - 1) & (y <= other.shape[0] - 1)))
 
 
-def check_fits_series(facts: Mapping[str, object], reference: Mapping[str, object]) -> None:
+def check_fits_series(facts: Mapping[str, Any], reference: Mapping[str, Any]) -> None:
     """Refuse a frame that is not of the same kind as the reference image.
 
     Parameters
@@ -215,7 +216,7 @@ def check_fits_series(facts: Mapping[str, object], reference: Mapping[str, objec
         )
 
 
-def frame_offsets_pix(wcs: TanSip, frames: Mapping[str, Mapping[str, object]]) -> float:
+def frame_offsets_pix(wcs: TanSip, frames: Mapping[str, Mapping[str, Any]]) -> float:
     """How far the frames of a series reach beyond the reference image.
 
     Parameters
@@ -248,13 +249,13 @@ def frame_offsets_pix(wcs: TanSip, frames: Mapping[str, Mapping[str, object]]) -
     return largest + 0.05 * max(nx, ny)
 
 
-def _seeing(facts: Mapping[str, object]) -> float:
+def _seeing(facts: Mapping[str, Any]) -> float:
     """FWHM in arcsec where the scale is known, so that cameras of different scale can be compared."""
     scale = float(facts["pixel_scale_arcsec"])
     return float(facts["fwhm_pix"]) * (scale if math.isfinite(scale) and scale > 0 else 1.0)
 
 
-def _kind(facts: Mapping[str, object]) -> tuple[object, object]:
+def _kind(facts: Mapping[str, Any]) -> tuple[object, object]:
     return facts["filter"], (facts["ny"], facts["nx"])
 
 

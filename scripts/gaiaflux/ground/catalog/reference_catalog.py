@@ -9,6 +9,7 @@ They serve to join frames; they are not the stars' true places.
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ UNKNOWN_MOTION_MAS_YR = 10.0  # typical proper motion of a field star
 SEARCH_SHARE = 0.5
 
 
-def nominal_plane(facts: Mapping[str, object]) -> TanSip:
+def nominal_plane(facts: Mapping[str, Any]) -> TanSip:
     """Tangent plane of an image that has a pointing and a pixel scale, but no WCS.
 
     Parameters
@@ -78,7 +79,7 @@ def nominal_plane(facts: Mapping[str, object]) -> TanSip:
     return linear_tan((ra, dec), ((nx - 1) / 2, (ny - 1) / 2), np.diag([-step, step]), (ny, nx))
 
 
-def plane_of_reference(facts: Mapping[str, object]) -> tuple[TanSip, str]:
+def plane_of_reference(facts: Mapping[str, Any]) -> tuple[TanSip, str]:
     """Sky coordinates of the reference image: those of its header, else nominal ones.
 
     Parameters
@@ -148,11 +149,11 @@ def catalog_of_stars(stars: np.ndarray, wcs: TanSip, mjd_utc: float, exptime_s: 
 
 
 def refine_by_reference(
-    attrs: Mapping[str, object],
+    attrs: Mapping[str, Any],
     stars: np.ndarray,
     catalog: SkyCatalog,
-    settings: Mapping[str, object],
-    reference: Mapping[str, object],
+    settings: Mapping[str, Any],
+    reference: Mapping[str, Any],
 ) -> PlateSolution:
     """Fit a frame to the reference image's stars; it may lie up to half an image beside the reference.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ MIN_TRAILED_STARS = 5
 def extract_stars(
     frame: Frame,
     seeds: tuple[np.ndarray, np.ndarray] | None,
-    settings: Mapping[str, object],
+    settings: Mapping[str, Any],
     estimate: BackgroundEstimator | None = None,
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Measure the stars of a frame that match and seeing need.
@@ -123,7 +124,7 @@ def _from_seeds(
     seeds: tuple[np.ndarray, np.ndarray] | None,
     fwhm: float,
     variance: float,
-    settings: Mapping[str, object],
+    settings: Mapping[str, Any],
 ) -> Detections | None:
     """Measure at the catalogue's positions; None where they are not stars of this image."""
     if seeds is None or len(seeds[0]) < 5:

@@ -1,10 +1,12 @@
 """Plate solution of one frame from its stars, its header and the catalogue of the field."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
+from gaiaflux.core.plate.search import SolveSettings, StarTables
 from gaiaflux.core.plate.solve import AstrometricFit, refine_wcs
 from gaiaflux.core.sky.epoch import jyear_of_mjd, position_error_mas, propagate
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
@@ -42,7 +44,7 @@ class PlateSolution:
     matches: np.ndarray
 
 
-def first_guesses(attrs: Mapping[str, object], start: TanSip | None = None) -> tuple[TanSip | None, TanSip | None]:
+def first_guesses(attrs: Mapping[str, Any], start: TanSip | None = None) -> tuple[TanSip | None, TanSip | None]:
     """Where a frame may lie on the sky, from its header.
 
     Parameters
@@ -86,10 +88,10 @@ def first_guesses(attrs: Mapping[str, object], start: TanSip | None = None) -> t
 
 
 def solve_frame(
-    attrs: Mapping[str, object],
+    attrs: Mapping[str, Any],
     stars: np.ndarray,
     catalog: SkyCatalog,
-    settings: Mapping[str, object],
+    settings: Mapping[str, Any],
     start: TanSip | None = None,
 ) -> AstrometricFit:
     """Fit the plate solution of a frame to a catalogue at the frame's epoch.
@@ -123,27 +125,17 @@ def solve_frame(
     if not np.isfinite(observer).all():
         raise BadFrameError(f"the time of the exposure is the year {epoch:.1f}, outside of 1900 to 2100")
     ra, dec = propagate(catalog, epoch, observer)
+    given = StarTables(stars, ra, dec, catalog.mag, position_error_mas(catalog, epoch))
     return refine_wcs(
-        stars,
-        ra,
-        dec,
-        catalog.mag,
-        position_error_mas(catalog, epoch),
-        header,
-        nominal=nominal,
-        search_radius_arcsec=settings["search_radius_arcsec"],
-        search_rotation_deg=settings["search_rotation_deg"],
-        max_sip_order=settings["max_sip_order"],
-        min_stars=settings["min_stars"],
-        max_rms_pix=settings["max_rms_pix"],
+        given, header, SolveSettings(**{f.name: settings[f.name] for f in fields(SolveSettings)}), nominal
     )
 
 
 def refine_frame_wcs(
-    attrs: Mapping[str, object],
+    attrs: Mapping[str, Any],
     stars: np.ndarray,
     catalog: SkyCatalog,
-    settings: Mapping[str, object],
+    settings: Mapping[str, Any],
     start: TanSip | None = None,
 ) -> PlateSolution:
     """Fit the plate solution of a frame, and say what is kept of it; arguments and errors as for `solve_frame`."""

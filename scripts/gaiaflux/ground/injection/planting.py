@@ -358,7 +358,9 @@ def _extended(catalog: SkyCatalog, stars: PlantedStars) -> SkyCatalog:
         "colour": zero + colour,
         **{name: zero for name in ("pmra", "pmdec", "parallax")},
     }
-    return replace(catalog, **{name: np.concatenate([getattr(catalog, name), values]) for name, values in new.items()})
+    return catalog.with_columns(
+        {name: np.concatenate([getattr(catalog, name), values]) for name, values in new.items()}
+    )
 
 
 def _configuration(series: str, config: Mapping, attributes: Mapping, frames: Columns, own_stars: bool) -> dict:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gaiaflux.ground.catalog.reference import check_fits_series
 from gaiaflux.ground.frame.extraction import mark_cosmic_rays
@@ -33,7 +34,7 @@ class SolvedBatch:
         What extract_stars and refine_wcs wrote of the frames.
     """
 
-    frames: Iterable[Mapping[str, object]]
+    frames: Iterable[Mapping[str, Any]]
     reading: FrameSettings
     stars: BatchReader
     plates: BatchReader
@@ -42,7 +43,7 @@ class SolvedBatch:
 def measure_batch(
     batch: SolvedBatch,
     catalog: StarCatalog,
-    catalog_facts: Mapping[str, object],
+    catalog_facts: Mapping[str, Any],
     measure: Callable[[PlacedFrame], FrameResult],
     out: BatchWriter,
 ) -> None:
@@ -84,7 +85,7 @@ def measure_batch(
 
 
 def _place(
-    batch: SolvedBatch, entry: Mapping[str, object], catalog: StarCatalog, catalog_facts: Mapping[str, object]
+    batch: SolvedBatch, entry: Mapping[str, Any], catalog: StarCatalog, catalog_facts: Mapping[str, Any]
 ) -> PlacedFrame:
     """Read a frame of the series and place the stars in it."""
     frame_id = str(entry["frame_id"])
@@ -92,4 +93,4 @@ def _place(
     check_fits_series(found, catalog_facts)
     frame = read_frame(entry["path"], frame_id, batch.reading, entry["overrides"])
     frame = mark_cosmic_rays(frame, batch.stars.array(frame_id, "cosmic_pixels"))
-    return place_stars(frame, read_plate(batch.plates, frame_id), catalog, found["fwhm_pix"])
+    return place_stars(frame, read_plate(batch.plates, frame_id), catalog, float(found["fwhm_pix"]))

@@ -79,7 +79,7 @@ class StoredPart:
 def join_catalogs(catalogs: Sequence[SkyCatalog]) -> SkyCatalog:
     """One catalogue of several, sorted by source_id, each source once."""
     names = SkyCatalog.column_names()
-    joined = replace(catalogs[0], **{name: np.concatenate([getattr(c, name) for c in catalogs]) for name in names})
+    joined = catalogs[0].with_columns({name: np.concatenate([getattr(c, name) for c in catalogs]) for name in names})
     _, rows = np.unique(joined.source_id, return_index=True)
     return joined[rows]
 

@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -169,7 +170,7 @@ def _article(kind: str) -> str:
     return f"a {kind} table" if kind in _READERS else kind
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     """Bytes of a file, unpacked if it is gzip by content."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"

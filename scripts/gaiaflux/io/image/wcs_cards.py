@@ -232,7 +232,7 @@ def _fitted(cards: str, values: dict[str, Value], shape: tuple[int, int], longit
         centre, ((nx - 1) / 2, (ny - 1) / 2), _first_matrix(x[good], y[good], xi[good], eta[good]), shape
     )
     for order in range(1, MAX_FIT_ORDER + 1):
-        wcs = fit_tan_sip(start, x[good], y[good], ra[:-1][good], dec[:-1][good], order=order, steps=4)
+        wcs = fit_tan_sip(start, x[good], y[good], (ra[:-1][good], dec[:-1][good]), order=order, steps=4)
         model = np.stack(pixel_to_plane(wcs, x, y)) - np.stack(sky_to_plane(wcs.crval, ra[:-1], dec[:-1]))
         worst = np.nanmax(np.abs(np.linalg.inv(wcs.cd) @ model))
         if worst < GOOD_FIT_PIX:
