@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gaiaflux.cli.inject import main
+from gaiaflux.cli.main import main
+from gaiaflux.ground.injection import planting
 from gaiaflux.ground.injection.planting import KINDS, plant_stars, read_planted
 from gaiaflux.ground.injection.scores import score_injection
 from gaiaflux.io.batch_file import BatchReader

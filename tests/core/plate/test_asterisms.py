@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.asterisms import AsterismSearch, Placement, find_placements
+from gaiaflux.core.plate.asterisms import AsterismSearch, Placement, _refined, _search, find_placements
 from gaiaflux.core.plate.matching import poisson_log_tail
 from gaiaflux.core.plate.search import SolveSettings, StarTables
 from gaiaflux.core.plate.solve import refine_wcs

@@ -5,7 +5,7 @@ from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
-from gaiaflux.core.stars.completion import complete_stars, detection_limit
+from gaiaflux.core.stars.completion import _newton_steps, complete_stars, detection_limit
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
 
 SHAPE = (400, 420)
