@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 def main(smk: "snakemake") -> None:
     """Write the formats of ``params.settings`` into the folder ``output.export``."""
     settings = smk.params.settings
-    export_dataset(smk.input.dataset, smk.output.export, settings["formats"], smk.params.targets, settings["aavso"])
+    export_dataset(
+        smk.input.dataset, smk.output.export, settings["formats"], smk.params.targets, settings.get("aavso", {})
+    )
 
 
 if __name__ == "__main__":

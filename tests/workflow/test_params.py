@@ -88,7 +88,7 @@ def test_the_star_catalogue_takes_the_boxes_of_the_detection():
 def test_targets_and_the_observer_count_for_the_format_that_names_them():
     target = {"name": "T", "star_id": 1}
     config = complete("export: {formats: [parquet, fits], aavso: {observer_code: ABC}}", targets=[target])
-    assert export_settings(config) == {"formats": ["fits", "parquet"], "aavso": {}}
+    assert export_settings(config) == {"formats": ["fits", "parquet"]}
     assert export_targets(config, "a") == []
     config = complete("export: {formats: [aavso], aavso: {observer_code: ABC}}", targets=[target])
     assert export_settings(config)["aavso"]["observer_code"] == "ABC"

@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from gaiaflux.model.methods import METHODS
+from gaiaflux.model.settings.aperture import ApertureSettings
+from gaiaflux.model.settings.export import ExportSettings
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.config import check, load_schema
+from gaiaflux.workflow.params import export_settings, method_settings
 from gaiaflux.workflow.sections import SECTIONS, section_sources
 
 ROOT = Path(__file__).parents[2]
@@ -38,8 +44,6 @@ def test_a_new_setting_is_a_new_field():
 def test_a_complete_configuration_fills_each_class(name):
     import importlib
 
-    from gaiaflux.model.typed import typed
-
     config = check({"series": {"a": {"images": "*.fits", "targets": [{"name": "t", "star_id": 3}]}}}, SCHEMA)
     series = config["series"]["a"]
     given = {**config, **config["photometry"], **series, "target": series["targets"][0]}.get(name)
@@ -49,3 +53,14 @@ def test_a_complete_configuration_fills_each_class(name):
     for key, value in (given or {}).items():
         found = getattr(section, key)
         assert found == (tuple(value) if isinstance(value, list) else value) or isinstance(value, dict), key
+
+
+def test_a_section_is_of_use_where_a_rule_is_told_nothing_of_further_files():
+    photometry = {"methods": ["aperture", "psf"], "psf": {"residual_pictures": True, "rounds": 3}}
+    config = check({"series": {"a": {"images": "*.fits"}}, "photometry": photometry}, SCHEMA)
+    classes = {"aperture": ApertureSettings, "psf": PsfSettings}
+    told = {method.name: typed(classes[method.name], method_settings(config, SCHEMA, method)) for method in METHODS}
+    assert (told["psf"].rounds, told["psf"].residual_pictures, told["psf"].subtracted_images) == (3, None, None)
+    assert typed(ExportSettings, export_settings(config)) == ExportSettings(formats=(), aavso=None)
+    config["export"]["formats"] = ["fits", "aavso"]
+    assert typed(ExportSettings, export_settings(config)).aavso.obstype == "CCD"

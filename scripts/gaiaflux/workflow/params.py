@@ -178,7 +178,7 @@ def export_settings(config: Mapping) -> dict:
         formats, sorted; and the AAVSO's settings where its format is asked for.
     """
     formats = config["export"]["formats"]
-    return {"formats": sorted(formats), "aavso": config["export"]["aavso"] if "aavso" in formats else {}}
+    return {"formats": sorted(formats), **({"aavso": config["export"]["aavso"]} if "aavso" in formats else {})}
 
 
 def export_targets(config: Mapping, name: str) -> list:

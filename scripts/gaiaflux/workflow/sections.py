@@ -2,7 +2,8 @@
 
 ``python -m gaiaflux.workflow.sections`` writes the package `gaiaflux.model.settings`: a module for each section that a
 rule may need alone, so that a new setting of one section is no change of the code of rules that never read it. Defaults
-are not repeated there: a section is made of a checked configuration, which is complete.
+are not repeated there: a section is made of a checked configuration, which is complete. Settings that only ask for more
+files (`x-decides: products`) may be None: a rule that does not make these files is not told them.
 """
 
 import textwrap
@@ -132,6 +133,8 @@ def _type_of(part: Mapping[str, Any]) -> str:
 
 
 def _always_there(key: str, part: Mapping[str, Any], section: Mapping[str, Any]) -> bool:
+    if part.get("x-decides") == "products":
+        return False
     return key in section.get("required", ()) or ("default" in part and "x-default-if" not in part)
 
 

@@ -33,9 +33,9 @@ class ExportSettings:
     formats : tuple[str, ...]
         `fits`, `parquet` and `ecsv` are the whole dataset (ECSV for small ones only), `aavso` the targets' light curves
         in the AAVSO Extended File Format.
-    aavso : AavsoSettings
+    aavso : AavsoSettings, optional
         What the AAVSO wants to know; the targets need names that it knows, with _ for a blank.
     """
 
     formats: tuple[str, ...]
-    aavso: AavsoSettings
+    aavso: AavsoSettings | None

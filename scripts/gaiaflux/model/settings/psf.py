@@ -25,9 +25,9 @@ class PsfSettings:
         Size of the boxes in which the background is measured when the stars have been subtracted [pixel].
     rounds : int
         Rounds of background and fluxes with the final PSF.
-    residual_pictures : bool
+    residual_pictures : bool, optional
         `true` draws each frame without its stars, in results/{series}/residuals; nothing is measured again.
-    subtracted_images : bool
+    subtracted_images : bool, optional
         `true` writes each frame without its stars, as FITS in results/{series}/residuals; nothing is measured again.
     """
 
@@ -38,5 +38,5 @@ class PsfSettings:
     residual: bool
     background_box_pix: int
     rounds: int
-    residual_pictures: bool
-    subtracted_images: bool
+    residual_pictures: bool | None
+    subtracted_images: bool | None
