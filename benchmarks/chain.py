@@ -19,6 +19,10 @@ from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
+from gaiaflux.model.settings.aperture import ApertureSettings
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.model.wcs import TanSip
 
 __all__ = ["Clock", "Measured", "build_catalog", "make_star_catalog", "measure"]
@@ -99,15 +103,16 @@ def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None
     Measured
     """
     clock, reading = Clock(), FrameSettings()
+    refine = typed(RefineWcsSettings, settings["refine_wcs"])
     with clock.stage("read"):
         frame = read_frame(path, frame_id, reading, {}, want_error=False, want_seeds=True, want_checksum=True)
     with clock.stage("extract"):
-        attrs, arrays = extract_stars(frame, frame.seeds, settings["extract_stars"])
+        attrs, arrays = extract_stars(frame, frame.seeds, typed(ExtractStarsSettings, settings["extract_stars"]))
         facts = {**asdict(frame.info), "ny": frame.info.shape[0], "nx": frame.info.shape[1], "status": "ok", **attrs}
     result = Measured(clock, facts, arrays["stars"], arrays["cosmic_pixels"])
     try:
         with clock.stage("wcs"):
-            result.wcs = refine_frame_wcs(facts, arrays["stars"], scene.gaia, settings["refine_wcs"]).wcs
+            result.wcs = refine_frame_wcs(facts, arrays["stars"], scene.gaia, refine).wcs
     except BadFrameError as reason:
         result.reason = str(reason)
         return result
@@ -117,7 +122,8 @@ def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None
         with clock.stage("aperture"):
             frame = mark_cosmic_rays(frame, arrays["cosmic_pixels"])
             placed = place_stars(frame, result.wcs, catalog, attrs["fwhm_pix"])
-            result.aperture = measure_frame(placed, settings["photometry"]["aperture"]).arrays
+            radii = typed(ApertureSettings, settings["photometry"]["aperture"])
+            result.aperture = measure_frame(placed, radii).arrays
     return result
 
 

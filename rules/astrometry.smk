@@ -44,7 +44,8 @@ rule build_star_catalog:
         reading=reading_of,
         overrides=candidates_of,
         paths=paths_of,
-        settings=star_catalog_settings(config),
+        settings=config["star_catalog"],
+        box_pix=config["extract_stars"]["background_box_pix"],
         code=code("build_star_catalog"),
     message:
         "{wildcards.series}: list the stars that are measured"

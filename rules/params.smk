@@ -12,7 +12,6 @@ from gaiaflux.workflow.params import (
     gaia_settings,
     method_settings,
     reading_settings,
-    star_catalog_settings,
     upstream_digest,
 )
 from gaiaflux.workflow.results import upstream_rules

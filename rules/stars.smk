@@ -81,7 +81,8 @@ rule list_reference_stars:
         reading=reading_of,
         overrides=candidates_of,
         paths=paths_of,
-        settings=star_catalog_settings(config),
+        settings=config["star_catalog"],
+        box_pix=config["extract_stars"]["background_box_pix"],
         request=requested(for_own_stars),
         code=code("list_reference_stars"),
     message:

@@ -7,6 +7,8 @@ from gaiaflux.ground.photometry.batch import SolvedBatch, measure_batch
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import frame_settings
 from gaiaflux.io.star_catalog import read_star_catalog
+from gaiaflux.model.settings.aperture import ApertureSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write ``output.aperture``: fluxes of all stars in each frame, or the reason why there are none."""
+    settings = typed(ApertureSettings, smk.params.settings)
     catalog, facts = read_star_catalog(smk.input.catalog)
     with (
         BatchReader(smk.input.stars) as stars,
@@ -25,7 +28,7 @@ def main(smk: "snakemake") -> None:
             SolvedBatch(smk.params.frames, frame_settings(smk.params.reading), stars, plates),
             catalog,
             facts,
-            lambda placed: measure_frame(placed, smk.params.settings),
+            lambda placed: measure_frame(placed, settings),
             out,
         )
 

@@ -13,28 +13,28 @@ from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.io.star_catalog import write_star_catalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
+from gaiaflux.model.settings.star_catalog import StarCatalogSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-
 LOG = logging.getLogger(__name__)
 
 
 def main(smk: "snakemake") -> None:
     """Write ``output.catalog`` from ``input.reference``, ``input.gaia`` and the images that the reference names."""
-    settings = smk.params.settings
+    settings, box = typed(StarCatalogSettings, smk.params.settings), smk.params.box_pix
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
     frame, wcs = _read(smk, reference)
     gaia = read_catalog(smk.input.gaia)
-    detection = {key: settings[key] for key in ("detection_snr", "background_box_pix")}
-    found = complete_catalog(gaia, frame, wcs, others=_others(smk, reference.get("stack", [])[1:]), **detection)
+    others, snr = _others(smk, reference.get("stack", [])[1:]), settings.detection_snr
+    found = complete_catalog(gaia, frame, wcs, detection_snr=snr, background_box_pix=box, others=others)
     # A catalogue that the reference image has made itself lacks no star of it: what is left are its own errors.
-    add = settings["add_reference_stars"] and "magnitude_system" not in reference
-    mjd_utc, margin = frame.info.mjd_utc, reference["margin_pix"]
-    catalog = combine_catalogs(gaia, found, wcs, mjd_utc, add_reference_stars=add, margin_pix=margin)
+    add, margin = settings.add_reference_stars and "magnitude_system" not in reference, reference["margin_pix"]
+    catalog = combine_catalogs(gaia, found, wcs, frame.info.mjd_utc, add_reference_stars=add, margin_pix=margin)
     write_star_catalog(smk.output.catalog, catalog, reference, found.psf)
 
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from gaiaflux.model.settings.calibrate import CalibrateSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.series.calibration import calibrate_dataset, write_frames_csv
 from gaiaflux.workflow.job import run_job
 
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write ``output.dataset`` and its table of frames, ``output.frames``, from ``input.measured``."""
-    calibrate_dataset(smk.input.measured, smk.output.dataset, smk.params.settings, smk.params.config)
+    settings = typed(CalibrateSettings, smk.params.settings)
+    calibrate_dataset(smk.input.measured, smk.output.dataset, settings, smk.params.config)
     write_frames_csv(smk.output.dataset, smk.output.frames)
 
 

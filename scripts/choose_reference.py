@@ -16,6 +16,8 @@ from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.catalog_source import REFERENCE_IMAGE
 from gaiaflux.io.gaia.catalog import read_catalog
 from gaiaflux.model.catalog import SkyCatalog
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.workflow.job import run_job
 
@@ -27,6 +29,7 @@ LOG = logging.getLogger(__name__)
 
 def main(smk: "snakemake") -> None:
     """Write ``output.reference``: the frame, how it ranks, and its plate solution."""
+    settings = typed(RefineWcsSettings, smk.params.refine_wcs)
     batches = [BatchReader(path) for path in smk.input.stars]
     where = {frame_id: batch for batch in batches for frame_id in batch.frame_ids}
     facts = {frame_id: batch.attrs(frame_id) for frame_id, batch in where.items()}
@@ -39,7 +42,7 @@ def main(smk: "snakemake") -> None:
     def by(catalog: SkyCatalog) -> Callable[[str], tuple[TanSip, dict[str, float]]]:
         def solve(frame_id: str) -> tuple[TanSip, dict[str, float]]:
             stars = where[frame_id].array(frame_id, "stars")
-            fit = solve_frame(facts[frame_id], stars, catalog, smk.params.refine_wcs)
+            fit = solve_frame(facts[frame_id], stars, catalog, settings)
             return fit.wcs, {"wcs_rms_mas": fit.rms_mas, "wcs_n_stars": fit.n_stars}
 
         return solve

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from gaiaflux.model.settings.export import ExportSettings
+from gaiaflux.model.settings.target import TargetSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.series.export import export_dataset
 from gaiaflux.workflow.job import run_job
 
@@ -11,10 +14,9 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write the formats of ``params.settings`` into the folder ``output.export``."""
-    settings = smk.params.settings
-    export_dataset(
-        smk.input.dataset, smk.output.export, settings["formats"], smk.params.targets, settings.get("aavso", {})
-    )
+    settings = typed(ExportSettings, smk.params.settings)
+    targets = [typed(TargetSettings, target) for target in smk.params.targets]
+    export_dataset(smk.input.dataset, smk.output.export, settings, targets)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from gaiaflux.model.settings.target import TargetSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.series.targets import export_targets
 from gaiaflux.workflow.job import run_job
 
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write a light curve of each of ``params.targets`` into the folder ``output.lightcurves``."""
-    export_targets(smk.input.dataset, smk.params.targets, smk.output.lightcurves)
+    targets = [typed(TargetSettings, target) for target in smk.params.targets]
+    export_targets(smk.input.dataset, targets, smk.output.lightcurves)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from gaiaflux.ground.frame.extraction import extract_stars
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.image.frames import frame_settings, read_frame
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -18,14 +20,14 @@ LOG = logging.getLogger(__name__)
 
 def main(smk: "snakemake") -> None:
     """Write ``output.stars``: a frame's facts and stars, or the reason why it cannot be used."""
-    reading, settings = frame_settings(smk.params.reading), smk.params.settings
+    reading, settings = frame_settings(smk.params.reading), typed(ExtractStarsSettings, smk.params.settings)
     with BatchWriter(smk.output.stars, kind="stars") as out:
         for entry in smk.params.frames:
             frame_id, path = entry["frame_id"], entry["path"]
             facts = {"path": path}
             arrays = {}
             try:
-                seeds = settings["source"] != "detect"
+                seeds = settings.source != "detect"
                 wanted = {"want_error": False, "want_checksum": True, "want_seeds": seeds}
                 frame = read_frame(path, frame_id, reading, entry["overrides"], **wanted)
                 facts = asdict(frame.info)

@@ -9,6 +9,8 @@ from gaiaflux.ground.catalog.star_catalog import find_reference_stars
 from gaiaflux.io.gaia.catalog import write_catalog, write_pin
 from gaiaflux.io.image.frames import frame_settings, read_frame
 from gaiaflux.io.plate_solution import plate_of_record
+from gaiaflux.model.settings.star_catalog import StarCatalogSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write ``output.catalog`` and ``output.pin`` from ``input.reference`` and the reference image."""
-    settings = smk.params.settings
+    settings = typed(StarCatalogSettings, smk.params.settings)
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
     frame_id = reference["frame_id"]
     path = smk.params.paths.get(frame_id, reference["path"])
     reading, overrides = frame_settings(smk.params.reading), smk.params.overrides.get(frame_id)
     frame = read_frame(path, frame_id, reading, overrides, want_error=False, want_checksum=True)
-    stars, _ = find_reference_stars(frame, settings["detection_snr"], settings["background_box_pix"])
+    stars, _ = find_reference_stars(frame, settings.detection_snr, smk.params.box_pix)
     catalog = catalog_of_stars(stars, plate_of_record(reference), frame.info.mjd_utc, frame.info.exptime_s)
     facts = {
         "source": catalog.source,
@@ -33,7 +35,7 @@ def main(smk: "snakemake") -> None:
         "sky_coordinates": reference["sky_coordinates"],
         "magnitude_system": catalog.system,
         "magnitudes": f"{MAGNITUDE_ZERO:g} - 2.5 log10({frame.info.unit}/s) in the reference image, not Gaia G",
-        "detection_snr": settings["detection_snr"],
+        "detection_snr": settings.detection_snr,
     }
     write_catalog(smk.output.catalog, catalog, {"SOURCE": facts["source"], "FRAME": frame_id})
     write_pin(smk.output.pin, smk.output.catalog, facts)

@@ -8,6 +8,8 @@ from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import frame_settings
 from gaiaflux.io.psf_model import read_reference_psf
 from gaiaflux.io.star_catalog import read_star_catalog
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write ``output.psf``: fluxes of all stars in each frame and its PSF, or the reason why there are none."""
+    settings = typed(PsfSettings, smk.params.settings)
     catalog, facts = read_star_catalog(smk.input.catalog)
     psf = read_reference_psf(smk.input.catalog)
     with (
@@ -27,7 +30,7 @@ def main(smk: "snakemake") -> None:
             SolvedBatch(smk.params.frames, frame_settings(smk.params.reading), stars, plates),
             catalog,
             facts,
-            lambda placed: measure_frame(placed, smk.params.settings, psf),
+            lambda placed: measure_frame(placed, settings, psf),
             out,
         )
 

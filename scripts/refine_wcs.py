@@ -14,6 +14,8 @@ from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.gaia.catalog import read_catalog
 from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 def main(smk: "snakemake") -> None:
     """Write ``output.wcs``: a frame's plate solution and its matched stars, or the reason why it has none."""
-    catalog, settings = read_catalog(smk.input.gaia), smk.params.settings
+    catalog, settings = read_catalog(smk.input.gaia), typed(RefineWcsSettings, smk.params.settings)
     reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8")) if smk.input.reference else None
     with BatchReader(smk.input.stars) as batch, BatchWriter(smk.output.wcs, kind="wcs") as out:
         for frame_id in batch.frame_ids:

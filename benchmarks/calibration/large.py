@@ -22,9 +22,10 @@ DEPTHS = (0.005, 0.010)
 # Calibrates in a process of its own and prints what that used.
 JOB = """
 import json, resource, sys, time
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.series.calibration import calibrate_dataset
 start = time.process_time()
-calibrate_dataset(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), {})
+calibrate_dataset(sys.argv[1], sys.argv[2], CalibrateSettings(**json.loads(sys.argv[3])), {})
 used = time.process_time() - start
 try:
     with open("/proc/self/status") as status:  # ru_maxrss would also count what the parent had when it was forked

@@ -21,6 +21,9 @@ from gaiaflux.ground.frame.extraction import extract_stars
 from gaiaflux.ground.frame.plate_solution import solve_frame
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.sim import presets
 from gaiaflux.sim.starlists import StarField, few_star_field, simulate_stars, stress_field
 
@@ -98,6 +101,7 @@ def image_outcomes(folder: Path, n_fields: int, settings: dict) -> Iterator[Outc
     Outcome
         Two for each image.
     """
+    refine = typed(RefineWcsSettings, settings["refine_wcs"])
     for index in range(n_fields):
         rng = np.random.default_rng([index, 17])
         preset = presets.crowded if index % 3 == 2 else presets.sparse
@@ -106,7 +110,7 @@ def image_outcomes(folder: Path, n_fields: int, settings: dict) -> Iterator[Outc
         scene = Scene(folder / f"stress{index}", config)
         truth = scene.truth[0].wcs
         frame = read_frame(scene.paths[0], scene.frame_ids[0], FrameSettings(), {}, want_error=False)
-        attrs, arrays = extract_stars(frame, None, settings["extract_stars"])
+        attrs, arrays = extract_stars(frame, None, typed(ExtractStarsSettings, settings["extract_stars"]))
         ny, nx = frame.info.shape
         facts = {**asdict(frame.info), "ny": ny, "nx": nx, **attrs}
         shift = 0.25 * ny * config.camera.pixel_scale_arcsec / 3600.0
@@ -120,7 +124,7 @@ def image_outcomes(folder: Path, n_fields: int, settings: dict) -> Iterator[Outc
         for change in ({}, lost):
             started = time.process_time()
             try:
-                fit = solve_frame({**facts, **change}, arrays["stars"], scene.gaia, settings["refine_wcs"])
+                fit = solve_frame({**facts, **change}, arrays["stars"], scene.gaia, refine)
             except BadFrameError as reason:
                 yield Outcome("", str(reason), np.nan, time.process_time() - started)
                 continue

@@ -13,6 +13,8 @@ from benchmarks.psf.job import read_marked
 from benchmarks.scene import CROWDED_FRAMES, Scene
 from benchmarks.table import Figure
 from gaiaflux.model.catalog import StarCatalog
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.sim import presets
 from gaiaflux.sim.truth import FrameTruth
 
@@ -137,7 +139,7 @@ def measure_psf(field: Field, settings: Mapping[str, dict]) -> list[PsfResult]:
     from gaiaflux.ground.frame.star_places import place_stars
     from gaiaflux.ground.photometry.psf import measure_frame
 
-    results = []
+    results, options = [], typed(PsfSettings, settings["photometry"]["psf"])
     names = list(zip(field.paths, field.frame_ids, field.measured, strict=True))
     for path, frame_id, found in [names[0], *names]:
         clock = Clock(dict(found.clock.seconds))
@@ -145,7 +147,7 @@ def measure_psf(field: Field, settings: Mapping[str, dict]) -> list[PsfResult]:
             frame = read_marked(path, frame_id, found.cosmic_pixels)
         with clock.stage("psf"):
             placed = place_stars(frame, found.wcs, field.catalog, found.facts["fwhm_pix"])
-            measured = measure_frame(placed, settings["photometry"]["psf"])
+            measured = measure_frame(placed, options)
         results.append(PsfResult(clock, frame.info.exptime_s, measured.attrs, measured.arrays))
     return results[1:]
 

@@ -18,6 +18,8 @@ from benchmarks.psf.scores import FieldScore, FrameFluxes, fluxes, score_frames
 from benchmarks.psf.scores import figures as score_figures
 from benchmarks.scene import Scene
 from benchmarks.table import Figure
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.sim import presets
 
 __all__ = ["figures"]
@@ -83,9 +85,10 @@ def _peer(field: Field, ours: PsfResult, settings: dict, work: Path, *, whole: b
     """Time, memory and accuracy of photutils on the first frame."""
     found, side = field.measured[0], min(field.truth[0].wcs.shape)
     first = 0 if whole else (side - PART_PIX) // 2
+    options = typed(PsfSettings, settings["photometry"]["psf"])
     task = Task(
         *(field.paths[0], field.frame_ids[0], found.cosmic_pixels, found.wcs, field.catalog),
-        *(found.facts["fwhm_pix"], settings["photometry"]["psf"], ours.arrays["x"], ours.arrays["y"]),
+        *(found.facts["fwhm_pix"], options, ours.arrays["x"], ours.arrays["y"]),
         inside=(first, side - first),
     )
     mine = run("ours", task, work)

@@ -26,6 +26,7 @@ from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.wcs import TanSip
 
 __all__ = ["Task", "Used", "read_marked", "run"]
@@ -56,8 +57,7 @@ class Task:
         Stars.
     fwhm_pix : float
         Seeing.
-    settings : dict
-        Section ``photometry.psf``.
+    settings : PsfSettings
     x, y : ndarray, shape (n_stars,)
         Where the stars are in the frame, for the peer [pixel].
     inside : tuple of int
@@ -72,7 +72,7 @@ class Task:
     wcs: TanSip
     catalog: StarCatalog
     fwhm_pix: float
-    settings: dict
+    settings: PsfSettings
     x: np.ndarray
     y: np.ndarray
     inside: tuple[int, int]

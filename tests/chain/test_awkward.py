@@ -1,6 +1,7 @@
 """Files of all kinds: each is measured, flagged or refused in one clear line; and masks and weights beside images."""
 
 import re
+from dataclasses import asdict
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,14 +18,16 @@ from gaiaflux.io.gaia.store import join_catalogs
 from gaiaflux.io.gaia.table import load_gaia_table
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.sim.field import GAIA_UNITS
 from gaiaflux.workflow.config import load_schema
 from gaiaflux.workflow.frames import find_frames, frame_id_of
+from gaiaflux.workflow.settings import complete_section
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = {"source": "auto", "min_snr": 12.0, "max_stars": 4000, "background_box_pix": 64}
-REFINE = {"search_radius_arcsec": 90.0, "search_rotation_deg": 0.6, "max_sip_order": 3}
-REFINE |= {"min_stars": 8, "max_rms_pix": 0.5}
+SETTINGS = complete_section(ExtractStarsSettings)
+REFINE = complete_section(RefineWcsSettings)
 
 UNREADABLE = "not a readable FITS file: "
 # Folder and file: what happens to it without any setting, then with the settings of SETTLED. `ok` = measured.
@@ -86,7 +89,7 @@ def extract():
 
     def run(paths, folder, **reading):
         frames = [{"frame_id": path.name, "path": str(path), "overrides": {}} for path in paths]
-        params = SimpleNamespace(frames=frames, reading=reading, settings=SETTINGS)
+        params = SimpleNamespace(frames=frames, reading=reading, settings=asdict(SETTINGS))
         output = SimpleNamespace(stars=str(folder / "stars.h5"))
         rule.main(SimpleNamespace(params=params, output=output))
         with BatchReader(output.stars) as batch:

@@ -86,7 +86,7 @@ __all__ = ["measure_frame"]
 def measure_frame(placed, settings):
     """Sum 5 x 5 pixels around each star, less the median of a square ring."""
     frame, x, y = placed.frame, placed.x, placed.y
-    ring, n = settings["ring_pix"], len(x)
+    ring, n = settings.ring_pix, len(x)
     ny, nx = frame.image.shape
     flux, error, core, core_err = np.full((4, n), np.nan, np.float32)
     flags, skies = np.full(n, StarFlag.OFF_IMAGE, np.uint32), [np.nan]
@@ -137,6 +137,14 @@ def add_settings(repo):
     path.write_text(yaml.safe_dump(schema, sort_keys=False))
 
 
+def add_section(repo):
+    path = repo / "scripts/gaiaflux/workflow/sections.py"
+    own = '    "psf": "properties/photometry/properties/psf",\n'
+    replaced(path, own, own + own.replace("psf", "box"))
+    environment = {**os.environ, "PYTHONPATH": str(repo / "scripts")}
+    subprocess.run([sys.executable, "-m", "gaiaflux.workflow.sections"], cwd=repo, env=environment, check=True)
+
+
 def add_measurement(repo):
     (repo / "scripts/gaiaflux/ground/photometry/box.py").write_text(MODULE.lstrip())
 
@@ -147,13 +155,17 @@ def add_rule(repo):
     own = re.search(r"^rule aperture_photometry:\n.*?\n\n\n", path.read_text(), re.MULTILINE | re.DOTALL)[0]
     path.write_text(path.read_text().rstrip("\n") + "\n\n\n" + own.replace("aperture", "box").rstrip() + "\n")
     text = (repo / "scripts/aperture_photometry.py").read_text()
-    (repo / "scripts/box_photometry.py").write_text(text.replace("aperture", "box"))
+    (repo / "scripts/box_photometry.py").write_text(
+        text.replace("aperture", "box").replace("ApertureSettings", "BoxSettings")
+    )
 
 
 # Step of the guide -> file that it edits or makes.
 STEPS = {
     "scripts/gaiaflux/model/methods.py": add_entry,
     "schemas/config.schema.yaml": add_settings,
+    "scripts/gaiaflux/workflow/sections.py": add_section,
+    "scripts/gaiaflux/model/settings/box.py": None,
     "scripts/gaiaflux/ground/photometry/box.py": add_measurement,
     "rules/photometry.smk": add_rule,
     "scripts/box_photometry.py": None,

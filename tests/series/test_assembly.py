@@ -1,7 +1,7 @@
 """From batch files with known truth to the dataset and the light curves."""
 
 import csv
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import h5py
@@ -22,16 +22,24 @@ from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.settings.calibrate import CalibrateSettings
+from gaiaflux.model.settings.target import TargetSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.series.assembly import assemble_dataset
 from gaiaflux.series.calibration import calibrate_dataset, write_frames_csv
 from gaiaflux.series.targets import export_targets
+from gaiaflux.workflow.settings import complete_section
 
-SETTINGS = {"spatial_order": 2, "max_iterations": 20, "min_stars": 10, "clip_sigma": 4.0}
+SETTINGS = complete_section(CalibrateSettings)
 ATTRS = {"reference_frame_id": "f03", "catalog_sha256": "c" * 64}
 ZERO_POINT = 25.0
 SITE = (-30.1672, -70.8046, 2207.0)
 # Noise of the three apertures for a faint star (sky) and a bright one (lost light, added seeing noise).
 SKY_ERR, LOSS = np.array([5.0, 8.0, 16.0]), np.array([2.5, 1.05, 1.0])
+
+
+def target(name, **place):
+    return typed(TargetSettings, {"name": name, **place})
 
 
 class Series:
@@ -128,7 +136,7 @@ class Series:
             folder / "measured.h5", "S", paths["stars"], paths["wcs"], {"aperture": paths["aperture"]}, self.catalog,
             ATTRS,
         )  # fmt: skip
-        calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", {**SETTINGS, **changes}, {"key": 1})
+        calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", replace(SETTINGS, **changes), {"key": 1})
         return folder / "dataset.h5"
 
 
@@ -303,7 +311,7 @@ def test_one_star(tmp_path):
     np.testing.assert_array_equal(data["aperture/flux_cal"], data["aperture/flux"])
     assert "1 stars" in data["aperture_attrs"]["zero_point_note"]
     assert np.isnan(data["frames/zero_point"]).all()
-    export_targets(path, [{"name": "T", "star_id": 100}], tmp_path / "lc")
+    export_targets(path, [target("T", star_id=100)], tmp_path / "lc")
     _, meta = read_ecsv(tmp_path / "lc" / "T.ecsv")
     assert "not calibrated" in meta["methods"]["aperture"]["calibration"]
 
@@ -347,15 +355,15 @@ def test_light_curves_of_targets(example, tmp_path):
     catalog = series.catalog
     i = int(np.argsort(-series.star)[12])
     targets = [
-        {"name": "by_star", "star_id": int(catalog.star_id[i])},
-        {"name": "by_source", "source_id": int(catalog.source_id[i])},
-        {"name": "by_sky", "ra_deg": catalog.ra_deg[i] + 0.5 / 3600, "dec_deg": catalog.dec_deg[i] + 0.5 / 3600},
-        {"name": "by_pixel", "x_pix": catalog.x_ref[i] + 0.5, "y_pix": catalog.y_ref[i] - 0.5},
+        target("by_star", star_id=int(catalog.star_id[i])),
+        target("by_source", source_id=int(catalog.source_id[i])),
+        target("by_sky", ra_deg=catalog.ra_deg[i] + 0.5 / 3600, dec_deg=catalog.dec_deg[i] + 0.5 / 3600),
+        target("by_pixel", x_pix=catalog.x_ref[i] + 0.5, y_pix=catalog.y_ref[i] - 0.5),
     ]
     export_targets(path, targets, tmp_path / "lc")
     data = read(path)
-    for target in targets:
-        columns, meta = read_ecsv(tmp_path / "lc" / f"{target['name']}.ecsv")
+    for one in targets:
+        columns, meta = read_ecsv(tmp_path / "lc" / f"{one.name}.ecsv")
         assert meta["star_id"] == catalog.star_id[i]
         assert meta["source_id"] == catalog.source_id[i]
         assert meta["magnitude_system"].startswith("SDSS i, from Gaia DR3")
@@ -402,7 +410,7 @@ def test_a_target_that_moved_is_found(tmp_path):
     series.catalog = replace(series.catalog, pmdec=pmdec)
     path = series.run(tmp_path)
     ra, dec = series.catalog.ra_deg[3], series.catalog.dec_deg[3]
-    export_targets(path, [{"name": "j2000", "ra_deg": ra, "dec_deg": dec - 16.0 / 3600}], tmp_path / "lc")
+    export_targets(path, [target("j2000", ra_deg=ra, dec_deg=dec - 16.0 / 3600)], tmp_path / "lc")
     assert read_ecsv(tmp_path / "lc" / "j2000.ecsv")[1]["star_id"] == 103
 
 
@@ -411,21 +419,21 @@ def test_targets_without_a_star(example, tmp_path):
     x, y = np.meshgrid(np.arange(50, 950, 10.0), np.arange(50, 950, 10.0))
     distance = np.hypot(x[..., None] - series.catalog.x_ref, y[..., None] - series.catalog.y_ref).min(axis=-1)
     k = np.unravel_index(distance.argmax(), distance.shape)
-    empty = {"name": "empty", "x_pix": x[k], "y_pix": y[k]}
-    good = {"name": "good", "star_id": 100}
+    empty, good = target("empty", x_pix=x[k], y_pix=y[k]), target("good", star_id=100)
     export_targets(path, [empty, good], tmp_path / "lc")
     assert sorted(p.name for p in (tmp_path / "lc").iterdir()) == ["_targets.csv", "good.csv", "good.ecsv"]
     assert "no star within 2 pixel" in (tmp_path / "lc" / "_targets.csv").read_text()
     sky = {"ra_deg": 150.0, "dec_deg": 20.0}
-    for target, text in (
+    for place, text in (
         ({"x_pix": 1200.0, "y_pix": 10.0}, "outside of the reference image"),
         ({**sky, "dec_deg": 20.5}, "outside of the reference image"),
         ({**sky, "ra_deg": 330.0, "dec_deg": -20.0}, "outside of the reference image"),
         ({"star_id": 5}, "no star of this series has star_id 5"),
         ({"source_id": 7}, "no star of this series has source_id 7"),
+        ({"x_pix": 7.0}, "give source_id, star_id, ra_deg and dec_deg, or x_pix and y_pix"),
     ):
         with pytest.raises(InputError, match=f"target T9: .*{text}"):
-            export_targets(path, [good, {"name": "T9", **target}], tmp_path / "never")
+            export_targets(path, [good, target("T9", **place)], tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
 
@@ -452,7 +460,7 @@ def test_scripts_read_call_and_write(tmp_path):
         SimpleNamespace(
             input=SimpleNamespace(measured=out["measured.h5"]),
             output=SimpleNamespace(dataset=out["dataset.h5"], frames=out["frames.csv"]),
-            params=SimpleNamespace(settings=SETTINGS, config={}),
+            params=SimpleNamespace(settings=asdict(SETTINGS), config={}),
         )
     )
     export.main(

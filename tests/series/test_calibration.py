@@ -1,6 +1,7 @@
 """Budgets of the calibration on a small series that is drawn from a truth, without images."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -12,12 +13,14 @@ from gaiaflux.core.calibration.terms import SERIES_TERMS, Parameter, StarFunctio
 from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.methods import method_named
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.series.calibration import calibrate_dataset
 from gaiaflux.series.light_curves import NOISE_TERMS
 from gaiaflux.series.method_choice import REASONS
 from gaiaflux.series.method_facts import write_frame_facts
+from gaiaflux.workflow.settings import complete_section
 
-SETTINGS = {"spatial_order": 2, "max_iterations": 10, "min_stars": 10, "clip_sigma": 4.0}
+SETTINGS = complete_section(CalibrateSettings, max_iterations=10)
 ZERO_POINT = 24.0
 LOSS = np.array([1.6, 1.2, 1.0])
 SKY = np.array([3.0, 4.5, 9.0])
@@ -102,7 +105,7 @@ class Series:
                 for name, column in method_named(method).star_facts.items():
                     out.array(f"{method}/{name}", np.zeros((self.n, self.m), column.dtype), "", name)
                 write_frame_facts(out, method, [{"status": "ok", "n_measured": self.n}] * self.m)
-        calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", {**SETTINGS, **settings}, {}, shared)
+        calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", replace(SETTINGS, **settings), {}, shared)
         return read(folder / "dataset.h5")
 
 

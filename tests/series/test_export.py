@@ -1,5 +1,6 @@
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,14 @@ from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, DatasetReader, Data
 from gaiaflux.io.export.aavso import AavsoFile, write_aavso
 from gaiaflux.io.export.fits_file import read_fits_export
 from gaiaflux.model.flags import FrameFlag, StarFlag
+from gaiaflux.model.settings.export import ExportSettings
+from gaiaflux.model.settings.target import TargetSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.series.export import export_dataset
+from gaiaflux.workflow.settings import complete_section
 
 N, M = 40, 12
-SETTINGS = {"observer_code": "ABC", "obstype": "CCD", "chart": "Gaia DR3"}
+AAVSO = complete_section(ExportSettings, formats=["aavso"], aavso={"observer_code": "ABC"})
 NAMES = "#NAME,DATE,MAG,MERR,FILT,TRANS,MTYPE,CNAME,CMAG,KNAME,KMAG,AMASS,GROUP,CHART,NOTES"
 LIMITS = (30, 16, 8, 6, 5, 3, 3, 20, 8, 20, 8, 7, 5, 20, 4000)
 BIG_ID = 4087000865421648899
@@ -62,7 +67,7 @@ def rows_of(path):
 def test_a_target_for_the_aavso(tmp_path):
     path = write(tmp_path / "d.h5")
     targets = [{"name": "V1117_Her", "star_id": 5}, {"name": "lost", "ra_deg": 200.0, "dec_deg": 80.0}]
-    export_dataset(path, tmp_path / "export", ["aavso"], targets, SETTINGS)
+    export_dataset(path, tmp_path / "export", AAVSO, [typed(TargetSettings, target) for target in targets])
     assert [file.name for file in (tmp_path / "export" / "aavso").iterdir()] == ["V1117_Her.txt"]
     head, rows = rows_of(tmp_path / "export" / "aavso" / "V1117_Her.txt")
     assert head[0] == "#TYPE=Extended"
@@ -95,7 +100,8 @@ def test_a_target_for_the_aavso(tmp_path):
 
 def test_gaia_g_is_a_filter_of_its_own(tmp_path):
     path = write(tmp_path / "d.h5", band="")
-    export_dataset(path, tmp_path / "e", ["aavso"], [{"name": "X", "star_id": 5}], {**SETTINGS, "chart": ""})
+    settings = replace(AAVSO, aavso=replace(AAVSO.aavso, chart=""))
+    export_dataset(path, tmp_path / "e", settings, [typed(TargetSettings, {"name": "X", "star_id": 5})])
     _, rows = rows_of(tmp_path / "e" / "aavso" / "X.txt")
     assert rows[0][4:6] == ["O", "NO"]
     assert "magnitudes are Gaia G" in rows[0][14]
@@ -106,7 +112,7 @@ def test_a_target_whose_typical_flux_is_negative(tmp_path):
     path = write(tmp_path / "d.h5")
     with h5py.File(path, "r+") as file:
         file["aperture/flux_cal"][9, 2:] *= -1
-    export_dataset(path, tmp_path / "e", ["aavso"], [{"name": "faint", "star_id": 9}], SETTINGS)
+    export_dataset(path, tmp_path / "e", AAVSO, [typed(TargetSettings, {"name": "faint", "star_id": 9})])
     _, rows = rows_of(tmp_path / "e" / "aavso" / "faint.txt")
     assert len(rows) == 2
     # No star is of like brightness: the quietest of all.
@@ -134,7 +140,7 @@ def test_what_is_not_known_is_na_and_the_delimiter_stays_out_of_the_texts(tmp_pa
 
 def test_all_formats_at_once(tmp_path):
     path = write(tmp_path / "d.h5")
-    export_dataset(path, tmp_path / "e", ["fits", "parquet", "ecsv"], [], {})
+    export_dataset(path, tmp_path / "e", ExportSettings(formats=("fits", "parquet", "ecsv"), aavso=None), [])
     assert sorted(file.name for file in (tmp_path / "e").iterdir()) == ["dataset.fits", "ecsv", "parquet"]
     names = {"frames", "stars", "aperture_frames", "aperture_stars", "aperture_lightcurves"}
     assert set(read_fits_export(tmp_path / "e" / "dataset.fits")[0]) == names
@@ -149,7 +155,7 @@ def test_scripts_of_the_rules(rule, tmp_path):
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     output = SimpleNamespace(export=tmp_path / "e", table=tmp_path / "stars.parquet", csv=tmp_path / "stars.csv")
-    params = SimpleNamespace(settings={"formats": ["fits"], "aavso": {}}, targets=[])
+    params = SimpleNamespace(settings={"formats": ["fits"]}, targets=[])
     dataset = write(tmp_path / "d.h5")
     script.main(SimpleNamespace(input=SimpleNamespace(dataset=dataset), output=output, params=params))
     made = {file.name for file in tmp_path.iterdir()} - {"d.h5"}

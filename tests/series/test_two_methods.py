@@ -18,15 +18,18 @@ from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.methods import METHODS, PSF
+from gaiaflux.model.settings.calibrate import CalibrateSettings
+from gaiaflux.model.settings.target import TargetSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.series.assembly import assemble_dataset
 from gaiaflux.series.calibration import calibrate_dataset, write_frames_csv
 from gaiaflux.series.lightcurve_dataset import AperturePhotometryDataset
 from gaiaflux.series.method_choice import REASONS, methods_of_stars
 from gaiaflux.series.targets import export_targets
 from gaiaflux.series.variability_table import rank_stars
-from gaiaflux.workflow.settings import complete_settings
+from gaiaflux.workflow.settings import complete_section
 
-SETTINGS = complete_settings({})["calibrate"]
+SETTINGS = complete_section(CalibrateSettings)
 ATTRS = {"reference_frame_id": "f03", "catalog_sha256": "c" * 64}
 N, M = 60, 30
 KINDS = ("stars", "wcs", "aperture", "psf")
@@ -230,7 +233,8 @@ def test_batches_and_order_of_arrival_do_not_matter(example, tmp_path):
 def test_light_curves_have_both_and_recommend_one(example, tmp_path):
     _, path = example
     rows = {"good": 10, "poor": 20, "half": 21, "few": 22}
-    export_targets(path, [{"name": name, "star_id": 100 + row} for name, row in rows.items()], tmp_path / "lc")
+    targets = [typed(TargetSettings, {"name": name, "star_id": 100 + row}) for name, row in rows.items()]
+    export_targets(path, targets, tmp_path / "lc")
     data = read(path)
     expected = {"good": "psf", "poor": "aperture", "half": "aperture", "few": "psf"}
     with (tmp_path / "lc" / "_targets.csv").open(newline="") as stream:
@@ -270,7 +274,7 @@ def test_what_the_dataset_recommends_is_taken_everywhere(example, tmp_path, meth
     assert table["recommended_method_reason"][0][row] == "less predicted error"
     expected = table[f"{method}_score"][0][row] if wanted else np.nan
     np.testing.assert_allclose(table["score"][0][row], expected)
-    export_targets(copy, [{"name": "T", "star_id": 100 + star}], tmp_path / "lc")
+    export_targets(copy, [typed(TargetSettings, {"name": "T", "star_id": 100 + star})], tmp_path / "lc")
     columns, meta = read_ecsv(tmp_path / "lc" / "T.ecsv")
     assert (meta["recommended_method"], meta["recommended_method_reason"]) == (wanted, "less predicted error")
     with (tmp_path / "lc" / "_targets.csv").open(newline="") as stream:

@@ -15,7 +15,6 @@ from gaiaflux.workflow.params import (
     gaia_settings,
     method_settings,
     reading_settings,
-    star_catalog_settings,
     upstream_digest,
 )
 from gaiaflux.workflow.settings import _SCHEMA
@@ -78,11 +77,6 @@ def test_a_method_is_told_what_it_measures_by():
     }
     assert settings["rounds"] == 3
     assert method_settings(config, SCHEMA, APERTURE) == config["photometry"]["aperture"]
-
-
-def test_the_star_catalogue_takes_the_boxes_of_the_detection():
-    settings = star_catalog_settings(complete("extract_stars: {background_box_pix: 32}"))
-    assert settings == {"detection_snr": 3.5, "add_reference_stars": True, "background_box_pix": 32}
 
 
 def test_targets_and_the_observer_count_for_the_format_that_names_them():

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
-from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
 from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
@@ -20,6 +19,7 @@ from gaiaflux.model.columns import Column
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.method import MEASUREMENTS
 from gaiaflux.model.methods import method_named, methods_named
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
 from gaiaflux.series.frame_flags import frame_flags
@@ -40,7 +40,7 @@ _LEAST_ZERO_POINT_STARS = 3
 def calibrate_dataset(
     measured: str | Path,
     path: str | Path,
-    settings: Mapping[str, Any],
+    settings: CalibrateSettings,
     config: Mapping[str, Any],
     shared: Sequence[Term] = SERIES_TERMS,
 ) -> None:
@@ -52,14 +52,12 @@ def calibrate_dataset(
         File of `gaiaflux.series.assembly.assemble_dataset`.
     path : str or Path
         Dataset to write.
-    settings : mapping
-        Section ``calibrate``: spatial_order, max_iterations, min_stars, clip_sigma.
+    settings : CalibrateSettings
     config : mapping
         Configuration of the series, stored as JSON.
     shared : sequence of Term
         Terms to try that all frames share.
     """
-    options = EnsembleSettings(**settings)
     with DatasetReader(measured) as source, DatasetWriter(path) as out:
         frames, stars = source.table("frames"), source.stars()
         out.attributes(source.attributes())
@@ -74,7 +72,7 @@ def calibrate_dataset(
         summaries = {}
         methods = [method.name for method in methods_named(source.methods)]
         for method in methods:
-            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, options, shared)
+            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, settings, shared)
             # The first method that has one gives the frames' zero points.
             frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
         frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in methods})
@@ -114,7 +112,7 @@ def _calibrate_method(
     method: str,
     frames: Mapping[str, np.ndarray],
     stars: Mapping[str, np.ndarray],
-    settings: EnsembleSettings,
+    settings: CalibrateSettings,
     shared: Sequence[Term],
 ) -> tuple[np.ndarray, ApertureSummary]:
     """Write the group of one method; returns the zero points of the frames [mag], and a summary of the stars."""

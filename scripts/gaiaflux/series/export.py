@@ -11,7 +11,10 @@ from gaiaflux.io.export.aavso import AAVSO_FILTERS, AavsoFile, write_aavso
 from gaiaflux.io.export.ecsv import write_ecsv_export
 from gaiaflux.io.export.fits_file import write_fits_export
 from gaiaflux.io.export.parquet import write_parquet_export
+from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import NOT_GOOD, UNUSABLE
+from gaiaflux.model.settings.export import AavsoSettings, ExportSettings
+from gaiaflux.model.settings.target import TargetSettings
 from gaiaflux.model.status import OK, StarUse
 from gaiaflux.series.magnitudes import magnitudes_of_star, method_scale, scale_facts
 from gaiaflux.series.method_choice import methods_of_stars
@@ -25,9 +28,9 @@ Columns = Mapping[str, np.ndarray]
 
 
 def export_dataset(
-    dataset: str | Path, folder: str | Path, formats: Sequence[str], targets: Sequence[Mapping], aavso: Mapping
+    dataset: str | Path, folder: str | Path, settings: ExportSettings, targets: Sequence[TargetSettings]
 ) -> None:
-    """Write a dataset in each of the formats.
+    """Write a dataset in each of the formats that are asked for.
 
     Parameters
     ----------
@@ -35,19 +38,18 @@ def export_dataset(
         Dataset of the series.
     folder : str or Path
         Gets ``dataset.fits``, ``parquet/``, ``ecsv/`` and ``aavso/``; it is made.
-    formats : sequence of str
-        ``fits``, ``parquet``, ``ecsv``, ``aavso``.
-    targets : sequence of mapping
+    settings : ExportSettings
+        Formats, and what the AAVSO's needs where it is one of them.
+    targets : sequence of TargetSettings
         Targets of the series, for the AAVSO.
-    aavso : mapping
-        Section ``export.aavso``: observer_code, obstype, chart.
 
     Raises
     ------
     InputError
-        A target that cannot be in this series; a dataset that is too large for text.
+        A target that cannot be in this series; a dataset that is too large for text; no code of the observer for the
+        AAVSO.
     """
-    folder = Path(folder)
+    folder, formats = Path(folder), settings.formats
     folder.mkdir(parents=True, exist_ok=True)
     with DatasetReader(dataset) as source:
         if "fits" in formats:
@@ -57,10 +59,14 @@ def export_dataset(
         if "ecsv" in formats:
             write_ecsv_export(source, folder / "ecsv")
         if "aavso" in formats:
-            export_aavso(source, folder / "aavso", targets, aavso)
+            if settings.aavso is None:
+                raise InputError("export.aavso: missing; the format aavso needs it")
+            export_aavso(source, folder / "aavso", targets, settings.aavso)
 
 
-def export_aavso(source: DatasetReader, folder: str | Path, targets: Sequence[Mapping], settings: Mapping) -> None:
+def export_aavso(
+    source: DatasetReader, folder: str | Path, targets: Sequence[TargetSettings], settings: AavsoSettings
+) -> None:
     """Write ``{target}.txt`` of each target that has a star with good points.
 
     Only good points are reported, by the method that is recommended for the star. The comparison star is the ensemble;
@@ -72,21 +78,27 @@ def export_aavso(source: DatasetReader, folder: str | Path, targets: Sequence[Ma
         Open dataset.
     folder : str or Path
         Where to write; it is made.
-    targets : sequence of mapping
+    targets : sequence of TargetSettings
         Targets of the series; the name of each has to be one that the AAVSO knows.
-    settings : mapping
-        observer_code, obstype, chart.
+    settings : AavsoSettings
+
+    Raises
+    ------
+    InputError
+        A target that cannot be in this series, or no code of the observer.
     """
+    if settings.observer_code is None:
+        raise InputError("export.aavso.observer_code: missing; the format aavso needs it")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     frames, stars = source.table("frames"), source.stars()
     for target, match in zip(targets, match_targets(source, targets), strict=True):
         if match.row >= 0:
-            _write_target(source, folder / f"{target['name']}.txt", target["name"], match.row, frames, stars, settings)
+            _write_target(source, folder / f"{target.name}.txt", target.name, match.row, frames, stars, settings)
 
 
 def _write_target(
-    source: DatasetReader, path: Path, name: str, row: int, frames: Columns, stars: Columns, settings: Mapping
+    source: DatasetReader, path: Path, name: str, row: int, frames: Columns, stars: Columns, settings: AavsoSettings
 ) -> None:
     usable = (frames["flags"] & UNUSABLE) == 0
     good = {method: _good(source, method, row) & usable for method in source.methods}
@@ -112,13 +124,13 @@ def _write_target(
     write_aavso(
         path,
         AavsoFile(
-            observer_code=settings["observer_code"],
+            observer_code=settings.observer_code or "",
             software=f"gaiaflux {version('gaiaflux')}",
-            obstype=settings["obstype"],
+            obstype=settings.obstype,
             star=name.replace("_", " "),
             band=AAVSO_FILTERS.get(scale.band, "O"),
             transformed=transformed,
-            chart=settings.get("chart", ""),
+            chart=settings.chart,
             check_star=check_name,
             notes="; ".join(text) + terms,
             comments=(

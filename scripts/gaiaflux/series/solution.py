@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from gaiaflux.core.calibration.ensemble import EnsembleSolution, solve_ensemble
-from gaiaflux.core.calibration.ensemble_fit import LEAST_SCATTER, EnsembleSettings
+from gaiaflux.core.calibration.ensemble_fit import LEAST_SCATTER
 from gaiaflux.core.calibration.excursions import deviating_runs
 from gaiaflux.core.calibration.scintillation import scintillation
 from gaiaflux.core.calibration.term_fit import SeriesTerms, fit_terms, with_terms
 from gaiaflux.core.calibration.terms import SERIES_TERMS, SeriesFacts, Term
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK
 
 __all__ = ["frame_scintillation", "series_facts", "solve_series"]
@@ -90,7 +91,7 @@ def solve_series(
     flux_err: np.ndarray,
     good: np.ndarray,
     facts: SeriesFacts,
-    settings: EnsembleSettings,
+    settings: CalibrateSettings,
     shared: Sequence[Term] = SERIES_TERMS,
 ) -> tuple[EnsembleSolution, SeriesTerms]:
     """Solve for the frames' scales and spatial terms, then for the shared terms, then for the frames again.
@@ -106,8 +107,7 @@ def solve_series(
         Points that no flag spoils.
     facts : SeriesFacts
         Of the n stars and m frames.
-    settings : EnsembleSettings
-        Section ``calibrate``.
+    settings : CalibrateSettings
     shared : sequence of Term
         The shared terms to try.
 

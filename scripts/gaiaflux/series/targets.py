@@ -13,6 +13,7 @@ from gaiaflux.io.export.light_curves import write_ecsv, write_rows, write_tom_cs
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import NOT_GOOD
 from gaiaflux.model.methods import method_named, methods_named
+from gaiaflux.model.settings.target import TargetSettings
 from gaiaflux.series.magnitudes import magnitudes_of_star, method_scale, scale_facts
 from gaiaflux.series.method_choice import methods_of_stars
 
@@ -58,15 +59,14 @@ class Match:
     status: str
 
 
-def match_target(target: Mapping, stars: Columns, mid_mjd: float, shape: tuple[int, int] | None) -> Match:
+def match_target(target: TargetSettings, stars: Columns, mid_mjd: float, shape: tuple[int, int] | None) -> Match:
     """Find the star of a target.
 
     Parameters
     ----------
-    target : mapping
-        ``name`` and one of ``source_id``; ``star_id``; ``ra_deg`` and ``dec_deg``; ``x_pix`` and ``y_pix`` (on the
-        reference image). A sky position is compared with the stars at J2000, at their reference epoch and in the
-        middle of the series, since a catalogue of the user may be of any.
+    target : TargetSettings
+        A sky position is compared with the stars at J2000, at their reference epoch and in the middle of the series,
+        since a catalogue of the user may be of any.
     stars : mapping of str to ndarray
         Columns of ``/stars``.
     mid_mjd : float
@@ -82,27 +82,28 @@ def match_target(target: Mapping, stars: Columns, mid_mjd: float, shape: tuple[i
     Raises
     ------
     InputError
-        A number that no star has, or a position outside of the field.
+        A number that no star has, a position outside of the field, or neither.
     """
-    name = target["name"]
-    for key in ("source_id", "star_id"):
-        if target.get(key) is not None:
-            rows = np.flatnonzero(stars[key] == int(target[key]))
+    name = target.name
+    for key, number in (("source_id", target.source_id), ("star_id", target.star_id)):
+        if number is not None:
+            rows = np.flatnonzero(stars[key] == number)
             if rows.size == 0:
                 raise InputError(
-                    f"target {name}: no star of this series has {key} {target[key]}; "
-                    "correct it, or give ra_deg and dec_deg"
+                    f"target {name}: no star of this series has {key} {number}; correct it, or give ra_deg and dec_deg"
                 )
             return Match(int(rows[0]), 0.0, "", "ok")
-    if target.get("x_pix") is not None:
-        x, y = float(target["x_pix"]), float(target["y_pix"])
+    if target.x_pix is not None and target.y_pix is not None:
+        x, y = target.x_pix, target.y_pix
         distance = np.hypot(stars["x_ref"] - x, stars["y_ref"] - y)
         unit, limit, where = "pixel", MATCH_RADIUS_PIX, f"x_pix {x:g}, y_pix {y:g}"
-    else:
-        ra, dec = float(target["ra_deg"]), float(target["dec_deg"])
+    elif target.ra_deg is not None and target.dec_deg is not None:
+        ra, dec = target.ra_deg, target.dec_deg
         distance = _separation_arcsec(stars, ra, dec, mid_mjd)
         x, y = _to_reference(stars, ra, dec)
         unit, limit, where = "arcsec", MATCH_RADIUS_ARCSEC, f"ra_deg {ra:g}, dec_deg {dec:g}"
+    else:
+        raise InputError(f"target {name}: give source_id, star_id, ra_deg and dec_deg, or x_pix and y_pix")
     known = np.where(np.isfinite(distance), distance, np.inf)
     row = int(np.argmin(known)) if known.size else -1
     if row >= 0 and known[row] <= limit:
@@ -163,15 +164,14 @@ def _to_reference(stars: Columns, ra: float, dec: float) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def match_targets(source: DatasetReader, targets: Sequence[Mapping]) -> list[Match]:
+def match_targets(source: DatasetReader, targets: Sequence[TargetSettings]) -> list[Match]:
     """Find the star of each target of a series.
 
     Parameters
     ----------
     source : DatasetReader
         Dataset.
-    targets : sequence of mapping
-        See `match_target`.
+    targets : sequence of TargetSettings
 
     Returns
     -------
@@ -192,7 +192,7 @@ def match_targets(source: DatasetReader, targets: Sequence[Mapping]) -> list[Mat
     return [match_target(target, stars, mid, shape) for target in targets]
 
 
-def export_targets(dataset: str | Path, targets: Sequence[Mapping], folder: str | Path) -> None:
+def export_targets(dataset: str | Path, targets: Sequence[TargetSettings], folder: str | Path) -> None:
     """Write ``{name}.ecsv`` and ``{name}.csv`` of each target, and a table of the targets.
 
     The first has all methods of photometry, the second the one that the dataset recommends for the star; the first and
@@ -202,8 +202,7 @@ def export_targets(dataset: str | Path, targets: Sequence[Mapping], folder: str 
     ----------
     dataset : str or Path
         Dataset of the series.
-    targets : sequence of mapping
-        See `match_target`.
+    targets : sequence of TargetSettings
     folder : str or Path
         Where to write; it is made. `TARGET_TABLE` lists every target, also one without a star.
 
@@ -220,10 +219,10 @@ def export_targets(dataset: str | Path, targets: Sequence[Mapping], folder: str 
         methods, reasons = methods_of_stars(source)
         rows = []
         for target, match in zip(targets, matches, strict=True):
-            row = {"name": target["name"], "status": match.status}
+            row = {"name": target.name, "status": match.status}
             if match.row >= 0:
                 recommended = {"method": methods[match.row], "method_reason": reasons[match.row]}
-                _write_target(folder, target["name"], match, recommended, source, frames, stars)
+                _write_target(folder, target.name, match, recommended, source, frames, stars)
                 row |= {key: stars[key][match.row].item() for key in ("star_id", "source_id", "ra_deg", "dec_deg")}
                 row |= {"distance": f"{match.distance:.3f}", "distance_unit": match.unit, **recommended}
             rows.append(row)

@@ -18,7 +18,6 @@ __all__ = [
     "gaia_settings",
     "method_settings",
     "reading_settings",
-    "star_catalog_settings",
     "upstream_digest",
 ]
 
@@ -127,21 +126,6 @@ def gaia_settings(config: Mapping, schema: Mapping, name: str) -> dict:
     left_out = ("source", "release") if "gaia_file" in config["series"][name] else ("source",)
     settings = deciding(config["gaia"], schema["properties"]["gaia"])
     return {key: value for key, value in settings.items() if key not in left_out}
-
-
-def star_catalog_settings(config: Mapping) -> dict:
-    """What decides which stars of the reference image are found.
-
-    Parameters
-    ----------
-    config : mapping
-        Complete configuration.
-
-    Returns
-    -------
-    dict
-    """
-    return {**config["star_catalog"], "background_box_pix": config["extract_stars"]["background_box_pix"]}
 
 
 def method_settings(config: Mapping, schema: Mapping, method: Method) -> dict:

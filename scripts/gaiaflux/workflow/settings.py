@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.config import check, load_schema
+from gaiaflux.workflow.sections import SECTIONS
 
-__all__ = ["complete_settings"]
+__all__ = ["complete_section", "complete_settings"]
+
+Section = TypeVar("Section")
 
 # The package is used from its checkout: by PYTHONPATH or an editable installation.
 _SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.yaml"
 
 
-def complete_settings(config: Mapping[str, object]) -> dict[str, object]:
+def complete_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Configuration with all defaults, also where it names no series.
 
     Parameters
@@ -37,3 +42,33 @@ def complete_settings(config: Mapping[str, object]) -> dict[str, object]:
     complete = check({**config, "series": {"none": series}}, schema)
     del complete["series"]
     return complete
+
+
+def complete_section(section: type[Section], **given: Any) -> Section:
+    """One typed section with the defaults of the schema.
+
+    Parameters
+    ----------
+    section : type
+        Class of a section of the configuration (not of a series), such as `gaiaflux.model.settings.psf.PsfSettings`.
+    **given
+        Settings in the place of the defaults.
+
+    Returns
+    -------
+    section
+
+    Raises
+    ------
+    InputError
+        As `complete_settings`.
+    """
+    place = SECTIONS[section.__module__.rpartition(".")[2]]
+    keys = [key for key in place.split("/") if key != "properties"]
+    config: dict[str, Any] = given
+    for key in reversed(keys):
+        config = {key: config}
+    found = complete_settings(config)
+    for key in keys:
+        found = found[key]
+    return typed(section, found)

@@ -5,11 +5,11 @@ import pytest
 
 from gaiaflux.core.aperture.scatter import recommend_radius
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
-from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import StarFacts
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 
-SETTINGS = EnsembleSettings(spatial_order=2, max_iterations=20, min_stars=10, clip_sigma=4.0)
+SETTINGS = CalibrateSettings(spatial_order=2, max_iterations=20, min_stars=10, clip_sigma=4.0)
 
 
 @dataclass
@@ -342,8 +342,8 @@ def test_a_star_of_great_weight_does_not_look_ever_quieter(seed):
     mean = np.full((n, m), 1e5)
     flux = mean * (1.0 + np.hypot(noise, varies)[:, None] * rng.normal(size=(n, m)))
     place = rng.uniform(0, 2048, (2, n))
-    settings = {**SETTINGS, "spatial_order": 0}
-    solution = solve_ensemble(flux, mean * noise[:, None], np.ones((n, m), bool), *place, **settings)
+    settings = replace(SETTINGS, spatial_order=0)
+    solution = solve_ensemble(flux, mean * noise[:, None], np.ones((n, m), bool), *place, settings)
     assert solution.star_status == ["used"] * n
     # What it pulled the frames towards itself is no calm of its own, or it would soon have all the weight.
     assert 0.25 < solution.self_weight[0].mean() < 0.4
@@ -357,14 +357,14 @@ def test_points_lose_their_weight_between_one_sigma_below_and_above_the_clip():
     stars, frames = np.arange(n), rng.permutation(m)[:n]
     deviation[stars, frames] = np.linspace(2.0, 6.4, n)
     flux = level * (1.0 + sigma * deviation)
-    place, settings = rng.uniform(0, 2048, (2, n)), {**SETTINGS, "spatial_order": 0}
-    solution = solve_ensemble(flux, np.full((n, m), sigma * level), np.ones((n, m), bool), *place, **settings)
+    place, settings = rng.uniform(0, 2048, (2, n)), replace(SETTINGS, spatial_order=0)
+    solution = solve_ensemble(flux, np.full((n, m), sigma * level), np.ones((n, m), bool), *place, settings)
     assert solution.star_status == ["used"] * n
     whole = np.median(solution.weight, axis=1)
     left = solution.weight[stars, frames] / whole
     model = solution.star_flux * solution.pscale[frames]
     sigmas = (flux[stars, frames] / model - 1.0) * np.sqrt(whole)
-    clip = settings["clip_sigma"]
+    clip = settings.clip_sigma
     assert sigmas.min() < clip - 1.1 < clip + 1.1 < sigmas.max()
     np.testing.assert_allclose(left, np.clip(0.5 * (clip + 1.0 - sigmas), 0.0, 1.0), atol=0.02)
     assert (left[sigmas > clip + 1.05] == 0).all()
@@ -376,7 +376,7 @@ def test_where_too_few_stars_are_constant_the_least_variable_ones_are_taken():
     varies = np.where(np.arange(n) < 9, 0.0, np.linspace(0.03, 0.12, n))
     flux = 1e6 * (1.0 + np.hypot(1e-3, varies)[:, None] * rng.normal(size=(n, m)))
     place = rng.uniform(0, 2048, (2, n))
-    solution = solve_ensemble(flux, np.full((n, m), 1e3), np.ones((n, m), bool), *place, **SETTINGS)
+    solution = solve_ensemble(flux, np.full((n, m), 1e3), np.ones((n, m), bool), *place, SETTINGS)
     used = np.flatnonzero([status == "used" for status in solution.star_status])
     # Nine are constant, ten are needed: one of the least variable ones serves as well as it can.
     assert used[:9].tolist() == list(range(9))

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble
-from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.excursions import deviating_runs
 from gaiaflux.core.calibration.terms import SeriesFacts, StarFacts
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.series.solution import solve_series
-from gaiaflux.workflow.settings import complete_settings
+from gaiaflux.workflow.settings import complete_section
 
 N, M = 200, 120
 TRANSIT = slice(50, 70)
@@ -90,7 +90,7 @@ def test_a_transit_of_a_comparison_star_does_not_pull_the_frames():
         *rng.uniform(0, 1000, (2, n)), np.full(n, np.nan), np.full(m, np.nan), np.zeros(m, int), ["a"],
         np.repeat(np.eye(2)[None], m, axis=0),
     )  # fmt: skip
-    settings = EnsembleSettings(**{**complete_settings({})["calibrate"], "spatial_order": 0})
+    settings = complete_section(CalibrateSettings, spatial_order=0)
     solution, _ = solve_series(flux, sigma * flux, np.ones((n, m), bool), facts, settings)
     change = np.log(solution.pscale / scale)
     pull = change[40:60].mean() - np.concatenate([change[:40], change[60:]]).mean()

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
-from gaiaflux.core.calibration.ensemble_fit import EnsembleSettings
 from gaiaflux.core.calibration.term_fit import fit_terms, with_terms
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Parameter, SeriesFacts, StarFacts, StarFunctions, Term
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 
-SETTINGS = EnsembleSettings(spatial_order=2, max_iterations=8, min_stars=10, clip_sigma=4.0)
+SETTINGS = CalibrateSettings(spatial_order=2, max_iterations=8, min_stars=10, clip_sigma=4.0)
 
 
 class Mixed:
@@ -236,7 +236,7 @@ def test_what_single_stars_do_is_in_the_error_of_the_common_term(seed):
     series = Mixed(seed=seed, tint=0.05)
     own = 0.005 * np.random.default_rng(100 + seed).normal(size=len(series.star))
     series.flux *= np.exp(own[:, None] * (series.airmass - series.airmass.mean()))
-    first = solve_ensemble(series.flux, series.error, series.good, series.x, series.y, **SETTINGS)
+    first = solve_ensemble(series.flux, series.error, series.good, series.x, series.y, SETTINGS)
     found, sigma, note = value(fit_terms(first, series.facts), "colour * airmass")
     assert note.startswith("kept")
     assert abs(found + 0.05 / 1.0857) < 4.0 * sigma

@@ -16,15 +16,15 @@ from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.model.stars import STAR_DTYPE
+from gaiaflux.workflow.settings import complete_section
 
 FACTS = {
     "frame_id": "r1", "ra_deg": 273.87, "dec_deg": -25.285, "pixel_scale_arcsec": 0.31, "nx": 512, "ny": 400,
     "wcs_cards": "", "mjd_utc": 56507.8,
 }  # fmt: skip
-SETTINGS = {
-    "search_radius_arcsec": 20.0, "search_rotation_deg": 0.6, "max_sip_order": 3, "min_stars": 8, "max_rms_pix": 0.5,
-}  # fmt: skip
+SETTINGS = complete_section(RefineWcsSettings, search_radius_arcsec=20.0)
 
 
 def star_list(x, y, flux):

@@ -202,7 +202,7 @@ def test_script_reads_the_stack_and_does_without_a_frame_that_is_gone(field, tmp
         stack.append({"frame_id": f"frame-{k}", "path": str(image), "wcs": plate_record(one.truth.wcs)})
     write_catalog(tmp_path / "gaia.fits", gaia, {})
     reference = stack[0] | {"filter": "rp", "ny": 512, "nx": 512, "margin_pix": 0.0, "stack": stack}
-    settings = {"detection_snr": 3.5, "background_box_pix": 64, "add_reference_stars": True}
+    settings = {"detection_snr": 3.5, "add_reference_stars": True}
     # The third has moved; its new place is known.
     moved = (tmp_path / "frame-2.fits").rename(tmp_path / "new.fits")
     numbers = {}
@@ -212,7 +212,7 @@ def test_script_reads_the_stack_and_does_without_a_frame_that_is_gone(field, tmp
         smk = SimpleNamespace(
             input=SimpleNamespace(reference=tmp_path / "reference.json", gaia=tmp_path / "gaia.fits"),
             output=SimpleNamespace(catalog=tmp_path / f"{name}.h5"),
-            params=SimpleNamespace(settings=settings, paths=paths, overrides={}, reading={}),
+            params=SimpleNamespace(settings=settings, box_pix=64, paths=paths, overrides={}, reading={}),
         )
         with caplog.at_level(logging.WARNING):
             script.main(smk)

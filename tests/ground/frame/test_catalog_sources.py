@@ -14,7 +14,9 @@ from gaiaflux.io.gaia.catalog import read_catalog, write_catalog
 from gaiaflux.io.gaia.table import load_gaia_table, read_gaia_table
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.errors import InputError
-from gaiaflux.workflow.settings import complete_settings
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
+from gaiaflux.workflow.settings import complete_section
 
 # ATLAS-REFCAT2 (Tonry et al. 2018) has Pan-STARRS magnitudes, and motions of Gaia DR2.
 REFCAT2 = CatalogSource(
@@ -58,12 +60,11 @@ def test_an_image_is_solved_by_the_stars_of_another_catalogue(real_data):
     folder = real_data / "sn2019so_andicam"
     catalog = read_gaia_table(folder / "photometry_04735_V.ecsv", REFCAT2)
     assert np.isfinite(catalog.mag).sum() > 50
-    settings = complete_settings({})
     frame = read_frame(folder / "SN2019so_20190201_V.fits.gz", "V", FrameSettings(), {})
-    _, arrays = extract_stars(frame, None, settings["extract_stars"])
+    _, arrays = extract_stars(frame, None, complete_section(ExtractStarsSettings))
     facts = asdict(frame.info)
     facts["ny"], facts["nx"] = facts.pop("shape")
-    fit = solve_frame(facts, arrays["stars"], catalog, settings["refine_wcs"])
+    fit = solve_frame(facts, arrays["stars"], catalog, complete_section(RefineWcsSettings))
     assert fit.n_stars > 50
     assert fit.rms_mas < 30.0
     # The places where another pipeline's PSF fit found the same stars.

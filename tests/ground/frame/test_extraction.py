@@ -15,12 +15,15 @@ from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.io.image.placement import origin_from_catalog
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.model.stars import STAR_DTYPE
 from gaiaflux.sim.presets import demo
 from gaiaflux.sim.series import Series
 from gaiaflux.sim.truth import banzai_catalog
+from gaiaflux.workflow.settings import complete_section
 
-SETTINGS = {"source": "auto", "min_snr": 12.0, "max_stars": 4000, "background_box_pix": 64}
+SETTINGS = complete_section(ExtractStarsSettings)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def test_the_catalogue_of_another_image_is_not_believed(made):
     attrs, _ = extract_stars(made.frame, (y, x), SETTINGS)
     assert attrs["stars_source"] == "detect"
     with pytest.raises(BadFrameError, match="CAT extension"):
-        extract_stars(made.frame, None, SETTINGS | {"source": "banzai"})
+        extract_stars(made.frame, None, replace(SETTINGS, source="banzai"))
 
 
 def test_trailed_stars_are_refused(made):
@@ -72,8 +75,7 @@ def test_trailed_stars_are_refused(made):
         extract_stars(replace(frame, image=image), None, SETTINGS)
 
 
-REFINE = {"search_radius_arcsec": 90.0, "search_rotation_deg": 0.6, "max_sip_order": 3}
-REFINE |= {"min_stars": 8, "max_rms_pix": 0.5}
+REFINE = complete_section(RefineWcsSettings)
 CROP = "lco_banzai/lsc1m005-fl15-20170614-0130-e91_cropped.v1.fits.gz"
 TRAILED = "lco_banzai/neox_banzai_test_frame_tfn0m414-kb29-20160625_WCSERR4.fits.fz"
 
@@ -150,7 +152,7 @@ def test_where_the_cropped_image_lies(real_data):
 def test_an_image_that_its_own_pipeline_could_not_solve_is_flagged(source, real_data):
     frame = read_frame(real_data / TRAILED, "trailed", FrameSettings(), want_seeds=True)
     with pytest.raises(BadFrameError, match=r"the stars are trailed: ellipticity 0\.[89]"):
-        extract_stars(frame, frame.seeds, SETTINGS | {"source": source})
+        extract_stars(frame, frame.seeds, replace(SETTINGS, source=source))
 
 
 @pytest.mark.real
@@ -175,7 +177,7 @@ def test_a_real_matched_catalogue_is_fitted_as_well_as_its_errors_say(real_data,
     scale = 0.267 / 3600
     start = linear_tan((315.0, 0.0), (1023.5, 1023.5), np.array([[-scale, 0.0], [0.0, scale]]), (2048, 2048))
     errors = position_error_mas(catalog, 2020.764)
-    wide = SolveSettings(**REFINE | {"search_rotation_deg": 10.0})
+    wide = SolveSettings(**asdict(replace(REFINE, search_rotation_deg=10.0)))
     fits_of = [
         refine_wcs(StarTables(stars, alpha, dec, catalog.mag, errors), start, wide) for alpha in (ra, ra - 360.0)
     ]

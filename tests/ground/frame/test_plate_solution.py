@@ -6,15 +6,11 @@ from gaiaflux.ground.frame.plate_solution import first_guesses, refine_frame_wcs
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.sim.starlists import StarField, simulate_stars
+from gaiaflux.workflow.settings import complete_section
 
-SETTINGS = {
-    "search_radius_arcsec": 90.0,
-    "search_rotation_deg": 0.6,
-    "max_sip_order": 3,
-    "min_stars": 8,
-    "max_rms_pix": 0.5,
-}
+SETTINGS = complete_section(RefineWcsSettings)
 
 
 @pytest.fixture(scope="module")

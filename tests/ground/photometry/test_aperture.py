@@ -12,8 +12,10 @@ from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag, StarFlag
 from gaiaflux.model.frame import Frame, FrameInfo
+from gaiaflux.model.settings.aperture import ApertureSettings
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.moffat_field import PsfField, add_stars, optimal_sigma
+from gaiaflux.workflow.settings import complete_section
 
 SIZE = 1200
 FWHM = 5.0
@@ -304,13 +306,7 @@ def test_stars_are_measured_where_they_have_moved_to():
     moved = x - pmra * years / 1000 / scale
     add_stars(light, PSF, moved, y, np.array([1e5, 1e5]), faintest=0.02)
     frame = replace(frame, image=frame.image + light)
-    settings = {
-        "radii_fwhm": [1.0, 2.0],
-        "radii_arcsec": None,
-        "annulus_fwhm": [4.0, 6.0],
-        "min_correction_stars": 10,
-        "subtract_neighbours": True,
-    }
+    settings = complete_section(ApertureSettings, radii_fwhm=[1.0, 2.0], annulus_fwhm=[4.0, 6.0])
     result = measure_frame(place_stars(frame, wcs, make_catalog(wcs, x, y, pmra), FWHM), settings)
     attrs, arrays = result.attrs, result.arrays
     np.testing.assert_allclose(arrays["x"], moved, atol=0.01)
@@ -322,11 +318,11 @@ def test_stars_are_measured_where_they_have_moved_to():
 
 
 def test_radii_in_arcsec_and_in_fwhm():
-    fwhm = {"radii_fwhm": [2.0, 1.0], "annulus_fwhm": [4.0, 6.0]}
+    fwhm = complete_section(ApertureSettings, radii_fwhm=[2.0, 1.0], annulus_fwhm=[4.0, 6.0])
     radii, annulus = radii_in_pixels(fwhm, 5.0, 0.5)
     assert radii.tolist() == [5.0, 10.0]
     assert annulus == (20.0, 30.0)
-    arcsec = {"radii_fwhm": None, "radii_arcsec": [2.0, 3.0], "annulus_arcsec": [8.0, 12.0]}
+    arcsec = complete_section(ApertureSettings, radii_arcsec=[2.0, 3.0], annulus_arcsec=[8.0, 12.0])
     radii, annulus = radii_in_pixels(arcsec, 5.0, 0.5)
     assert radii.tolist() == [4.0, 6.0]
     assert annulus == (16.0, 24.0)

@@ -11,11 +11,12 @@ from gaiaflux.ground.photometry.psf import measure_frame, psf_options
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.moffat_field import optimal_sigma
-from gaiaflux.workflow.settings import complete_settings
+from gaiaflux.workflow.settings import complete_section
 
-SETTINGS = complete_settings({})["photometry"]["psf"]
+SETTINGS = complete_section(PsfSettings)
 # Flags that say that a star is near another one, not that its measurement has suffered.
 COMPANY = np.uint32(StarFlag.NEIGHBOUR | StarFlag.BLENDED)
 
@@ -454,4 +455,4 @@ def test_settings_take_effect(scene):
 
 
 def test_who_fits_without_settings_gets_the_defaults_of_the_configuration():
-    assert psf_options(complete_settings({})["photometry"]["psf"]) == PsfOptions()
+    assert psf_options(SETTINGS) == PsfOptions()

@@ -2,6 +2,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +11,18 @@ import pytest
 from gaiaflux.io.gaia.archive import SERVERS, ArchiveError, Server, cone_query, fetch_cone
 from gaiaflux.io.gaia.catalog import read_catalog, verify_pin
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.settings.gaia import GaiaSettings
+from gaiaflux.workflow.settings import complete_section
 
 CENTRE, RADIUS, LIMIT = (0.1, -30.0), 0.3, 19.5
 
 
-def fetch(*servers, centre=CENTRE, radius=RADIUS, limit=LIMIT, timeout_s=5.0, deadline_s=20.0, release="gaiadr3"):
-    urls = [getattr(server, "url", server) for server in servers]
-    return fetch_cone(centre, radius, limit, release=release, servers=urls, timeout_s=timeout_s, deadline_s=deadline_s)
+SETTINGS = complete_section(GaiaSettings, magnitude_limit=LIMIT, timeout_s=5.0, deadline_s=20.0)
+
+
+def fetch(*servers, centre=CENTRE, radius=RADIUS, limit=LIMIT, **settings):
+    urls = tuple(getattr(server, "url", server) for server in servers)
+    return fetch_cone(centre, radius, replace(SETTINGS, servers=urls, magnitude_limit=limit, **settings))
 
 
 def expected(tap, rows, radius=RADIUS, limit=LIMIT):
@@ -194,7 +200,7 @@ def test_vizier_names(tap, serve, gaia_rows):
     columns = [name for name in gaia_rows.dtype.names if name != "ref_epoch"]
     server = serve(table=gaia_rows[columns], table_name='"I/355/gaiadr3"', names=vizier.columns)
     mirror = Server("vizier", server.url, vizier.tables, vizier.columns, vizier.constants)
-    answer = fetch_cone(CENTRE, RADIUS, LIMIT, release="gaiadr3", servers=[mirror], timeout_s=5.0, deadline_s=20.0)
+    answer = fetch_cone(CENTRE, RADIUS, SETTINGS, servers=[mirror])
     plain = fetch(serve())
     for name in ("source_id", "ra_deg", "ref_epoch", "pmdec", "pm_err", "pos_err", "colour"):
         np.testing.assert_array_equal(getattr(answer.catalog, name), getattr(plain.catalog, name))
@@ -272,8 +278,7 @@ def test_rule_pins_the_answer(tmp_path, serve):
     rule = module_from_spec(spec)
     spec.loader.exec_module(rule)
     server = serve()
-    settings = {"source": "tap", "release": "gaiadr3", "servers": [server.url], "magnitude_limit": 19.5}
-    settings |= {"timeout_s": 5.0, "deadline_s": 20.0, "margin_arcmin": 1.5, "rows_per_query": 100000}
+    settings = asdict(replace(SETTINGS, servers=[server.url]))
     output = SimpleNamespace(catalog=str(tmp_path / "gaia.fits"), pin=str(tmp_path / "gaia.json"))
     params = SimpleNamespace(settings=settings, centre_deg=list(CENTRE), radius_arcmin=18.0)
     rule.main(SimpleNamespace(input=SimpleNamespace(), output=output, params=params))

@@ -1,3 +1,4 @@
+from dataclasses import asdict, replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,8 @@ from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.gaia.catalog import read_catalog, verify_pin
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.settings.gaia import GaiaSettings
+from gaiaflux.workflow.settings import complete_section
 
 NX, NY, SCALE = 1000, 600, 0.4
 
@@ -114,9 +117,8 @@ def test_rule_with_a_local_table(tmp_path, gaia_rows):
     table = tmp_path / "table.fits"
     fits.BinTableHDU(gaia_rows).writeto(table)
     stars = batch(tmp_path / "0001.h5", {"a": attrs(header(0.1, -30.0))})
-    settings = {"source": "file", "release": "gaiadr3", "servers": [], "magnitude_limit": 20.0, "timeout_s": 1.0}
-    settings |= {"deadline_s": 1.0, "margin_arcmin": 2.0}
-    params = SimpleNamespace(settings=settings, centre_deg=None, radius_arcmin=None)
+    settings = replace(complete_section(GaiaSettings, magnitude_limit=20.0, margin_arcmin=2.0), source="file")
+    params = SimpleNamespace(settings=asdict(settings), centre_deg=None, radius_arcmin=None)
     output = SimpleNamespace(catalog=str(tmp_path / "gaia.fits"), pin=str(tmp_path / "gaia.json"))
     rule.main(SimpleNamespace(input=SimpleNamespace(stars=[stars], gaia_file=str(table)), output=output, params=params))
     pin = verify_pin(output.catalog, output.pin)

@@ -1,6 +1,7 @@
 """Fields with more stars than a query may have, downloads that break off, and the cache."""
 
 import json
+from dataclasses import asdict, replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,19 @@ import pytest
 from gaiaflux.core.sky.sphere import directions, separation_deg
 from gaiaflux.io.gaia.archive import ArchiveError, fetch_cone
 from gaiaflux.io.gaia.catalog import read_catalog, verify_pin
+from gaiaflux.model.settings.gaia import GaiaSettings
+from gaiaflux.workflow.settings import complete_section
 
 CENTRE, RADIUS, LIMIT = (0.1, -30.0), 0.3, 19.5
 
 
-def fetch(*servers, centre=CENTRE, radius=RADIUS, limit=LIMIT, rows=10**6, **folders):
-    urls = [getattr(server, "url", server) for server in servers]
-    wanted = {"release": "gaiadr3", "servers": urls, "timeout_s": 5.0, "deadline_s": 20.0, "rows_per_query": rows}
-    return fetch_cone(centre, radius, limit, **wanted, **folders)
+SETTINGS = complete_section(GaiaSettings, magnitude_limit=LIMIT, timeout_s=5.0, deadline_s=20.0)
+
+
+def fetch(*servers, centre=CENTRE, radius=RADIUS, limit=LIMIT, rows=10**6, parts_folder=None, cache_folder=None):
+    urls = tuple(getattr(server, "url", server) for server in servers)
+    wanted = {"servers": urls, "magnitude_limit": limit, "rows_per_query": rows, "cache_folder": cache_folder}
+    return fetch_cone(centre, radius, replace(SETTINGS, **wanted), parts_folder)
 
 
 def expected(rows, centre=CENTRE, radius=RADIUS, limit=LIMIT):
@@ -155,8 +161,7 @@ def test_the_rule_uses_the_cache(serve, tmp_path):
     rule = module_from_spec(spec)
     spec.loader.exec_module(rule)
     server = serve()
-    settings = {"source": "tap", "release": "gaiadr3", "servers": [server.url], "magnitude_limit": 19.5}
-    settings |= {"timeout_s": 5.0, "deadline_s": 20.0, "margin_arcmin": 1.5, "rows_per_query": 1000}
+    settings = asdict(replace(SETTINGS, servers=[server.url], rows_per_query=1000))
     settings |= {"cache_folder": str(tmp_path / "cache")}
     pins, tables = [], []
     for name in ("a", "b"):

@@ -13,7 +13,6 @@ import numpy as np
 from gaiaflux.core.calibration.ensemble_fit import (
     EnsembleFit,
     EnsemblePoints,
-    EnsembleSettings,
     fit_ensemble,
     held_out_scatter,
 )
@@ -21,6 +20,7 @@ from gaiaflux.core.calibration.terms import SharedCoefficients, StarFacts
 from gaiaflux.core.maths.field_basis import FieldBasis, field_order, make_basis
 from gaiaflux.core.maths.robust import masked_median
 from gaiaflux.core.maths.two_way import largest_connected, quadratic_form
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK, StarUse
 
 __all__ = ["EnsembleSolution", "apply_ensemble", "solve_ensemble"]
@@ -108,7 +108,7 @@ def solve_ensemble(
     good: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
-    settings: EnsembleSettings,
+    settings: CalibrateSettings,
 ) -> EnsembleSolution:
     """Scale and spatial terms of every frame from stars that are constant on the whole.
 
@@ -120,7 +120,7 @@ def solve_ensemble(
         False where a flag forbids the use of the point.
     x, y : ndarray, shape (n,)
         Place of each star in the field, the same for all frames [pixel of the reference image].
-    settings : EnsembleSettings
+    settings : CalibrateSettings
         Highest order of the spatial terms, limits and clip.
 
     Returns

@@ -12,8 +12,9 @@ import numpy as np
 from gaiaflux.core.maths.field_basis import n_terms
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.core.maths.two_way import column_fit, joint_step, leverage
+from gaiaflux.model.settings.calibrate import CalibrateSettings
 
-__all__ = ["LEAST_SCATTER", "EnsembleFit", "EnsemblePoints", "EnsembleSettings", "fit_ensemble", "held_out_scatter"]
+__all__ = ["LEAST_SCATTER", "EnsembleFit", "EnsemblePoints", "fit_ensemble", "held_out_scatter"]
 
 LEAST_SCATTER = 1e-3
 """No star is trusted better than 1 mmag, or a few bright ones would be the ensemble."""
@@ -25,30 +26,6 @@ _LEAST_POINTS = 8  # below, the scatter of a star says nothing about it
 _LEAST_MODEL_SNR = 5.0
 _FRAME_PRIOR = 20.0  # stars' worth of belief that a frame's errors are right
 _TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class EnsembleSettings:
-    """How an ensemble is solved.
-
-    Attributes
-    ----------
-    spatial_order : int
-        Highest order of the polynomial (0: scale only); a lower one is taken for all frames where that predicts points
-        better that are held out. A frame with few stars gets a lower one; if that is more than half of the frames, all
-        do.
-    max_iterations : int
-        Of weights and solution.
-    min_stars : int
-        A frame with fewer ensemble stars is not solved.
-    clip_sigma : float
-        Points lose their weight from one sigma below to one sigma above this residual.
-    """
-
-    spatial_order: int
-    max_iterations: int
-    min_stars: int
-    clip_sigma: float
 
 
 @dataclass(frozen=True)
@@ -139,14 +116,14 @@ class _Residuals:
     use: np.ndarray
 
 
-def fit_ensemble(points: EnsemblePoints, settings: EnsembleSettings) -> EnsembleFit:
+def fit_ensemble(points: EnsemblePoints, settings: CalibrateSettings) -> EnsembleFit:
     """Alternate between weights and the joint solution until the frames' terms stand still.
 
     Parameters
     ----------
     points : EnsemblePoints
         Measurements.
-    settings : EnsembleSettings
+    settings : CalibrateSettings
         Its `spatial_order` is in the terms of the points already.
 
     Returns
@@ -234,7 +211,7 @@ def _polish(points: EnsemblePoints) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _judge(
-    found: _Residuals, pull: np.ndarray, former: _Verdict, strong: np.ndarray, settings: EnsembleSettings
+    found: _Residuals, pull: np.ndarray, former: _Verdict, strong: np.ndarray, settings: CalibrateSettings
 ) -> _Verdict:
     """New excess scatter of the stars and chi of the frames; which stars are kept."""
     noise, scatter, frame_chi = found.noise, former.scatter, former.frame_chi

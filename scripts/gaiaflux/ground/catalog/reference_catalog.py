@@ -22,6 +22,7 @@ from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.model.wcs import TanSip
 
 __all__ = [
@@ -152,7 +153,7 @@ def refine_by_reference(
     attrs: Mapping[str, Any],
     stars: np.ndarray,
     catalog: SkyCatalog,
-    settings: Mapping[str, Any],
+    settings: RefineWcsSettings,
     reference: Mapping[str, Any],
 ) -> PlateSolution:
     """Fit a frame to the reference image's stars; it may lie up to half an image beside the reference.
@@ -184,7 +185,7 @@ def refine_by_reference(
             LOG.info("the WCS of the header is no start: %s", reason)
     shape = int(attrs["ny"]), int(attrs["nx"])
     start = replace(plate_of_record(reference), shape=shape)
-    reach = max(float(settings["search_radius_arcsec"]), SEARCH_SHARE * max(shape) * pixel_scale_arcsec(start))
-    plate = refine_frame_wcs(attrs, stars, catalog, {**settings, "search_radius_arcsec": reach}, start)
+    reach = max(settings.search_radius_arcsec, SEARCH_SHARE * max(shape) * pixel_scale_arcsec(start))
+    plate = refine_frame_wcs(attrs, stars, catalog, replace(settings, search_radius_arcsec=reach), start)
     method = "reference" if plate.facts["wcs_method"] == "header" else plate.facts["wcs_method"]
     return replace(plate, facts={**plate.facts, "wcs_method": method})

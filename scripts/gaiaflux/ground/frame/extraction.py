@@ -1,8 +1,6 @@
 """Stars, seeing and sky of one frame."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from gaiaflux.ground.frame.noise import background_estimator, noise_above
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
 
 __all__ = ["extract_stars", "mark_cosmic_rays"]
 
@@ -28,7 +27,7 @@ MIN_TRAILED_STARS = 5
 def extract_stars(
     frame: Frame,
     seeds: tuple[np.ndarray, np.ndarray] | None,
-    settings: Mapping[str, Any],
+    settings: ExtractStarsSettings,
     estimate: BackgroundEstimator | None = None,
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Measure the stars of a frame that match and seeing need.
@@ -39,8 +38,7 @@ def extract_stars(
         Pixels and header facts.
     seeds : tuple of ndarray or None
         Positions from a catalogue that came with the image [0-based pixel].
-    settings : mapping
-        Section ``extract_stars``: source, min_snr, max_stars, background_box_pix.
+    settings : ExtractStarsSettings
     estimate : BackgroundEstimator, optional
         How the sky is measured; else as the settings say.
 
@@ -57,8 +55,8 @@ def extract_stars(
         No sky or no stars can be measured, the stars are trailed, or the catalogue was demanded and is missing or of
         another image.
     """
-    source = settings["source"]
-    estimate = estimate or background_estimator(settings["background_box_pix"])
+    source = settings.source
+    estimate = estimate or background_estimator(settings.background_box_pix)
     background = estimate(frame.image, frame.pixel_flags)
     image = subtract_background(frame.image, background)
     sky, noise = float(np.median(background.level)), float(np.median(background.rms))
@@ -79,8 +77,8 @@ def extract_stars(
             image,
             flags,
             background,
-            min_snr=settings["min_snr"],
-            max_stars=settings["max_stars"],
+            min_snr=settings.min_snr,
+            max_stars=settings.max_stars,
             flux_variance=variance,
             fwhm_pix=fwhm,
         )
@@ -124,7 +122,7 @@ def _from_seeds(
     seeds: tuple[np.ndarray, np.ndarray] | None,
     fwhm: float,
     variance: float,
-    settings: Mapping[str, Any],
+    settings: ExtractStarsSettings,
 ) -> Detections | None:
     """Measure at the catalogue's positions; None where they are not stars of this image."""
     if seeds is None or len(seeds[0]) < 5:
@@ -136,10 +134,10 @@ def _from_seeds(
         return None
     x, y = x[inside], y[inside]
     noise = background.rms_at(x, y)
-    keep = slice(0, 2 * settings["max_stars"])
+    keep = slice(0, 2 * settings.max_stars)
     stars = measure_stars(image, pixel_flags, x[keep], y[keep], noise[keep], fwhm_pix=fwhm, flux_variance=variance)
     bright = stars[:CONFIRM_STARS]
     if np.mean(np.isfinite(bright["x"]) & (bright["snr"] > 5.0)) < MIN_CONFIRMED:
         return None
-    stars = stars[np.isfinite(stars["x"]) & (stars["snr"] > 0.7 * settings["min_snr"])]
-    return summarise_stars(stars, settings["max_stars"])
+    stars = stars[np.isfinite(stars["x"]) & (stars["snr"] > 0.7 * settings.min_snr)]
+    return summarise_stars(stars, settings.max_stars)

@@ -1,7 +1,7 @@
 """Plate solution of one frame from its stars, its header and the catalogue of the field."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gaiaflux.core.sky.timing import earth_position_au
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.model.wcs import TanSip
 
 __all__ = ["MATCH_DTYPE", "PlateSolution", "first_guesses", "refine_frame_wcs", "solve_frame"]
@@ -91,7 +92,7 @@ def solve_frame(
     attrs: Mapping[str, Any],
     stars: np.ndarray,
     catalog: SkyCatalog,
-    settings: Mapping[str, Any],
+    settings: RefineWcsSettings,
     start: TanSip | None = None,
 ) -> AstrometricFit:
     """Fit the plate solution of a frame to a catalogue at the frame's epoch.
@@ -104,8 +105,7 @@ def solve_frame(
         Stars of the frame.
     catalog : SkyCatalog
         The field's stars.
-    settings : mapping
-        Section ``refine_wcs``: search_radius_arcsec, search_rotation_deg, max_sip_order, min_stars, max_rms_pix.
+    settings : RefineWcsSettings
     start : TanSip, optional
         See `first_guesses`.
 
@@ -126,16 +126,14 @@ def solve_frame(
         raise BadFrameError(f"the time of the exposure is the year {epoch:.1f}, outside of 1900 to 2100")
     ra, dec = propagate(catalog, epoch, observer)
     given = StarTables(stars, ra, dec, catalog.mag, position_error_mas(catalog, epoch))
-    return refine_wcs(
-        given, header, SolveSettings(**{f.name: settings[f.name] for f in fields(SolveSettings)}), nominal
-    )
+    return refine_wcs(given, header, SolveSettings(**asdict(settings)), nominal)
 
 
 def refine_frame_wcs(
     attrs: Mapping[str, Any],
     stars: np.ndarray,
     catalog: SkyCatalog,
-    settings: Mapping[str, Any],
+    settings: RefineWcsSettings,
     start: TanSip | None = None,
 ) -> PlateSolution:
     """Fit the plate solution of a frame, and say what is kept of it; arguments and errors as for `solve_frame`."""

@@ -8,10 +8,10 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,11 @@ from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.methods import APERTURE
+from gaiaflux.model.settings.aperture import ApertureSettings
+from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.model.stars import STAR_UNITS
+from gaiaflux.model.typed import typed
 from gaiaflux.workflow.settings import complete_settings
 
 if TYPE_CHECKING:
@@ -104,7 +108,7 @@ class AperturePhotometryAnalyst:
         image_name: str,
         image_path: str | Path,
         gaia_catalog: "Table | SkyCatalog",
-        config: Mapping[str, object],
+        config: Mapping[str, Any],
         log: logging.Logger | None = None,
     ) -> None:
         self.image_name = image_name
@@ -120,7 +124,11 @@ class AperturePhotometryAnalyst:
         self.star_catalog: Table | None = None
         self.image_new_wcs: WCS | None = None
         self.aperture_photometry_table: Table | None = None
-        self._settings = _settings(config)
+        settings = _settings(config)
+        self._reading = frame_settings(next(iter(settings.get("series", {}).values()), {}))
+        self._extract_stars = typed(ExtractStarsSettings, settings["extract_stars"])
+        self._refine_wcs = typed(RefineWcsSettings, settings["refine_wcs"])
+        self._radii = typed(ApertureSettings, settings["photometry"][APERTURE.section])
         self._catalog = _sky_catalog(gaia_catalog)
         self._attempt("open the image", self._open)
 
@@ -227,9 +235,8 @@ class AperturePhotometryAnalyst:
             self._logger.error("%s: could not %s: %s", self.image_name, what, reason)
 
     def _open(self) -> None:
-        reading = frame_settings(next(iter(self._settings.get("series", {}).values()), {}))
-        seeds = self._settings["extract_stars"]["source"] != "detect"
-        self._frame = frame = read_frame(self.image_path, self.image_name, reading, want_seeds=seeds)
+        seeds = self._extract_stars.source != "detect"
+        self._frame = frame = read_frame(self.image_path, self.image_name, self._reading, want_seeds=seeds)
         self.image_data = frame.image
         self.image_errors = frame.error if frame.error is not None else _pixel_errors(frame)
         try:
@@ -238,14 +245,14 @@ class AperturePhotometryAnalyst:
             # The refinement may still find its way, or will say why not.
             self._logger.warning("%s: the header's WCS cannot be understood: %s", self.image_name, error)
         self._logger.info("%s: image opened, %d x %d pixels", self.image_name, *frame.info.shape[::-1])
-        if self._settings["photometry"][APERTURE.section].get("radii_arcsec") is None:
+        if self._radii.radii_arcsec is None:
             # Radii in units of the seeing, which the stars tell.
             self._find_stars()
         else:
             self.phot_aperture, _ = self._aperture(math.nan)
 
     def _find_stars(self) -> None:
-        found, arrays = extract_stars(self._frame, self._frame.seeds, self._settings["extract_stars"])
+        found, arrays = extract_stars(self._frame, self._frame.seeds, self._extract_stars)
         self._stars = arrays["stars"]
         self._frame = mark_cosmic_rays(self._frame, arrays["cosmic_pixels"])
         facts = asdict(self._frame.info)
@@ -262,7 +269,7 @@ class AperturePhotometryAnalyst:
         if not scale > 0 and info.wcs_cards:
             wcs = tan_sip_from_cards(info.wcs_cards, info.shape)
             scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
-        radii, (inner, outer) = radii_in_pixels(self._settings["photometry"][APERTURE.section], fwhm_pix, scale)
+        radii, (inner, outer) = radii_in_pixels(self._radii, fwhm_pix, scale)
         radius = float(radii[(len(radii) - 1) // 2])
         if not np.isfinite(radius):
             raise BadFrameError("the size of a pixel is unknown: set pixel_scale_arcsec of the series")
@@ -270,21 +277,21 @@ class AperturePhotometryAnalyst:
         return radius, (inner + outwards, outer + outwards)
 
     def _refine(self) -> None:
-        self._plate = refine_frame_wcs(self._facts, self._stars, self._catalog, self._settings["refine_wcs"])
+        self._plate = refine_frame_wcs(self._facts, self._stars, self._catalog, self._refine_wcs)
         self.image_new_wcs = _astropy_wcs(cards_from_tan_sip(self._plate.wcs), self._frame.info.shape)
         message = "%s: plate solution of %d stars, rms %.1f mas"
         self._logger.info(message, self.image_name, self._plate.facts["wcs_n_stars"], self._plate.facts["wcs_rms_mas"])
 
     def _measure(self) -> None:
         frame, catalog, fwhm = self._frame, self._catalog, self._facts["fwhm_pix"]
-        in_fwhm = {
-            "radii_fwhm": [self.phot_aperture / fwhm],
-            "annulus_fwhm": [radius / fwhm for radius in self._annulus],
-            "radii_arcsec": None,
-            "annulus_arcsec": None,
-        }
-        settings = {**self._settings["photometry"][APERTURE.section], **in_fwhm}
-        arrays = measure_frame(place_stars(frame, self._plate.wcs, catalog, fwhm), settings).stars
+        in_fwhm = replace(
+            self._radii,
+            radii_fwhm=(self.phot_aperture / fwhm,),
+            annulus_fwhm=tuple(radius / fwhm for radius in self._annulus),
+            radii_arcsec=None,
+            annulus_arcsec=None,
+        )
+        arrays = measure_frame(place_stars(frame, self._plate.wcs, catalog, fwhm), in_fwhm).stars
         image = np.where(frame.pixel_flags & PixelFlag.NONFINITE, np.nan, self.image_data)
         positions = np.stack([arrays["x"], arrays["y"]], axis=1)
         table = run_aperture_photometry(image, self.image_errors, positions, self.phot_aperture)
@@ -305,7 +312,7 @@ def _file_of(image_name: str, image_path: str | Path) -> str:
     return path
 
 
-def _settings(config: Mapping[str, object]) -> dict:
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Complete settings from either kind of configuration."""
     photometry = config.get("photometry")
     if isinstance(photometry, Mapping) and "aperture_arcsec" in photometry:

@@ -1,7 +1,5 @@
 """Aperture photometry of one frame: the stars of the catalogue, at their places in this frame."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from gaiaflux.core.aperture.correction import GrowthCorrection
@@ -24,6 +22,7 @@ from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
+from gaiaflux.model.settings.aperture import ApertureSettings
 
 __all__ = ["measure_frame", "measure_stars", "radii_in_pixels"]
 
@@ -34,16 +33,14 @@ _NEIGHBOUR_ERROR = 0.03
 _MOST = 6e4
 
 
-def measure_frame(placed: PlacedFrame, settings: Mapping[str, object]) -> FrameResult:
+def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResult:
     """Measure every star of the catalogue in one frame.
 
     Parameters
     ----------
     placed : PlacedFrame
         Pixels, and the stars at their places.
-    settings : mapping
-        Section ``photometry.aperture``: ``radii_fwhm`` and ``annulus_fwhm``, or ``radii_arcsec`` and
-        ``annulus_arcsec``; ``min_correction_stars``; ``subtract_neighbours``.
+    settings : ApertureSettings
 
     Returns
     -------
@@ -65,20 +62,20 @@ def measure_frame(placed: PlacedFrame, settings: Mapping[str, object]) -> FrameR
         placed.fwhm_pix,
         radii,
         annulus,
-        min_correction_stars=int(settings["min_correction_stars"]),
-        subtract_neighbours=bool(settings["subtract_neighbours"]),
+        min_correction_stars=settings.min_correction_stars,
+        subtract_neighbours=settings.subtract_neighbours,
     )
 
 
 def radii_in_pixels(
-    settings: Mapping[str, object], fwhm_pix: float, scale_arcsec: float
+    settings: ApertureSettings, fwhm_pix: float, scale_arcsec: float
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Aperture radii and annulus of a frame.
 
     Parameters
     ----------
-    settings : mapping
-        As for `measure_frame`.
+    settings : ApertureSettings
+        Radii in arcsec go before those in units of the seeing, which are there where the others are not.
     fwhm_pix : float
         The frame's seeing [pixel].
     scale_arcsec : float
@@ -91,13 +88,13 @@ def radii_in_pixels(
     annulus : tuple of float
         Inner and outer radius [pixel].
     """
-    in_arcsec = settings.get("radii_arcsec") is not None
+    in_arcsec = settings.radii_arcsec is not None
     unit = 1.0 / scale_arcsec if in_arcsec else fwhm_pix
-    radii = np.sort(np.asarray(settings["radii_arcsec" if in_arcsec else "radii_fwhm"], np.float64)) * unit
-    if settings.get("annulus_arcsec") is not None:
-        annulus = np.asarray(settings["annulus_arcsec"], np.float64) / scale_arcsec
+    radii = np.sort(np.asarray(settings.radii_arcsec if in_arcsec else settings.radii_fwhm, np.float64)) * unit
+    if settings.annulus_arcsec is not None:
+        annulus = np.asarray(settings.annulus_arcsec, np.float64) / scale_arcsec
     else:
-        annulus = np.asarray(settings["annulus_fwhm"], np.float64) * fwhm_pix
+        annulus = np.asarray(settings.annulus_fwhm, np.float64) * fwhm_pix
     return radii, (float(annulus[0]), float(annulus[1]))
 
 

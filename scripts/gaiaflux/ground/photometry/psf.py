@@ -16,6 +16,7 @@ from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PIXEL_TO_STAR, StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
+from gaiaflux.model.settings.psf import PsfSettings
 
 __all__ = ["measure_frame", "measure_stars", "psf_options", "subtract_stars"]
 
@@ -38,30 +39,27 @@ _MOST_RESIDUAL = 0.3
 _MOST = 6e4  # of what is stored as float16
 
 
-def psf_options(settings: Mapping[str, object]) -> PsfOptions:
+def psf_options(settings: PsfSettings) -> PsfOptions:
     """Options of the fit from the section ``photometry.psf`` of the configuration."""
     return PsfOptions(
-        radius_fwhm=float(settings["fit_radius_fwhm"]),
-        max_order=int(settings["max_order"]),
-        min_stars=int(settings["min_stars"]),
-        max_stars=int(settings["max_psf_stars"]),
-        residual=bool(settings["residual"]),
-        background=background_estimator(settings["background_box_pix"]),
-        rounds=int(settings["rounds"]),
+        radius_fwhm=settings.fit_radius_fwhm,
+        max_order=settings.max_order,
+        min_stars=settings.min_stars,
+        max_stars=settings.max_psf_stars,
+        residual=settings.residual,
+        background=background_estimator(settings.background_box_pix),
+        rounds=settings.rounds,
     )
 
 
-def measure_frame(
-    placed: PlacedFrame, settings: Mapping[str, object], reference_psf: PsfModel | None = None
-) -> FrameResult:
+def measure_frame(placed: PlacedFrame, settings: PsfSettings, reference_psf: PsfModel | None = None) -> FrameResult:
     """Measure every star of the catalogue in one frame.
 
     Parameters
     ----------
     placed : PlacedFrame
         Pixels, and the stars at their places.
-    settings : mapping
-        Section ``photometry.psf``.
+    settings : PsfSettings
     reference_psf : PsfModel, optional
         PSF of the reference image: scaled to the seeing, it serves a frame with too few stars for its own.
 

@@ -26,6 +26,7 @@ from gaiaflux.io.gaia.votable import columns_of_votable
 from gaiaflux.io.transport import ServerFailure
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.settings.gaia import GaiaSettings
 
 __all__ = ["RELEASES", "SERVERS", "ArchiveError", "ConeAnswer", "Server", "cone_query", "fetch_cone"]
 
@@ -146,15 +147,9 @@ class ConeAnswer:
 def fetch_cone(
     centre_deg: tuple[float, float],
     radius_deg: float,
-    magnitude_limit: float,
-    *,
-    release: str,
-    servers: Sequence[str | Server],
-    timeout_s: float,
-    deadline_s: float,
-    rows_per_query: int = 100_000,
+    settings: GaiaSettings,
     parts_folder: str | Path | None = None,
-    cache_folder: str | Path | None = None,
+    servers: Sequence[Server] | None = None,
 ) -> ConeAnswer:
     """Ask servers in turn for the stars of a cone.
 
@@ -164,22 +159,13 @@ def fetch_cone(
         (ra, dec) of the axis, ICRS [deg].
     radius_deg : float
         Half opening angle [deg].
-    magnitude_limit : float
-        Faintest G [mag].
-    release : str
-        ``gaiadr3`` or ``gaiaedr3``.
-    servers : sequence of str or Server
-        Names (``esa``, ``ari``, ``vizier``, ``noirlab``) or URLs of TAP services with the tables of the Gaia archive.
-    timeout_s : float
-        Longest silence of a server [s].
-    deadline_s : float
-        Time for everything [s].
-    rows_per_query : int
-        Stars that are asked for at once.
+    settings : GaiaSettings
+        Release, faintest magnitude, servers, and how they are asked. In its cache folder whole cones are kept, and
+        looked for before any server is asked; unfinished downloads, too.
     parts_folder : str, Path or None
-        Where an unfinished download is kept; removed when it is whole.
-    cache_folder : str, Path or None
-        Where whole cones are kept, and looked for before any server is asked; unfinished downloads, too.
+        Where an unfinished download is kept without a cache; removed when it is whole.
+    servers : sequence of Server, optional
+        Instead of those that the settings name.
 
     Returns
     -------
@@ -193,26 +179,28 @@ def fetch_cone(
     InputError
         Unknown server or release.
     """
+    release, cache_folder = settings.release, settings.cache_folder
     if release not in RELEASES:
         raise InputError(f"gaia.release {release!r} is not known: use one of {', '.join(RELEASES)}")
-    chosen = [server if isinstance(server, Server) else _server(server) for server in servers]
+    chosen = list(servers) if servers is not None else [_server(name) for name in settings.servers]
     if not chosen:
         raise InputError(f"gaia.servers is empty: name at least one of {', '.join(SERVERS)}, or a URL")
     store = PartStore(cache_folder or parts_folder)
-    asked = Part(release, round(centre_deg[0], 8), round(centre_deg[1], 8), round(radius_deg, 8), None, magnitude_limit)
+    axis = round(centre_deg[0], 8), round(centre_deg[1], 8)
+    asked = Part(release, *axis, round(radius_deg, 8), None, settings.magnitude_limit)
     cached = store.covering(asked) if cache_folder else None
     if cached is not None:
         return _answer(cached, asked, (), (), cached.date_utc)
     whole = whole_cone(asked, CACHE_MARGIN_DEG) if cache_folder else asked
-    end = time.monotonic() + deadline_s
+    end = time.monotonic() + settings.deadline_s
     failures: list[str] = []
     for position, server in enumerate(chosen):
         share = (end - time.monotonic()) / (len(chosen) - position)
         try:
             if share <= 0.0:
                 raise ServerFailure("not asked, the time was over")
-            with TapClient(server.url, timeout_s, share) as client:
-                found = _collect(client, server, whole, store, rows_per_query)
+            with TapClient(server.url, settings.timeout_s, share) as client:
+                found = _collect(client, server, whole, store, settings.rows_per_query)
                 if not any(len(one.catalog) for one in found):
                     store.forget(whole)
                     raise ServerFailure("it has no star there")
