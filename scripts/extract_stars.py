@@ -4,6 +4,8 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gaiaflux.ground.frame.extraction import extract_stars
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.image.frames import frame_settings, read_frame
@@ -25,7 +27,7 @@ def main(smk: "snakemake") -> None:
         for entry in smk.params.frames:
             frame_id, path = entry["frame_id"], entry["path"]
             facts = {"path": path}
-            arrays = {}
+            arrays: dict[str, np.ndarray] = {}
             try:
                 seeds = settings.source != "detect"
                 wanted = {"want_error": False, "want_checksum": True, "want_seeds": seeds}

@@ -232,7 +232,7 @@ class Transport:
             raise TimeoutError
         parts = _web_address(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname, parts.port, timeout=min(self._timeout_s, remaining))
+        connection = kind(parts.hostname or "", parts.port, timeout=min(self._timeout_s, remaining))
         target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (
             f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~')}" if parts.query else ""
         )

@@ -36,7 +36,7 @@ def assemble_dataset(
     wcs: Paths,
     photometry: Mapping[str, Paths],
     catalog: StarCatalog,
-    catalog_attrs: Mapping[str, str],
+    catalog_attrs: Mapping[str, str | int],
 ) -> None:
     """Write all measurements of a series into one file, streamed in blocks of frames.
 
@@ -84,12 +84,12 @@ def assemble_dataset(
         out.table("frames", _frame_table(order, facts, [method.name for method in methods]), FRAME_COLUMNS)
         out.stars(catalog.columns(), STAR_COLUMNS)
         for method in methods:
-            _write_method(out, method, order, facts[method.name], catalog.star_id, catalog_attrs["catalog_sha256"])
+            _write_method(out, method, order, facts[method.name], catalog.star_id, str(catalog_attrs["catalog_sha256"]))
 
 
 def _read_attrs(paths: Paths) -> dict[str, tuple[Path, dict]]:
     """Path of its batch and scalars of each frame."""
-    found = {}
+    found: dict[str, tuple[Path, dict]] = {}
     for path in paths:
         with BatchReader(path) as batch:
             for frame_id in batch.frame_ids:

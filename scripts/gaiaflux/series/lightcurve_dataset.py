@@ -62,7 +62,7 @@ class AperturePhotometryDataset:
     def __init__(self, file_path: str | Path | None = None) -> None:
         self.flux = self.err_flux = np.empty((0, 0), np.float32)
         self.pscale = self.epscale = np.empty(0)
-        self._calibrated = (self.flux, self.err_flux)
+        self._calibrated: tuple[np.ndarray, np.ndarray] = (self.flux, self.err_flux)
         self._scale: MagnitudeScale | None = None
         self._colour = np.empty(0)
         nothing = np.empty(0)
@@ -106,8 +106,8 @@ class AperturePhotometryDataset:
             scale, colour = method_scale(source, _METHOD), source.stars()["colour"]
         self._scale, self._colour = scale, colour
         self._set_tables(*stars, *frames)
-        self.flux, self.err_flux, self.pscale, self.epscale, *calibrated = arrays
-        self._calibrated = tuple(calibrated)
+        self.flux, self.err_flux, self.pscale, self.epscale, flux_cal, flux_cal_err = arrays
+        self._calibrated = flux_cal, flux_cal_err
         return self
 
     def get_lightcurve(self, star_idx: int, filter: str, log: logging.Logger | None = None) -> "Table":
@@ -137,6 +137,7 @@ class AperturePhotometryDataset:
         row, number = operator.index(star_idx), len(self.source_id)
         if not 0 <= row < number:
             raise IndexError(f"star_idx {row} is not a row of the {number} stars (it counts from 0 and is not the ID)")
+        assert self._scale is not None  # it came with the stars
         from astropy.table import Table
 
         mjd = np.asarray(self.timestamps["MJD"])

@@ -258,7 +258,7 @@ def _write_target(
         "match_distance": match.distance,
         "match_distance_unit": match.unit,
         "filters": sorted(set(frames["filter"]) - {""}),
-        "versions": json.loads(attributes["versions"]),
+        "versions": json.loads(str(attributes["versions"])),
         "catalog_sha256": attributes["catalog_sha256"],
         "sky_coordinates": attributes.get("sky_coordinates", "Gaia"),
         "methods": {},
@@ -272,7 +272,7 @@ def _write_target(
     meta |= {f"recommended_{key}": text for key, text in recommended.items()}
     write_ecsv(folder / f"{name}.ecsv", columns, meta)
     mag, mag_err = magnitudes.get(recommended["method"], (np.full(len(bjd), np.nan), np.full(len(bjd), np.nan)))
-    write_tom_csv(folder / f"{name}.csv", frames["mjd_utc"], frames["filter"], mag, mag_err)
+    write_tom_csv(folder / f"{name}.csv", frames["mjd_utc"], frames["filter"].tolist(), mag, mag_err)
 
 
 def _method_columns(

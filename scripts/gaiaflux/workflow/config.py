@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.nearest import nearest
@@ -76,7 +77,7 @@ def check(config: Mapping, schema: Mapping) -> dict:
     return complete
 
 
-def complete_and_check(value: object, schema: Mapping, path: str = "") -> tuple[object, list[str]]:
+def complete_and_check(value: Any, schema: Mapping, path: str = "") -> tuple[Any, list[str]]:
     """Completed value and the problems that the schema alone finds.
 
     Parameters
@@ -104,7 +105,7 @@ class _Walker:
         self._root = root
         self.problems: list[str] = []
 
-    def walk(self, value: object, schema: Mapping, path: str) -> object:
+    def walk(self, value: Any, schema: Mapping, path: str) -> Any:
         """Completed value; problems are collected."""
         schema = self._resolve(schema)
         types = schema.get("type", [])
@@ -235,7 +236,7 @@ class _Walker:
             self._say(path, f"{_shown(value)} is not allowed here: {schema.get('description', schema['pattern'])}")
 
 
-def _is_a(value: object, name: str) -> bool:
+def _is_a(value: Any, name: str) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return {
         "object": isinstance(value, Mapping),
@@ -252,7 +253,7 @@ def _default_applies(schema: Mapping, given: Mapping) -> bool:
     return condition.get("without") not in given and ("with" not in condition or condition["with"] in given)
 
 
-def _from_text(value: object, types: list[str]) -> object:
+def _from_text(value: Any, types: list[str]) -> Any:
     """Numbers and truth values that come as text: from `--config`, or as 1e-3, which is not a number in YAML."""
     if isinstance(value, str):
         if NUMBER.fullmatch(value) and {"number", "integer"} & set(types):

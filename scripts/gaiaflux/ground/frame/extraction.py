@@ -1,6 +1,7 @@
 """Stars, seeing and sky of one frame."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def extract_stars(
     seeds: tuple[np.ndarray, np.ndarray] | None,
     settings: ExtractStarsSettings,
     estimate: BackgroundEstimator | None = None,
-) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Measure the stars of a frame that match and seeing need.
 
     Parameters

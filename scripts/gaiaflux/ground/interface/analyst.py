@@ -292,6 +292,9 @@ class AperturePhotometryAnalyst:
             annulus_arcsec=None,
         )
         arrays = measure_frame(place_stars(frame, self._plate.wcs, catalog, fwhm), in_fwhm).stars
+        # Else the image was not opened, and this step is not done.
+        assert self.image_data is not None
+        assert self.image_errors is not None
         image = np.where(frame.pixel_flags & PixelFlag.NONFINITE, np.nan, self.image_data)
         positions = np.stack([arrays["x"], arrays["y"]], axis=1)
         table = run_aperture_photometry(image, self.image_errors, positions, self.phot_aperture)
@@ -317,7 +320,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     photometry = config.get("photometry")
     if isinstance(photometry, Mapping) and "aperture_arcsec" in photometry:
         radius = photometry["aperture_arcsec"]
-        if isinstance(radius, bool) or not isinstance(radius, Real) or not 0.1 <= radius <= 100:
+        if isinstance(radius, bool) or not isinstance(radius, Real) or not 0.1 <= float(radius) <= 100:
             raise InputError(f"photometry.aperture_arcsec: must be a number from 0.1 to 100 (arcsec), not {radius!r}")
         return complete_settings({"photometry": {APERTURE.section: {"radii_arcsec": [float(radius)]}}})
     if len(config.get("series") or ()) > 1:
@@ -369,6 +372,6 @@ def _astropy_wcs(cards: str, shape: tuple[int, int]) -> "WCS | None":
 def _table(stars: np.ndarray, found: Mapping[str, object]) -> "Table":
     from astropy.table import Table
 
-    units = {name: "pix" for name in stars.dtype.names if STAR_UNITS[name] == "pixel"}
+    units = {name: "pix" for name in stars.dtype.names or () if STAR_UNITS[name] == "pixel"}
     names = ("stars_source", "fwhm_pix", "sky", "sky_rms")
     return Table(stars, units=units, meta={name: found[name] for name in names})

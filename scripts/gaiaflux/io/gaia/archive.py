@@ -20,7 +20,7 @@ import numpy as np
 from gaiaflux.core.sky.sphere import directions, separation_deg
 from gaiaflux.io.catalog_source import GAIA
 from gaiaflux.io.gaia.columns import Column, GaiaTable, catalog_from_columns
-from gaiaflux.io.gaia.store import Part, PartStore, StoredPart, answer_now, join_catalogs, whole_cone
+from gaiaflux.io.gaia.store import Division, Part, PartStore, StoredPart, answer_now, join_catalogs, whole_cone
 from gaiaflux.io.gaia.tap_client import TapClient
 from gaiaflux.io.gaia.votable import columns_of_votable
 from gaiaflux.io.transport import ServerFailure
@@ -255,13 +255,12 @@ def _collect(client: TapClient, server: Server, part: Part, store: PartStore, ro
             stored = answer_now(part, _ask(client, server, query, part, number), number, query, server.url)
             store.save(stored)
             return [stored]
-        store.save_split(part, _boundary(part, number), number, server.url)
-        division = store.split(part)
-    boundary = float(division["boundary"])
-    halves = replace(part, faint=boundary), replace(part, bright=boundary)
+        division = Division(part, _boundary(part, number), number, server.url)
+        store.save_split(division)
+    halves = replace(part, faint=division.boundary), replace(part, bright=division.boundary)
     found = [one for half in halves for one in _collect(client, server, half, store, rows_per_query)]
-    total, number = sum(one.number for one in found), int(division["number"])
-    servers = {division["server"], *(one.server for one in found)}
+    total, number = sum(one.number for one in found), division.number
+    servers = {division.server, *(one.server for one in found)}
     if abs(total - number) > (0 if len(servers) == 1 else 5 + MIRRORS_DIFFER * number):
         store.forget(part)
         raise ServerFailure(f"{total} rows came in parts where COUNT(*) says {number}")

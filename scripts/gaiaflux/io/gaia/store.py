@@ -8,10 +8,11 @@ the release or the magnitude limit never finds an answer to another question.
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.gaia.catalog import read_catalog, write_catalog
 from gaiaflux.model.catalog import SkyCatalog
 
-__all__ = ["Part", "PartStore", "StoredPart", "answer_now", "join_catalogs", "whole_cone"]
+__all__ = ["Division", "Part", "PartStore", "StoredPart", "answer_now", "join_catalogs", "whole_cone"]
 
 PREFIX = "gaia-"
 
@@ -48,6 +49,28 @@ class Part:
     radius_deg: float
     bright: float | None
     faint: float
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a part was divided because it has too many rows.
+
+    Attributes
+    ----------
+    part : Part
+        What was asked.
+    boundary : float
+        Faint end of the bright half [mag].
+    number : int
+        Rows of the whole as the server counted them.
+    server : str
+        URL.
+    """
+
+    part: Part
+    boundary: float
+    number: int
+    server: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +119,7 @@ class PartStore:
     def __init__(self, folder: str | Path | None) -> None:
         self._folder = Path(folder) if folder else None
         self._parts: dict[Part, StoredPart] = {}
-        self._splits: dict[Part, dict[str, object]] = {}
+        self._splits: dict[Part, Division] = {}
 
     @property
     def n_stars(self) -> int:
@@ -111,7 +134,7 @@ class PartStore:
     def load(self, part: Part) -> StoredPart | None:
         """The answer to a question that was asked before; None where there is none, or it is damaged."""
         if part not in self._parts and self._folder is not None:
-            stored = self._read(self._path(part, ".json"))
+            stored = _read(_path(self._folder, part, ".json"))
             if stored is not None and stored.part == part:
                 self._parts[part] = stored
         return self._parts.get(part)
@@ -121,38 +144,38 @@ class PartStore:
         self._parts[stored.part] = stored
         if self._folder is None:
             return
-        table = self._path(stored.part, ".fits")
+        table = _path(self._folder, stored.part, ".fits")
         write_catalog(table, stored.catalog)
         facts = {"part": asdict(stored.part), "number": stored.number, "query": stored.query, "server": stored.server}
         facts |= {"date_utc": stored.date_utc, "n_rows": len(stored.catalog), "sha256": file_sha256(table)}
-        self._write(self._path(stored.part, ".json"), facts)
+        _write(_path(self._folder, stored.part, ".json"), facts)
 
-    def split(self, part: Part) -> dict[str, object] | None:
-        """How a part was divided: ``boundary`` [mag], ``number`` of its rows, ``server``; None where it was not."""
-        path = self._path(part, ".split")
-        if part not in self._splits and path is not None and path.is_file():
-            facts = _json(path)
+    def split(self, part: Part) -> Division | None:
+        """How a part was divided; None where it was not."""
+        if part not in self._splits and self._folder is not None:
+            facts = _json(_path(self._folder, part, ".split"))
             if facts.get("part") == asdict(part):
-                self._splits[part] = facts
+                rest = float(facts["boundary"]), int(facts["number"]), str(facts["server"])
+                self._splits[part] = Division(part, *rest)
         return self._splits.get(part)
 
-    def save_split(self, part: Part, boundary: float, number: int, server: str) -> None:
+    def save_split(self, division: Division) -> None:
         """Keep how a part is divided."""
-        self._splits[part] = {"part": asdict(part), "boundary": boundary, "number": number, "server": server}
+        self._splits[division.part] = division
         if self._folder is not None:
-            self._write(self._path(part, ".split"), self._splits[part])
+            _write(_path(self._folder, division.part, ".split"), asdict(division))
 
     def forget(self, part: Part) -> None:
         """Drop what is known of a part and of those that it was divided into."""
         division = self.split(part)
         if division is not None:
-            boundary = float(division["boundary"])
-            self.forget(replace(part, faint=boundary))
-            self.forget(replace(part, bright=boundary))
+            self.forget(replace(part, faint=division.boundary))
+            self.forget(replace(part, bright=division.boundary))
         self._parts.pop(part, None)
         self._splits.pop(part, None)
-        for ending in (".json", ".fits", ".split") if self._folder is not None else ():
-            self._path(part, ending).unlink(missing_ok=True)
+        if self._folder is not None:
+            for ending in (".json", ".fits", ".split"):
+                _path(self._folder, part, ending).unlink(missing_ok=True)
 
     def covering(self, part: Part) -> StoredPart | None:
         """A whole cone on disk that holds all stars of another one; of several the one with the fewest rows."""
@@ -167,7 +190,7 @@ class PartStore:
                     found.append((int(facts["n_rows"]), path))
             except (KeyError, TypeError, ValueError):  # a file of something else
                 continue
-        stored = (self._read(path) for _, path in sorted(found))
+        stored = (_read(path) for _, path in sorted(found))
         return next((one for one in stored if one is not None), None)
 
     def finish(self, whole: StoredPart, *, keep: bool) -> None:
@@ -177,32 +200,12 @@ class PartStore:
         if keep:
             self.save(whole)
             for part in [*self._parts, *self._splits]:
-                self._path(part, ".split").unlink(missing_ok=True)
+                _path(self._folder, part, ".split").unlink(missing_ok=True)
                 if part != whole.part:
-                    self._path(part, ".json").unlink(missing_ok=True)
-                    self._path(part, ".fits").unlink(missing_ok=True)
+                    _path(self._folder, part, ".json").unlink(missing_ok=True)
+                    _path(self._folder, part, ".fits").unlink(missing_ok=True)
         else:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _path(self, part: Part, ending: str) -> Path | None:
-        if self._folder is None:
-            return None
-        digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode()).hexdigest()[:20]
-        return self._folder / f"{PREFIX}{digest}{ending}"
-
-    def _read(self, path: Path) -> StoredPart | None:
-        facts, table = _json(path), path.with_suffix(".fits")
-        try:
-            if not table.is_file() or file_sha256(table) != facts["sha256"]:
-                return None
-            answer = {key: facts[key] for key in ("number", "query", "server", "date_utc")}
-            return StoredPart(Part(**facts["part"]), read_catalog(table), **answer)
-        except (KeyError, TypeError):
-            return None
-
-    def _write(self, path: Path, facts: dict[str, object]) -> None:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def answer_now(part: Part, catalog: SkyCatalog, number: int, query: str, server: str) -> StoredPart:
@@ -222,7 +225,28 @@ def _covers(other: Part, part: Part) -> bool:
     return bool(apart + part.radius_deg <= other.radius_deg)
 
 
-def _json(path: Path) -> dict[str, object]:
+def _path(folder: Path, part: Part, ending: str) -> Path:
+    digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode()).hexdigest()[:20]
+    return folder / f"{PREFIX}{digest}{ending}"
+
+
+def _read(path: Path) -> StoredPart | None:
+    facts, table = _json(path), path.with_suffix(".fits")
+    try:
+        if not table.is_file() or file_sha256(table) != facts["sha256"]:
+            return None
+        answer = {key: facts[key] for key in ("number", "query", "server", "date_utc")}
+        return StoredPart(Part(**facts["part"]), read_catalog(table), **answer)
+    except (KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _json(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
