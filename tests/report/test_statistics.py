@@ -1,10 +1,14 @@
 """Numbers of stars and frames against straightforward sums and against the truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.methods import APERTURE
 from gaiaflux.report import statistics
 from gaiaflux.report.statistics import measure_method
 
@@ -63,6 +67,15 @@ def test_a_neighbour_disturbs_apertures_and_one_too_close_the_psf(make_truth, tm
     assert list(np.flatnonzero(found["aperture"].blended)) == [17, 18]
     assert list(np.flatnonzero(found["psf"].blended)) == [18]
     assert found["aperture"].blend != found["psf"].blend
+
+
+def test_a_flag_that_there_is_not_is_one_sentence(make_truth, tmp_path, monkeypatch):
+    odd = replace(APERTURE, blend=("neighbor", "beside"))
+    monkeypatch.setattr(statistics, "method_named", lambda name: odd)
+    with pytest.raises(
+        InputError, match=r"^the method .*'aperture' names .* 'neighbor', .*did you mean 'neighbour'\?$"
+    ):
+        measure(make_truth(), tmp_path / "d.h5")
 
 
 def test_kinds_of_stars(make_truth, tmp_path):

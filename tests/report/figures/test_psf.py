@@ -1,5 +1,7 @@
 """Figures of PSF photometry: the function itself, the methods side by side, and images without their stars."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.psf_model import psf_arrays
 from gaiaflux.model.frame import Frame, FrameInfo
+from gaiaflux.model.method import Look
+from gaiaflux.model.methods import PSF
 from gaiaflux.report.figures.conditions import condition_panels
 from gaiaflux.report.figures.methods import comparison_figure, scatter_ratio
 from gaiaflux.report.figures.psf import find_psf, psf_figure, psf_montage
@@ -64,6 +68,22 @@ def test_the_methods_side_by_side(two_methods):
         assert labels[::2] == ["aperture: median scatter", "psf: median scatter"]
         panels = {label: values for label, values, _ in condition_panels(series)}
         np.testing.assert_array_equal(panels["PSF, FWHM (pixel)"], np.full(40, 4.5))
+
+
+def test_more_than_two_methods_side_by_side(two_methods):
+    """Each has its own colour, and its ratio to the first."""
+    with DatasetReader(two_methods) as source, drawing():
+        series = read_series(source)
+        look = Look(colour="#009E73", companion="#CC79A7", marker="^")
+        third = replace(series.methods[1], declared=replace(PSF, name="third", label="third", look=look))
+        figure = comparison_figure(replace(series, methods=(*series.methods, third)))
+    left, right = figure.axes
+    drawn = {line.get_label(): line.get_color() for line in left.lines}
+    methods = (*series.methods, third)
+    assert {drawn[f"{method.name}: median scatter"] for method in methods} == {"#E69F00", "#0072B2", "#009E73"}
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["PSF", "third"]
+    assert {line.get_color() for line in right.lines if line.get_label() in ("PSF", "third")} == {"#0072B2", "#009E73"}
+    assert right.get_ylabel() == "scatter by each / by apertures"
 
 
 def frame_of(image, flags):

@@ -1,0 +1,54 @@
+"""Which method is recommended for a star."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from gaiaflux.model.errors import InputError
+from gaiaflux.series.method_choice import REASONS, favoured_method, recommend_methods
+from gaiaflux.series.star_summary import ApertureSummary
+
+
+def summary(held_out, n_good=None, expected=None):
+    held_out = np.asarray(held_out, float)
+    values = {field.name: np.zeros(len(held_out)) for field in fields(ApertureSummary)}
+    values |= {
+        "held_out": held_out,
+        "expected": held_out if expected is None else np.asarray(expected, float),
+        "n_good": np.full(len(held_out), 100) if n_good is None else np.asarray(n_good),
+    }
+    return ApertureSummary(**values)
+
+
+def names_of(codes):
+    said = {code: text for text, code in REASONS.items()}
+    return [said[code] for code in codes.tolist()]
+
+
+def test_the_favoured_method_wins_where_it_is_nearly_as_good():
+    nan = np.nan
+    apertures = summary([1.0, 1.0, 1.0, 1.0, nan, nan], [100, 100, 100, 100, 100, 0], [9, 9, 9, 9, nan, nan])
+    psf = summary([1.019, 1.021, 0.5, 1.0, nan, nan], [100, 100, 100, 70, 90, 0], [9, 9, 9, 9, nan, nan])
+    for both in ({"aperture": apertures, "psf": psf}, {"psf": psf, "aperture": apertures}):
+        method, reason = recommend_methods(both)
+        wanted = ["psf", "aperture", "psf", "aperture", "aperture"]
+        assert [list(both)[k] for k in method[:5]] == wanted
+        assert method[5] == -1
+        assert names_of(reason) == [
+            "as good as any other", *(["less scatter in held-out frames"] * 2), *(["more good points"] * 2),
+            "no good point",
+        ]  # fmt: skip
+
+
+def test_one_method_is_the_only_one():
+    method, reason = recommend_methods({"psf": summary([1.0, np.nan])})
+    assert method.tolist() == [0, 0]
+    assert names_of(reason) == ["the only method"] * 2
+
+
+def test_the_method_for_what_is_planted():
+    assert favoured_method(["aperture", "psf"]) == "psf"
+    assert favoured_method(["aperture"]) == "aperture"
+    with pytest.raises(InputError, match="no method of photometry 'sum'"):
+        favoured_method(["sum"])
