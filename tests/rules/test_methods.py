@@ -19,6 +19,7 @@ TOY = Method(
     name="toy",
     label="toy",
     title="Toy photometry",
+    by="guesses",
     sentence="Guesses.",
     look=Look(colour="#009E73", companion="#CC79A7", marker="^"),
     annotation=Annotation("GAIAFLUX_TOY", "toy_", ("flux", "flux_err", "flags")),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -196,7 +197,8 @@ class _Stream:
         size = min(block_frames, n_frames)
         self._method = method
         self.radii = np.full((n_frames, n_radii), np.nan)
-        self._grids, self._blocks = {}, {}
+        self._grids: dict[str, Any] = {}
+        self._blocks: dict[str, np.ndarray] = {}
         for name, column in method.arrays.items():
             text = column.description + (", by each radius" if method.radii else "")
             self._grids[name] = out.grid(
