@@ -72,7 +72,7 @@ def neighbour_light(
     ndarray of float64, shape (n_wanted, n_radii)
         Unit of `flux`; NaN for a star without a position.
     """
-    x, y, flux = (np.require(values, np.float64, "CW") for values in (x, y, flux))
+    x, y, flux = (np.require(values, np.float64, ["C", "W"]) for values in (x, y, flux))
     radii = np.asarray(radii, np.float64)
     wanted = np.arange(len(x)) if wanted is None else np.asarray(wanted, np.int64)
     light = np.full((len(wanted), len(radii)), np.nan)

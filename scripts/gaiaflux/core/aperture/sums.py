@@ -112,13 +112,13 @@ def sum_circles(
     The variance is that of the resulting linear combination of pixels (sum of w^2 sigma^2 for weights w) plus a part
     for a star that is not like the profile.
     """
-    image = np.require(image, np.float32, "CW")
-    pixel_flags = np.require(pixel_flags, np.uint8, "CW")
+    image = np.require(image, np.float32, ["C", "W"])
+    pixel_flags = np.require(pixel_flags, np.uint8, ["C", "W"])
     known = isinstance(noise, np.ndarray)
-    errors = np.require(noise, np.float32, "CW") if known else np.zeros((1, 1), np.float32)
+    errors = np.require(noise, np.float32, ["C", "W"]) if known else np.zeros((1, 1), np.float32)
     if pixel_flags.shape != image.shape or (known and errors.shape != image.shape):
         raise ValueError(f"shapes of image {image.shape}, pixel flags {pixel_flags.shape}, error {errors.shape} differ")
-    x, y, radii = (np.require(values, np.float64, "CW") for values in (x, y, radii))
+    x, y, radii = (np.require(values, np.float64, ["C", "W"]) for values in (x, y, radii))
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"x and y must be of one length, not {x.shape} and {y.shape}")
     if radii.ndim != 1 or len(radii) == 0 or not np.all(np.diff(radii, prepend=0.0) > 0):

@@ -7,6 +7,7 @@ IEEE TASSP 29, 1153).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -186,17 +187,18 @@ def _fill_and_filter(mesh: np.ndarray, *, trend: bool = False) -> np.ndarray:
 
 
 def _windows(mesh: np.ndarray, mode: str = "constant") -> np.ndarray:
-    values = {"constant_values": np.nan} if mode == "constant" else {}
-    padded = np.pad(mesh, 1, mode=mode, **values)
+    values: dict[str, Any] = {"constant_values": np.nan} if mode == "constant" else {}
+    how: Any = mode
+    padded = np.pad(mesh, 1, mode=how, **values)
     view = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return view.reshape(*mesh.shape, 9)
 
 
 @device
 def _clipped_sums(values: np.ndarray, n: int, centre: float, lower: float, upper: float) -> tuple[float, float, float]:
-    count = np.float32(0.0)
-    total = 0.0
-    square = 0.0
+    count: Any = np.float32(0.0)
+    total: Any = 0.0
+    square: Any = 0.0
     step = 256
     for start in range(0, n, step):
         c = np.float32(0.0)

@@ -64,7 +64,10 @@ def find_cutout(
         return None
     if np.mean(values[:, best[0], best[1]] > np.log1p(SIGNAL_SIGMA)) < MIN_FRACTION:
         return None
-    if max(abs(_peak(score[:, best[1]], best[0])), abs(_peak(score[best[0]], best[1]))) > MAX_FRACTION_OF_PIXEL:
+    if (
+        max(abs(_peak(score[:, best[1]], int(best[0]))), abs(_peak(score[best[0]], int(best[1]))))
+        > MAX_FRACTION_OF_PIXEL
+    ):
         return None
     return whole[0] + int(shifts[best[1]]), whole[1] + int(shifts[best[0]])
 

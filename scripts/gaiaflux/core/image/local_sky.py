@@ -1,6 +1,7 @@
 """Level of the sky around each star, from an annulus and from the smooth trend over the frame."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def paint_discs(mask: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.ndarr
     radius : ndarray, shape (n,)
         [pixel]; zero or NaN paints nothing.
     """
-    _paint_discs(mask, *(np.require(values, np.float64, "CW") for values in (x, y, radius)))
+    _paint_discs(mask, *(np.require(values, np.float64, ["C", "W"]) for values in (x, y, radius)))
 
 
 def measure_annuli(
@@ -156,14 +157,14 @@ def measure_annuli(
         raise ValueError(f"an annulus needs 0 <= inner < outer, not {inner} and {outer}")
     if image.shape != avoid.shape:
         raise ValueError(f"image {image.shape} and mask {avoid.shape} differ in shape")
-    x, y = np.require(x, np.float64, "CW"), np.require(y, np.float64, "CW")
+    x, y = np.require(x, np.float64, ["C", "W"]), np.require(y, np.float64, ["C", "W"])
     n = len(x)
     level, error, n_pixels = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
     offset_x, offset_y = np.zeros(n), np.zeros(n)
     size = (2 * int(np.ceil(outer)) + 3) ** 2
     _measure_annuli(
-        np.require(image, np.float32, "CW"),
-        np.require(avoid, np.uint8, "CW"),
+        np.require(image, np.float32, ["C", "W"]),
+        np.require(avoid, np.uint8, ["C", "W"]),
         x,
         y,
         float(inner),
@@ -268,7 +269,9 @@ def _measure_annuli(
             continue
         # All pixels are copied, clean ones with weight 1: no branch, so that the compiler can use vectors.
         n = 0
-        n_clean, sum_i, sum_j = 0.0, 0.0, 0.0
+        n_clean: Any = 0.0
+        sum_i: Any = 0.0
+        sum_j: Any = 0.0
         for j in range(max(int(np.ceil(ys - outer)), 0), min(int(np.floor(ys + outer)), ny - 1) + 1):
             dy2 = (j - ys) * (j - ys)
             if dy2 > outer * outer:

@@ -53,7 +53,7 @@ class Kernel:
         self._source = Source(self.function, parse_signature(signature), fastmath)
         self._call: Callable[..., Any] | None = None
 
-    def __call__(self, *arguments: Any) -> int | float | None:
+    def __call__(self, *arguments: Any) -> Any:
         """Run; arrays must have the dtype and number of axes of the signature and be C-contiguous.
 
         Raises
@@ -133,7 +133,7 @@ def _by_numba(source: Source) -> Callable[..., Any]:
     function, name, signature = plain(source), source.function.__name__, source.signature
     due = [(np.dtype("bool" if dtype == "boolean" else dtype), ndim) for dtype, ndim in signature.arguments]
 
-    def call(*arguments: Any) -> int | float | None:
+    def call(*arguments: Any) -> Any:
         if len(arguments) != len(due):
             raise TypeError(f"{name} takes {len(due)} arguments, not {len(arguments)}")
         values = []

@@ -98,7 +98,7 @@ def field_order(x: np.ndarray, y: np.ndarray, present: np.ndarray, highest: int)
     count = present.sum(axis=0)
     order = np.zeros(present.shape[1], dtype=int)
     for trial in range(1, highest + 1):
-        terms = make_basis(x, y, present.any(axis=1), trial).terms(x, y)
+        terms = make_basis(x, y, np.asarray(present.any(axis=1)), trial).terms(x, y)
         terms /= np.sqrt(np.maximum((terms**2).mean(axis=0), 1e-12))
         gram = np.einsum("nj,nk,nl->jkl", present.astype(float), terms, terms, optimize=True)
         least = np.linalg.eigvalsh(gram / np.maximum(count, 1)[:, None, None])[:, 0]

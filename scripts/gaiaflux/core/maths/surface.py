@@ -123,7 +123,9 @@ def fit_surface(
         kept = residual2 <= clip**2 * total * min(max(robust2, 1e-6), 1.0 if n_kept > size else np.inf) + tiny
         if np.count_nonzero(kept) <= size:
             kept[:] = True
-    return Surface(coefficients, covariance, order, tuple(shape), float(np.sqrt(scatter2)), int(np.count_nonzero(kept)))
+    return Surface(
+        coefficients, covariance, order, (shape[0], shape[1]), float(np.sqrt(scatter2)), int(np.count_nonzero(kept))
+    )
 
 
 def frame_terms(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], order: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Linear fit of the fluxes of all stars of a frame together: normal equations, their solution and its errors."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -343,7 +344,7 @@ def _overlaps(
             continue
         start_a = first - (column[a] - half)
         start_b = first - (column[b] - half)
-        total = 0.0
+        total: Any = 0.0
         for j in range(max(0, max(row[a], row[b]) - half), min(ny, min(row[a], row[b]) + half + 1)):
             w = weight[j, first : first + count]
             pa = values[a, j - row[a] + half, start_a : start_a + count]

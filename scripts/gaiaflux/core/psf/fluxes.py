@@ -224,7 +224,8 @@ def _smooth(mesh: np.ndarray) -> np.ndarray:
     """Mean of each box and those around it."""
     rows, columns = mesh.shape
     around = np.pad(mesh, 1, mode="edge")
-    return sum(around[j : j + rows, i : i + columns] for j in range(3) for i in range(3)) / 9.0
+    whole = sum(around[j : j + rows, i : i + columns] for j in range(3) for i in range(3))
+    return np.asarray(whole) / 9.0
 
 
 def solve_fluxes(

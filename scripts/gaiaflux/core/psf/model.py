@@ -178,4 +178,4 @@ def moffat_psf(shape: tuple[int, int], fwhm: float, beta: float = 3.0) -> PsfMod
     PsfModel
     """
     core = half_maximum(beta) / (0.5 * fwhm) ** 2
-    return PsfModel(tuple(shape), beta, np.array([[core], [0.0], [core]]), 0, np.zeros((0, 1, 1)), -1)
+    return PsfModel((shape[0], shape[1]), beta, np.array([[core], [0.0], [core]]), 0, np.zeros((0, 1, 1)), -1)

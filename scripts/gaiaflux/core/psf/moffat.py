@@ -59,11 +59,11 @@ class MoffatProfile:
         """Light per pixel in the centre."""
         return (self.beta - 1.0) / (np.pi * self.alpha**2)
 
-    def growth(self, r: np.ndarray) -> np.ndarray:
+    def growth(self, r: np.ndarray | float) -> np.ndarray:
         """Fraction of the light within radius r [pixel]."""
         return light_within((np.asarray(r) / self.alpha) ** 2, self.beta)
 
-    def growth_slope(self, r: np.ndarray) -> np.ndarray:
+    def growth_slope(self, r: np.ndarray | float) -> np.ndarray:
         """Derivative of `growth` with respect to ln(alpha); not positive."""
         u2 = (np.asarray(r) / self.alpha) ** 2
         return -2.0 * (self.beta - 1.0) * u2 * (1.0 + u2) ** (-self.beta)

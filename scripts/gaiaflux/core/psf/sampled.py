@@ -47,7 +47,7 @@ class SampledPsf:
 
     def at(self, x: np.ndarray, y: np.ndarray) -> "PlacedSamples":
         """The function at the places of stars; see `Psf.at`."""
-        x, y = (np.require(values, np.float64, "CW") for values in (x, y))
+        x, y = (np.require(values, np.float64, ["C", "W"]) for values in (x, y))
         (i, part_x), (j, part_y) = _cells(self.x, x), _cells(self.y, y)
         cell = np.stack([j, i], axis=1)
         return PlacedSamples(x, y, cell, np.stack([part_y, part_x], axis=1), self.samples, self.oversampling)

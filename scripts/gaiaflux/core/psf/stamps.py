@@ -24,7 +24,7 @@ def make_stamps(psf: Psf, x: np.ndarray, y: np.ndarray, radius: float) -> Stamps
     -------
     Stamps
     """
-    x, y = (np.require(values, np.float64, "CW") for values in (x, y))
+    x, y = (np.require(values, np.float64, ["C", "W"]) for values in (x, y))
     column, row = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
     placed = psf.at(x, y)
     return Stamps(placed.values(column, row, radius), column, row, x, y, float(radius), placed)
@@ -44,7 +44,7 @@ def add_light(image: np.ndarray, stamps: Stamps, flux: np.ndarray, reach: np.nda
     reach : ndarray, shape (n,)
         Radius to which the function is added beyond the stamp [pixel].
     """
-    flux, reach = (np.require(values, np.float64, "CW") for values in (flux, reach))
+    flux, reach = (np.require(values, np.float64, ["C", "W"]) for values in (flux, reach))
     if len(stamps):
         stamps.psf.add_light(image, stamps, flux, reach)
 

@@ -111,7 +111,7 @@ def measure_stars(
         flags,
     )
     stars = np.zeros(len(x), STAR_DTYPE)
-    for column, name in enumerate(STAR_DTYPE.names[:-1]):
+    for column, name in enumerate((STAR_DTYPE.names or ())[:-1]):
         stars[name] = table[:, column]
     stars["flags"] = flags
     return stars[_distinct(stars, 0.5 * fwhm_pix)]

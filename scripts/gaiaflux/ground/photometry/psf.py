@@ -250,7 +250,7 @@ def _assemble(
 
     def spread(values: np.ndarray, dtype: type = np.float32) -> np.ndarray:
         """Rows of the stars on the image to the rows of all stars, NaN elsewhere."""
-        whole = np.full(n_stars, np.nan, dtype)
+        whole: np.ndarray = np.full(n_stars, np.nan, dtype)
         whole[rows[on]] = values[on]
         return whole
 

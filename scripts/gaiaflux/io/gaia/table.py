@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -174,7 +174,7 @@ def _open(path: Path) -> BufferedIOBase:
     """Bytes of a file, unpacked if it is gzip by content."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path, "rb") if packed else path.open("rb"))
+    return gzip.open(path, "rb") if packed else path.open("rb")
 
 
 def _from_fits(path: Path, source: CatalogSource) -> Columns:
