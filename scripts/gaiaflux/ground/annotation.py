@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.annotated_image import Facts
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.method import Method
 from gaiaflux.model.methods import methods_named
-from gaiaflux.series.batch_contents import check_batch
+
+if TYPE_CHECKING:
+    from gaiaflux.io.batch_file import BatchReader
 
 __all__ = ["TABLE_UNITS", "copy_name", "frame_table", "plate_facts", "read_arrays", "table_facts"]
 
@@ -49,7 +50,7 @@ def plate_facts(plate: Mapping[str, Any]) -> Facts:
     }
 
 
-def read_arrays(method: Method, path: str | Path, batch: BatchReader, frame_id: str) -> dict[str, np.ndarray]:
+def read_arrays(method: Method, path: str | Path, batch: "BatchReader", frame_id: str) -> dict[str, np.ndarray]:
     """What the table needs of a method's arrays.
 
     Parameters
@@ -73,6 +74,9 @@ def read_arrays(method: Method, path: str | Path, batch: BatchReader, frame_id: 
     InputError
         The batch does not hold what the method declares.
     """
+    # Here, because the class for notebooks uses this module without any HDF5 file.
+    from gaiaflux.series.batch_contents import check_batch
+
     names = dict.fromkeys(("x", "y", "flags", *method.annotation.columns, *(["radii_pix"] if method.radii else [])))
     check_batch(method, path, batch, frame_id, names)
     return {name: batch.array(frame_id, name) for name in names}

@@ -154,7 +154,7 @@ def test_surface_with_few_points():
 def test_error_of_the_light_beyond_the_reference_radius():
     rng = np.random.default_rng(11)
     x, y, flux, variance, _, _ = make_stars(400, rng, variation=0.15)
-    fit = fit_correction(x, y, flux, variance, np.zeros(400), RADII, np.arange(6), 5, SHAPE, PROFILE)
+    fit = fit_correction(GrowthCurves(x, y, flux, variance, np.zeros(400), RADII), np.arange(6), 5, SHAPE, PROFILE)
     _, error = fit.fraction(x, y)
     # Within the reference radius the ratio is 1 by definition: all of the error is that of the light beyond it, a
     # tenth of its change over the field and what the fit of the width leaves open.
@@ -180,8 +180,8 @@ def test_an_error_of_the_sky_is_common_to_both_circles():
     x, y, flux, variance, _, _ = make_stars(200, rng, variation=0.0)
     sky = np.full(200, 100.0)
     flux = flux + np.pi * RADII**2 * (sky * rng.normal(size=200))[:, None]
-    fit = fit_correction(x, y, flux, variance, sky, RADII, np.arange(6), 5, SHAPE, PROFILE)
-    blind = fit_correction(x, y, flux, variance, np.zeros(200), RADII, np.arange(6), 5, SHAPE, PROFILE)
+    fit = fit_correction(GrowthCurves(x, y, flux, variance, sky, RADII), np.arange(6), 5, SHAPE, PROFILE)
+    blind = fit_correction(GrowthCurves(x, y, flux, variance, np.zeros(200), RADII), np.arange(6), 5, SHAPE, PROFILE)
     for k in (1, 2, 3):
         assert blind.ratios[k].scatter > 0.02
         assert fit.ratios[k].scatter < 0.35 * blind.ratios[k].scatter

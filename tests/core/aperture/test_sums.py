@@ -123,7 +123,7 @@ def test_a_star_unlike_the_profile_is_filled_from_its_other_side(x):
     holed = np.where(flags > 0, np.float32(-1e5), image)
     profile = MoffatProfile.from_fwhm(4.0)
     radii = np.array([4.0, 8.3])
-    keywords = {"sky": 20.0, "profile": (profile.alpha, profile.beta), "noise": (10.0, 1.0)}
+    keywords = {"filling": Filling(profile, 20.0), "noise": (10.0, 1.0)}
     whole = sum_circles(image, no_flags(), np.array([x]), np.array([55.0]), radii, **keywords)
     filled = sum_circles(holed, flags, np.array([x]), np.array([55.0]), radii, **keywords)
     np.testing.assert_allclose(filled.total, whole.total, rtol=1e-5)

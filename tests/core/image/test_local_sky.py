@@ -68,7 +68,7 @@ def test_as_many_clean_pixels_as_are_needed():
     for n in (MIN_PIXELS - 1, MIN_PIXELS):
         avoid[:] = 1
         avoid.flat[inside[:n]] = 0
-        sky = measure_annuli(image, avoid, np.array([100.0]), np.array([100.0]), 5.0, 10.0)
+        sky = measure_annuli(image, avoid, np.array([100.0]), np.array([100.0]), (5.0, 10.0))
         assert np.isfinite(sky.level[0]) == (n == MIN_PIXELS)
         assert sky.n_pixels[0] == (n if n == MIN_PIXELS else 0)
 
@@ -77,9 +77,9 @@ def test_outliers_in_an_annulus_are_cut_at_three_and_a_half_sigma():
     rng = np.random.default_rng(3)
     image = rng.normal(100.0, 2.0, SHAPE).astype(np.float32)
     x, y = np.array([60.0]), np.array([60.0])
-    plain = measure_annuli(image, np.zeros(SHAPE, np.uint8), x, y, 6.0, 14.0)
+    plain = measure_annuli(image, np.zeros(SHAPE, np.uint8), x, y, (6.0, 14.0))
     image[60, 68], image[68, 60], image[52, 60] = 160.0, 500.0, 20.0
-    cut = measure_annuli(image, np.zeros(SHAPE, np.uint8), x, y, 6.0, 14.0)
+    cut = measure_annuli(image, np.zeros(SHAPE, np.uint8), x, y, (6.0, 14.0))
     assert cut.level[0] == pytest.approx(plain.level[0], abs=0.05)
     assert cut.error[0] == pytest.approx(plain.error[0], rel=0.03)
     assert plain.n_pixels[0] - cut.n_pixels[0] in (2, 3, 4, 5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.maths.surface import fit_surface, polynomial_terms
+from gaiaflux.core.maths.surface import fit_surface, frame_terms
 
 SHAPE = (501, 401)
 
@@ -15,9 +15,9 @@ def test_terms_are_the_products_of_the_scaled_places():
     _, x, y = scattered(30, 1)
     u, v = x / 200 - 1, y / 250 - 1
     expected = np.stack([u ** (p - q) * v**q for p in range(4) for q in range(p + 1)], axis=1)
-    np.testing.assert_allclose(polynomial_terms(x, y, SHAPE, 3), expected, atol=1e-14)
+    np.testing.assert_allclose(frame_terms(x, y, SHAPE, 3), expected, atol=1e-14)
     # An image of one row or column has places, too.
-    np.testing.assert_array_equal(polynomial_terms(np.zeros(1), np.zeros(1), (1, 1), 1), [[1.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(frame_terms(np.zeros(1), np.zeros(1), (1, 1), 1), [[1.0, 0.0, 0.0]])
 
 
 def test_it_is_the_weighted_least_squares_fit_with_its_covariance():
@@ -25,7 +25,7 @@ def test_it_is_the_weighted_least_squares_fit_with_its_covariance():
     error = rng.uniform(0.5, 2.0, 80)
     z = 5 + 0.02 * x - 0.01 * y + error * rng.normal(size=80)
     fit = fit_surface(x, y, z, error, SHAPE, 1, clip=50.0)
-    design = polynomial_terms(x, y, SHAPE, 1)
+    design = frame_terms(x, y, SHAPE, 1)
     weight = 1 / (error**2 + fit.scatter**2)
     covariance = np.linalg.inv(design.T @ (design * weight[:, None]))
     expected = covariance @ (design.T @ (weight * z))
@@ -33,7 +33,7 @@ def test_it_is_the_weighted_least_squares_fit_with_its_covariance():
     np.testing.assert_allclose(fit.covariance, covariance, rtol=0.05, atol=1e-4)
     assert fit.n_used == 80
     px, py = np.array([0.0, 200.0, 400.0]), np.array([500.0, 250.0, 0.0])
-    terms = polynomial_terms(px, py, SHAPE, 1)
+    terms = frame_terms(px, py, SHAPE, 1)
     np.testing.assert_allclose(fit.error(px, py), np.sqrt(np.einsum("ni,ij,nj->n", terms, fit.covariance, terms)))
     assert fit.error(px, py)[1] < 0.8 * min(fit.error(px, py)[[0, 2]])
 

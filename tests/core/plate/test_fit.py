@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.fit import fit_plate, noise_model
+from gaiaflux.core.plate.fit import centroid_noise, fit_plate
 from gaiaflux.core.plate.search import MatchLists
 from gaiaflux.core.sky.projection import linear_tan, pixel_to_plane, pixel_to_sky, sip_order, sky_to_plane
 from gaiaflux.model.errors import BadFrameError
@@ -112,16 +112,16 @@ def test_stars_on_a_line_are_refused():
         fit(pairs_of(WCS, 50, x=0.0 * x + 499.5, y=0.0 * x + 499.5, sigma=0.0))
 
 
-def test_noise_model_finds_a_floor_and_a_factor():
+def test_centroid_noise_finds_a_floor_and_a_factor():
     rng = np.random.default_rng(7)
     n = 30_000
     variance = 10 ** rng.uniform(-6, -2, n)
     for floor, factor in ((0.0, 1.0), (1e-3, 1.0), (1e-3, 3.0), (0.0, 0.3)):
         squares = factor * (variance + floor) * rng.chisquare(2, n)
-        found, times = noise_model(squares, variance)
+        found, times = centroid_noise(squares, variance)
         # The floor is what the best stars ask for, with the factor in it.
         assert found == pytest.approx(floor * factor, rel=0.1, abs=3e-6 * max(factor, 1.0))
         expected = np.median(squares / 1.386 / (variance + found))
         assert times == pytest.approx(np.clip(expected, 1.0, 25.0))
-    assert noise_model(1e6 * rng.chisquare(2, 5), np.ones(5))[1] <= 25.0
-    assert noise_model(np.full(10, 1e-9), np.ones(10)) == (0.0, 1.0)
+    assert centroid_noise(1e6 * rng.chisquare(2, 5), np.ones(5))[1] <= 25.0
+    assert centroid_noise(np.full(10, 1e-9), np.ones(10)) == (0.0, 1.0)

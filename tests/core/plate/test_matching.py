@@ -86,10 +86,11 @@ def test_pulls_are_those_of_all_pairs(height):
     x, y, flux = rng.uniform(0, 300, 200), rng.uniform(0, max(height, 1e-9), 200), 10 ** rng.uniform(1, 4, 200)
     y = y * (height > 0)
     some = rng.permutation(200)[:60]
-    pull = neighbour_pull(x[some], y[some], flux[some], some, x, y, flux, fwhm_pix=4.0)
+    everyone = np.stack([x, y, flux])
+    pull = neighbour_pull(everyone[:, some], some, everyone, fwhm_pix=4.0)
     for k, own in enumerate(some):
         dx, dy = x - x[own], y - y[own]
         inside = flux * np.exp(-(dx**2 + dy**2) / (4 * 2.0**2))
         share = np.where((np.hypot(dx, dy) <= 10.0) & (np.arange(200) != own), inside / (flux[own] + inside), 0.0)
         assert pull[k] == pytest.approx(np.hypot((share * dx).sum(), (share * dy).sum()), rel=1e-9, abs=1e-12)
-    assert neighbour_pull(x[:0], y[:0], flux[:0], some[:0], x, y, flux, fwhm_pix=4.0).size == 0
+    assert neighbour_pull(everyone[:, :0], some[:0], everyone, fwhm_pix=4.0).size == 0

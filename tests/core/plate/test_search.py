@@ -3,6 +3,7 @@ import pytest
 
 from gaiaflux.core.plate.search import (
     SolveSettings,
+    StarTables,
     _brightest,
     first_match,
     image_cell,
@@ -32,7 +33,8 @@ def lists(n=8, n_catalog=10, margin=None, **columns):
             name.removeprefix("catalog_")
         ] = values
     ra, dec = pixel_to_sky(WCS, catalog["x"], catalog["y"])
-    return stars, catalog, prepare_lists(stars, ra, dec, catalog["mag"], catalog["error"], WCS, SETTINGS, margin)
+    given = StarTables(stars, ra, dec, catalog["mag"], catalog["error"])
+    return stars, catalog, prepare_lists(given, WCS, SETTINGS, margin)
 
 
 def test_both_lists_are_sorted_by_brightness():

@@ -26,12 +26,12 @@ def solution(ra=80.0, dec=-35.0, order=1, crpix=(700.0, 400.0)):
 
 def points(wcs, n=60, seed=1):
     x, y = np.random.default_rng(seed).uniform(0, 1, (2, n)) * np.array([[SHAPE[1]], [SHAPE[0]]])
-    return x, y, *pixel_to_sky(wcs, x, y)
+    return x, y, pixel_to_sky(wcs, x, y)
 
 
 def apart_mas(one, other, n=200):
     """Largest distance of two solutions on the image [mas]."""
-    x, y, ra, dec = points(one, n, seed=9)
+    x, y, (ra, dec) = points(one, n, seed=9)
     xi, eta = sky_to_plane((float(np.median(ra)), float(np.median(dec))), ra, dec)
     xi2, eta2 = sky_to_plane((float(np.median(ra)), float(np.median(dec))), *pixel_to_sky(other, x, y))
     return 3.6e6 * np.hypot(xi - xi2, eta - eta2).max()
@@ -57,13 +57,15 @@ def test_a_solution_is_found_again_from_a_wrong_start(place, order):
 
 def test_weights_tell_which_points_count():
     truth = solution()
-    x, y, ra, dec = points(truth)
+    x, y, (ra, dec) = points(truth)
     spoiled = dec + np.where(np.arange(60) < 20, 1e-3, 0.0)
-    assert apart_mas(truth, fit_tan_sip(truth, x, y, ra, spoiled)) > 300.0
+    assert apart_mas(truth, fit_tan_sip(truth, x, y, (ra, spoiled))) > 300.0
     weight = np.where(np.arange(60) < 20, 1e-12, 2.0)
-    assert apart_mas(truth, fit_tan_sip(truth, x, y, ra, spoiled, weight)) < 0.1
+    assert apart_mas(truth, fit_tan_sip(truth, x, y, (ra, spoiled), weight)) < 0.1
     np.testing.assert_allclose(
-        fit_tan_sip(truth, x, y, ra, spoiled, np.full(60, 7.0)).cd, fit_tan_sip(truth, x, y, ra, spoiled).cd, rtol=1e-9
+        fit_tan_sip(truth, x, y, (ra, spoiled), np.full(60, 7.0)).cd,
+        fit_tan_sip(truth, x, y, (ra, spoiled)).cd,
+        rtol=1e-9,
     )
 
 
@@ -82,7 +84,7 @@ def test_a_distortion_of_higher_order_than_the_fit_stays():
 def test_a_correction_is_added_on_the_tangent_plane():
     wcs = solution(order=2)
     correction = np.zeros((2, 3))
-    x, y, ra, dec = points(wcs)
+    x, y, (ra, dec) = points(wcs)
     assert apart_mas(wcs, correct_plane(wcs, correction)) < 1e-3
     correction[:, 0] = 3e-4, -2e-4
     xi, eta = sky_to_plane(wcs.crval, ra, dec)
@@ -105,12 +107,12 @@ def test_pixels_are_counted_from_the_reference_pixel_to_the_far_side():
 
 def test_too_few_points_and_points_on_a_line():
     truth = solution()
-    x, y, ra, dec = points(truth, 5)
+    x, y, (ra, dec) = points(truth, 5)
     with pytest.raises(ValueError, match="5 points cannot fix a solution of order 2"):
-        fit_tan_sip(truth, x, y, ra, dec, order=2)
-    assert apart_mas(truth, fit_tan_sip(truth, x[:3], y[:3], ra[:3], dec[:3])) < 0.1
+        fit_tan_sip(truth, x, y, (ra, dec), order=2)
+    assert apart_mas(truth, fit_tan_sip(truth, x[:3], y[:3], (ra[:3], dec[:3]))) < 0.1
     with pytest.raises(ValueError, match="2 points cannot fix a solution of order 1"):
-        fit_tan_sip(truth, x[:2], y[:2], ra[:2], dec[:2])
+        fit_tan_sip(truth, x[:2], y[:2], (ra[:2], dec[:2]))
     same = np.full(4, 700.0)
     with pytest.raises(ValueError, match="do not fix the solution"):
-        fit_tan_sip(truth, same, np.full(4, 400.0), *pixel_to_sky(truth, same, np.full(4, 400.0)))
+        fit_tan_sip(truth, same, np.full(4, 400.0), pixel_to_sky(truth, same, np.full(4, 400.0)))

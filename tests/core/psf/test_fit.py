@@ -3,10 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.equations import NormalEquations
 from gaiaflux.core.psf.fit import choose_psf_stars, fit_psf
-from gaiaflux.core.psf.fluxes import Pixels, PsfOptions, solve_fluxes
-from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
+from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.model.flags import PixelFlag
 
 SHAPE = (500, 500)
@@ -31,12 +33,13 @@ def wide_stars():
     flags = np.zeros(SHAPE, np.uint8)
     rows, columns = np.rint(y[saturated]).astype(int), np.rint(x[saturated]).astype(int)
     flags[rows, columns] = PixelFlag.SATURATED
-    return Pixels(rng.poisson(light + SKY).astype(np.float32), flags, 0.0, 1.0), x, y, flux, saturated
+    image = rng.poisson(light + SKY).astype(np.float32)
+    return Pixels(image, flags, 0.0, 1.0, float(np.sqrt(SKY))), x, y, flux, saturated
 
 
 def test_saturated_stars_do_not_shape_the_psf():
     pixels, x, y, _, saturated = wide_stars()
-    fit, _ = fit_psf(pixels, x, y, FWHM, float(np.sqrt(SKY)), OPTIONS)
+    fit, _ = fit_psf(pixels, x, y, FWHM, OPTIONS)
     assert len(fit.stars.row) == np.count_nonzero(~saturated)
     assert not saturated[fit.stars.row].any()
     assert abs(fit.psf.fwhm / FWHM - 1.0) < 0.02
@@ -46,7 +49,7 @@ def test_chosen_stars_are_bright_whole_and_not_saturated():
     pixels, x, y, _, saturated = wide_stars()
     x, y = np.append(x, [2.0, 300.0]), np.append(y, [250.0, 1.0])
     psf = moffat_psf(SHAPE, FWHM)
-    solution = solve_fluxes(pixels, psf, x, y, np.zeros(len(x)), float(np.sqrt(SKY)), OPTIONS, 2, FWHM)
+    solution = solve_fluxes(pixels, psf, x, y, np.zeros(len(x)), OPTIONS.for_width(FWHM, 2))
     marked = np.append(saturated, [False, False])
     chosen = choose_psf_stars(solution, marked, OPTIONS)
     # The two last ones are cut by the edge.

@@ -1,30 +1,27 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.image.background import estimate_background
-from gaiaflux.core.psf.fluxes import (
-    Pixels,
-    PsfOptions,
-    lost_light,
-    near_saturation,
-    solve_fluxes,
-    stars_within_reach,
-    take_off,
-)
-from gaiaflux.core.psf.model import add_light, make_stamps, moffat_psf
+from gaiaflux.core.image.background import BoxBackground, estimate_background
+from gaiaflux.core.image.pixel_flags import near_saturation
+from gaiaflux.core.image.pixels import Pixels
+from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes, stars_within_reach, take_off
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.core.psf.stamps import add_light, lost_light, make_stamps
 from gaiaflux.model.flags import PixelFlag
 
 SHAPE = (300, 320)
 FWHM = 4.0
 SKY = 400.0
 PSF = moffat_psf(SHAPE, FWHM)
+OPTIONS = PsfOptions(background=BoxBackground(64)).for_width(FWHM, 6)
 
 
 def exposure(x, y, flux, seed=0, sky=SKY):
     light = np.zeros(SHAPE, np.float32)
     add_light(light, make_stamps(PSF, x, y, 40.0), flux, np.full(len(x), 100.0))
     rng = np.random.default_rng(seed)
-    return Pixels(rng.poisson(light + sky).astype(np.float32), np.zeros(SHAPE, np.uint8), 0.0, 1.0)
+    image = rng.poisson(light + sky).astype(np.float32)
+    return Pixels(image, np.zeros(SHAPE, np.uint8), 0.0, 1.0, float(np.sqrt(sky)))
 
 
 def test_weight_is_the_inverse_variance_of_the_models_light():
@@ -33,12 +30,12 @@ def test_weight_is_the_inverse_variance_of_the_models_light():
     flags = np.array([[0, 0, 0, 1]], np.uint8)
     # Light of 6, none (the model is not negative), 30; the last pixel is masked.
     expected = [1 / (5 + 0.5 * 6), 1 / 5, 1 / (5 + 0.5 * 30), 0.0]
-    np.testing.assert_allclose(Pixels(image, flags, 5.0, 0.5).weight(residual)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(Pixels(image, flags, 5.0, 0.5, 1.0).weight(residual)[0], expected, rtol=1e-6)
     floor = np.array([[5.0, 6.0, 7.0, 8.0]], np.float32)
     expected = [1 / (5 + 0.5 * 6), 1 / 6, 1 / (7 + 0.5 * 30), 0.0]
-    np.testing.assert_allclose(Pixels(image, flags, floor, 0.5).weight(residual)[0], expected, rtol=1e-6)
-    assert Pixels(image, flags, 0.0, 1.0).weight(residual)[0, 1] == 0.0
-    assert not Pixels(image, flags, 5.0, 0.5).with_flags(np.ones((1, 4), np.uint8)).weight(residual).any()
+    np.testing.assert_allclose(Pixels(image, flags, floor, 0.5, 1.0).weight(residual)[0], expected, rtol=1e-6)
+    assert Pixels(image, flags, 0.0, 1.0, 1.0).weight(residual)[0, 1] == 0.0
+    assert not Pixels(image, flags, 5.0, 0.5, 1.0).with_flags(np.ones((1, 4), np.uint8)).weight(residual).any()
 
 
 def test_a_saturated_pixel_within_half_a_width_counts():
@@ -87,23 +84,23 @@ def test_stars_are_taken_off_to_where_they_fade():
     x, y, flux = np.array([80.0, 200.0]), np.array([90.0, 210.0]), np.array([3e5, 3e3])
     pixels = exposure(x, y, flux)
     stamps = make_stamps(PSF, x, y, 2.2 * FWHM)
-    residual, light, sky = take_off(pixels, stamps, flux, 20.0, FWHM, 64)
+    residual, light, sky = take_off(pixels, stamps, flux, OPTIONS)
     assert np.abs(sky.level - SKY).max() < 3.0
     assert np.std(residual) == pytest.approx(20.0, rel=0.03)
     # A star of no light is left; a sky that is given is taken.
     given = estimate_background(np.random.default_rng(1).normal(100.0, 1.0, SHAPE).astype(np.float32), pixels.flags, 64)
-    residual, light, sky = take_off(pixels, stamps, np.zeros(2), 20.0, FWHM, 64, sky=given)
+    residual, light, sky = take_off(pixels, stamps, np.zeros(2), OPTIONS, sky=given)
     assert sky is given
     assert not light.any()
     assert np.median(residual) == pytest.approx(SKY - 100.0, abs=1.0)
     # To where it is a fiftieth of the noise: a bright star far, a faint one hardly beyond its circle.
-    _, light, _ = take_off(pixels, stamps, np.array([3e5, 0.0]), 20.0, FWHM, 64)
+    _, light, _ = take_off(pixels, stamps, np.array([3e5, 0.0]), OPTIONS)
     assert light[light > 0].min() == pytest.approx(0.4, rel=0.05)
     assert np.count_nonzero(light[90]) == 43
-    _, light, _ = take_off(pixels, stamps, np.array([0.0, 3e3]), 20.0, FWHM, 64)
+    _, light, _ = take_off(pixels, stamps, np.array([0.0, 3e3]), OPTIONS)
     assert np.count_nonzero(light[210]) == 19
     # But not farther than 25 FWHM.
-    _, light, _ = take_off(pixels, stamps, np.array([1e12, 0.0]), 20.0, FWHM, 64)
+    _, light, _ = take_off(pixels, stamps, np.array([1e12, 0.0]), OPTIONS)
     assert np.flatnonzero(light[90]).max() == 180
 
 
@@ -114,7 +111,7 @@ def test_fluxes_and_sky_of_a_crowded_field_settle(sky):
     x, y = rng.uniform(-5, SHAPE[1] + 5, n), rng.uniform(-5, SHAPE[0] + 5, n)
     flux = 10 ** rng.uniform(3.3, 5.0, n)
     pixels = exposure(x, y, flux, sky=sky)
-    solution = solve_fluxes(pixels, PSF, x, y, np.zeros(n), float(np.sqrt(sky)), PsfOptions(), 6, FWHM)
+    solution = solve_fluxes(pixels, PSF, x, y, np.zeros(n), OPTIONS)
     # Half of the pixels hold stars: before they are taken off the sky is far too high.
     before = estimate_background(pixels.image, pixels.flags, 64)
     assert np.median(before.level) - sky > 10 * abs(np.median(solution.background.level) - sky)

@@ -159,7 +159,7 @@ def test_same_data_same_bytes(example, tmp_path):
 def test_a_dataset_of_the_version_before_gives_the_same_page(example, tmp_path, as_first_version):
     truth, _, page, _ = example
     path = as_first_version(truth.write(tmp_path / "dataset.h5"))
-    write_report(tmp_path / "r.html", path, PIN, {**REFERENCE, "wcs_header": truth.frames["wcs_header"][1]})
+    write_report(tmp_path / "r.html", path, PIN, {**REFERENCE, "wcs": plate_record(truth.plate)})
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == page
 
 
