@@ -69,8 +69,11 @@ FILES = {
 ANY_TIME = {"exptime": 60.0, "time": {"keyword": "MJD-OBS", "format": "mjd", "marks": "start"}}
 # The lines of configuration with which a file that was flagged is read.
 SETTLED = {
-    "awkward/galsim_pole.fits": ({"header": {"time": {"keyword": "MJD_OBS", "format": "mjd"}}}, "ok"),
-    "awkward/galsim_sipsample.fits": ({"header": {"time": {"keyword": "MJD_OBS", "format": "mjd"}}}, "ok"),
+    "awkward/galsim_pole.fits": ({"header": {"time": {"keyword": "MJD_OBS", "format": "mjd", "marks": "start"}}}, "ok"),
+    "awkward/galsim_sipsample.fits": (
+        {"header": {"time": {"keyword": "MJD_OBS", "format": "mjd", "marks": "start"}}},
+        "ok",
+    ),
     "awkward/galsim_tanflip.fits.gz": ({"header": {"exptime": 420.0}}, "ok"),
     "lco_banzai/neox_mef_raw_test_frame_elp1m008-fa05.fits": ({"extension": 3}, "ok"),
     "lco_banzai/datalab_fits_1.fits.fz": (
