@@ -30,7 +30,7 @@ _CODE = {
     "interface": ("interface_driver.py", "made.py"),
     "injection": ("runs.py", "made.py"),
     "simulate": (),
-    "jobs": ("jobs.py", "made.py"),
+    "jobs": ("jobs.py", "dry_runs.py", "made.py"),
 }
 # Those with the most stars, one of each camera.
 _CUT_OUTS = ("c4d_170316_062107_ooi", "k4m_160319_075112_ooi", "ksb_170430_055945_ooi")

@@ -5,7 +5,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from trees import Tree
 
 __all__ = ["list_jobs"]
 
+_DRY_RUNS = Path(__file__).with_name("dry_runs.py")
 _OLD = 1.0e9  # time of the images [s], before any result
 _BASE = {
     "series": {
@@ -27,8 +29,10 @@ _BASE = {
 }
 _BY_BOTH = {"photometry.methods": ["aperture", "psf"]}
 _ALONE = {"gaia.source": "reference_image", "series.field.gaia_file": None}
+# Files on request, so that a change that should leave them alone can be seen to.
+_ON_REQUEST = {"export.formats": ["fits"], "annotate_images": True, "photometry.psf.residual_pictures": True}
 # Configurations of the series that are measured, as changes of `_BASE`; each has two batches.
-_SERIES = {"aperture": {}, "both": _BY_BOTH, "alone": _ALONE}
+_SERIES = {"aperture": {}, "both": _BY_BOTH | _ON_REQUEST, "alone": _ALONE}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def _psf(**settings: object) -> Case:
 
 
 _ACCESS = {"magnitude_limit": 21, "source": "tap", "servers": ["vizier"], "timeout_s": 5, "deadline_s": 50}
-_WRITTEN_OUT = {"max_order": 2, "residual": True, "residual_pictures": False}
+_WRITTEN_OUT = {"max_order": 2, "residual": True, "subtracted_images": False}
 CASES = {
     "nothing": Case(),
     "settings that change no result": Case(
@@ -116,7 +120,6 @@ CASES = {
     "targets": Case(settings={"series.field.targets": [{"name": "one", "ra_deg": 269.91, "dec_deg": -28.6}]}),
     "no targets": Case(settings={"series.field.targets": None}),
     "aperture radii": Case(settings={"photometry.aperture.radii_fwhm": [1.0]}),
-    "annulus": Case(settings={"photometry.aperture.annulus_fwhm": [5.0, 7.0]}),
     "calibrate": Case(settings={"calibrate.clip_sigma": 5}),
     "refine_wcs": Case(settings={"refine_wcs.max_sip_order": 2}),
     "star_catalog": Case(settings={"star_catalog.detection_snr": 6}),
@@ -126,7 +129,6 @@ CASES = {
     "site": Case(settings={"series.field.site": {"lat_deg": -30.0, "lon_deg": -70.0, "height_m": 2000}}),
     "export": Case(settings={"export.formats": ["fits", "parquet"]}),
     "AAVSO's format": Case(settings={"export.formats": ["aavso"], "export.aavso.observer_code": "ABC"}),
-    "AAVSO's settings alone": Case(settings={"export.aavso.observer_code": "ABC"}),
     "annotate_images": Case(settings={"annotate_images": True}),
     "magnitude limit": Case(settings={"gaia.magnitude_limit": 19}),
     "from a file to the archive": Case(settings={"series.field.gaia_file": None}),
@@ -155,14 +157,18 @@ CASES = {
     "both: order of the methods": Case("both", {"photometry.methods": ["psf", "aperture"]}),
     "both: defaults that are written out": _psf(**_WRITTEN_OUT),
     "both: fit radius": _psf(fit_radius_fwhm=2.0),
-    "both: order of the PSF": _psf(max_order=1),
     "both: radii": Case("both", {"photometry.aperture.radii_fwhm": [1.0]}),
-    "both: pictures": _psf(residual_pictures=True),
-    "both: images": _psf(subtracted_images=True),
+    "both: subtracted images": _psf(subtracted_images=True),
+    "both: nothing subtracted": _psf(residual_pictures=False),
+    "both: another export": Case("both", {"export.formats": ["parquet", "fits"]}),
+    "both: AAVSO's settings alone": Case("both", {"export.aavso.observer_code": "ABC"}),
+    "both: targets": Case("both", {"series.field.targets": [{"name": "one", "star_id": 3}]}),
     "both: PSF alone": Case("both", {"photometry.methods": ["psf"]}),
-    "both: apertures alone": Case("both", {"photometry.methods": ["aperture"]}),
+    "both: apertures alone": Case(
+        "both", {"photometry.methods": ["aperture"], "photometry.psf.residual_pictures": None}
+    ),
     "both: star_catalog": Case("both", {"star_catalog.detection_snr": 6}),
-    "both: annotate_images": Case("both", {"annotate_images": True}),
+    "both: code of what is on request": Case("both", code=_rule_code("export_dataset", "subtract_stars")),
     "alone: nothing": Case("alone"),
     "alone: another image": Case("alone", {"series.field.reference_image": "b"}),
     "alone: pixel scale": Case("alone", {"series.field.pixel_scale_arcsec": 0.3}),
@@ -207,35 +213,63 @@ def list_jobs(tree: Tree, work: Path) -> str:
         done = tree.snakemake(folder, "--configfile", folder / "config.yaml", "--cores", "1", "--quiet", "all")
         if done.returncode:
             return f"series {name}: {done.stderr}"
-    found = {name: _jobs(tree, work, case) for name, case in CASES.items()}
+    found = {}
+    with _dry_runs(tree, work) as dry_run:
+        for name, case in CASES.items():
+            code, text = _after_change(tree, work, case, dry_run)
+            if code < 0:
+                return f"the dry run of {name!r} was ended by signal {-code}"
+            found[name] = _jobs(code, text)
     (work / "jobs.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     return ""
 
 
-def _jobs(tree: Tree, work: Path, case: Case) -> dict[str, int | str]:
-    """Rules and numbers of jobs that a dry run lists after a change."""
+@contextmanager
+def _dry_runs(tree: Tree, folder: Path) -> Iterator[Callable[[list[str]], tuple[int, str]]]:
+    """Function that runs the tree's command line, in processes that share the import of Snakemake."""
+    with tree.start([_DRY_RUNS], folder) as process:
+
+        def run(arguments: list[str]) -> tuple[int, str]:
+            process.stdin.write(json.dumps(arguments) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            return tuple(json.loads(answer)) if answer else (process.wait() or 1, "no answer")
+
+        yield run
+        process.stdin.close()
+
+
+def _after_change(
+    tree: Tree, work: Path, case: Case, dry_run: Callable[[list[str]], tuple[int, str]]
+) -> tuple[int, str]:
+    """Exit code and text of a dry run after a change."""
     folder, changed = work / case.series, work / "changed"
     shutil.rmtree(changed, ignore_errors=True)
     if case.files:
         shutil.copytree(folder, changed / "work", symlinks=True)
         folder = changed / "work"
         case.files(folder)
-    if case.code:
-        left_out = shutil.ignore_patterns(".*", "__pycache__", "benchmarks", "tests", "docs", "results", "demo")
-        shutil.copytree(tree.root, changed / "tree", ignore=left_out)
-        tree = Tree(changed / "tree", tree.python)
-        try:
-            case.code(tree.root)
-        except FileNotFoundError as missing:
-            return {"no such file": Path(str(missing.filename)).name}
     _write_config(folder, _SERIES[case.series] | case.settings)
-    done = tree.snakemake(folder, "--configfile", folder / "config.yaml", "--dry-run", "--quiet", "rules")
-    text = done.stdout + done.stderr
+    arguments = ["--configfile", str(folder / "config.yaml"), "--dry-run", "--quiet", "rules"]
+    if not case.code:
+        return dry_run(tree.workflow_arguments(folder) + arguments)
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "benchmarks", "tests", "docs", "results", "demo")
+    shutil.copytree(tree.root, changed / "tree", ignore=left_out)
+    try:
+        case.code(changed / "tree")
+    except FileNotFoundError as missing:
+        return 1, f"no {Path(str(missing.filename)).name}"
+    done = Tree(changed / "tree", tree.python).snakemake(folder, *arguments)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _jobs(code: int, text: str) -> dict[str, int | str]:
+    """Rules and numbers of jobs that a dry run lists."""
     table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", text, re.MULTILINE)
-    if done.returncode:
-        return {"refused": text.strip()[-500:]}
+    if code:
+        return {"refused": text.strip()}
     if table is None:
-        return {} if "Nothing to be done" in text else {"no list of jobs": text.strip()[-500:]}
+        return {} if "Nothing to be done" in text else {"no list of jobs": text.strip()}
     return {rule: int(number) for rule, number in sorted(line.split() for line in table[1].splitlines())}
 
 

@@ -42,19 +42,24 @@ class Tree:
 
     def run(self, arguments: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess:
         """Run the tree's Python in a folder, with the tree's own package in front of any that is installed."""
-        return subprocess.run(
-            [self.python, *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(self.root / "scripts")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [self.python, *arguments]
+        return subprocess.run(command, cwd=folder, env=self._environment(), capture_output=True, text=True, check=False)
+
+    def start(self, arguments: Sequence[str | Path], folder: Path) -> subprocess.Popen:
+        """Start the tree's Python in a folder, to be talked to by its standard input and output."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen([self.python, *arguments], cwd=folder, env=self._environment(), text=True, **pipes)
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.root / "scripts")}
+
+    def workflow_arguments(self, folder: Path) -> list[str]:
+        """Snakemake's arguments for the tree's workflow with a folder as its working directory."""
+        return ["--snakefile", str(self.root / "Snakefile"), "--directory", str(folder)]
 
     def snakemake(self, folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess:
         """Run the tree's workflow in a folder, which is its working directory."""
-        places = ("--snakefile", self.root / "Snakefile", "--directory", folder)
-        return self.run(["-m", "snakemake", *places, *arguments], folder)
+        return self.run(["-m", "snakemake", *self.workflow_arguments(folder), *arguments], folder)
 
     def inject(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         """Run the command that plants stars: the entry point's verb, or in older trees a module of its own."""
