@@ -76,11 +76,18 @@ def compare_trees(commit: str, chosen: list[Input], out: Path, kept: Path, cores
     -------
     int
         0 where nothing differs, else 1.
+
+    Raises
+    ------
+    Failure
+        A tree cannot be built, or there is nothing to run.
     """
     absent = [one for one in chosen if one.real and not (real_data() / one.real).is_dir()]
     for one in absent:
         print(f"{one.name:<12} left out: no {real_data() / one.real} (set GAIAFLUX_DATA)")
     chosen = [one for one in chosen if one not in absent]
+    if not chosen:
+        raise Failure("no input is left to run")
     folder = kept / commit[:12]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:

@@ -4,6 +4,7 @@ import base64
 import importlib
 import io
 import json
+import os
 import subprocess
 import sys
 import urllib.parse
@@ -363,11 +364,17 @@ def test_the_server_of_the_archive(same):
         ([], 2, "which commit?"),
         (["no-such-commit"], 2, "there is no commit 'no-such-commit'"),
         (["HEAD", "--inputs", "dmeo"], 2, "no input dmeo; there are"),
+        (["HEAD", "--inputs", "saao"], 2, "no input is left to run"),
+        (["HEAD", "--inputs", "saao"], 2, "left out: no "),
     ],
 )
 def test_the_command(arguments, code, said, tmp_path):
     done = subprocess.run(
-        [sys.executable, FOLDER / "run.py", *arguments, "--out", tmp_path], capture_output=True, text=True, check=False
+        [sys.executable, FOLDER / "run.py", *arguments, "--out", tmp_path],
+        env={**os.environ, "GAIAFLUX_DATA": str(tmp_path / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == code
     assert said in done.stdout + done.stderr
