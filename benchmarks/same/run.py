@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 # Before numpy is loaded; the workflow's jobs compute in one thread too.
@@ -99,8 +99,8 @@ def compare_trees(commit: str, chosen: list[Input], out: Path, kept: Path, cores
     new = Tree(ROOT, Path(sys.executable))
     compile_kernels(new)
     _run(new, chosen, out / "new", folder / "images", cores)
-    found = {one: compare_input(one, folder / "runs", out / "new", (old.root, ROOT)) for one in chosen}
-    return _tell(found, out / "differences.txt", commit)
+    results = ((one, compare_input(one, folder / "runs", out / "new", (old.root, ROOT))) for one in chosen)
+    return _tell(results, out / "differences.txt", commit)
 
 
 def _run_where_missing(old: Tree, chosen: list[Input], folder: Path, cores: int) -> None:
@@ -155,22 +155,23 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _tell(found: dict[Input, Comparison], file: Path, commit: str) -> int:
-    lines, everything = [], []
-    for one, result in found.items():
-        counted = f"{result.n_files} files, {result.n_values} places in those that are not equal byte by byte"
-        state = f"{len(result.differences)} differences" if result.differences else "identical"
-        head = f"{one.name:<12} {state} ({counted})"
-        head += f", up to {result.worst[0]:.2g} of the stated error in {result.worst[1]}" if result.worst[0] else ""
-        details = [f"    {line}" for line in result.differences]
-        details += [f"    remark: {line}" for line in result.remarks]
-        everything += [head, *details]
-        more = [f"    ... and {len(details) - _SHOWN} more lines, in {file}"] if len(details) > _SHOWN else []
-        lines += [head, *details[:_SHOWN], *more]
-    print("\n".join(lines))
-    file.write_text("\n".join(everything) + "\n", encoding="utf-8")
-    differing = [one.name for one, result in found.items() if result.differences]
-    same = f"{len(found) - len(differing)} of {len(found)} inputs are identical to {commit[:12]}"
+def _tell(results: Iterable[tuple[Input, Comparison]], file: Path, commit: str) -> int:
+    """Print what differs in each input as soon as it is known, and keep all of it in a file."""
+    differing, n_inputs = [], 0
+    with file.open("w", encoding="utf-8") as stream:
+        for one, result in results:
+            n_inputs += 1
+            counted = f"{result.n_files} files, {result.n_values} places in those that are not equal byte by byte"
+            state = f"{len(result.differences)} differences" if result.differences else "identical"
+            head = f"{one.name:<12} {state} ({counted})"
+            head += f", up to {result.worst[0]:.2g} of the stated error in {result.worst[1]}" if result.worst[0] else ""
+            details = [f"    {line}" for line in result.differences]
+            details += [f"    remark: {line}" for line in result.remarks]
+            more = [f"    ... and {len(details) - _SHOWN} more lines, in {file}"] if len(details) > _SHOWN else []
+            print("\n".join([head, *details[:_SHOWN], *more]), flush=True)
+            print("\n".join([head, *details]), file=stream, flush=True)
+            differing += [one.name] if result.differences else []
+    same = f"{n_inputs - len(differing)} of {n_inputs} inputs are identical to {commit[:12]}"
     print(f"{same}; {', '.join(differing)} differ" if differing else same)
     return int(bool(differing))
 

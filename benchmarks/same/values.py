@@ -42,7 +42,7 @@ class Finding:
 
 
 class Lines(tuple):
-    """Lines of a text, which are compared as `diff` does."""
+    """Lines of a text, which are compared as ``diff`` does."""
 
     __slots__ = ()
 
@@ -194,6 +194,8 @@ def _line_differences(old: Lines, new: Lines) -> Iterator[str]:
         yield f"{len(changed)} of {len(old)} lines"
         yield from (text_difference(*pair) for pair in changed[:_SHOWN_LINES])
         return
-    changed = [line for line in difflib.ndiff(old, new) if line[:2] in ("- ", "+ ")]
+    # Not `ndiff`, whose search for similar lines takes minutes on a drawing.
+    compared = difflib.unified_diff(old, new, n=0, lineterm="")
+    changed = [line for line in compared if line[:1] in "-+" and line[:3] not in ("---", "+++")]
     yield f"{len(old)} lines are now {len(new)}"
     yield from (_shown(line) for line in changed[:_SHOWN_LINES])

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import gaiaflux
 from gaiaflux.model.columns import Column
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import STAR_FLAGS
@@ -123,5 +125,9 @@ def test_an_unknown_name_gets_the_nearest():
 
 def test_the_list_needs_the_standard_library_alone():
     code = "import sys, gaiaflux.model.methods; print(*{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    # -S hides the installed packages, ours among them: its place is told.
+    scripts = Path(gaiaflux.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(scripts)}
+    )
     assert set(done.stdout.split()) <= {*sys.stdlib_module_names, "__main__", "gaiaflux"}
