@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.sky.projection import pixel_to_sky
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.frame.star_places import place_stars
-from gaiaflux.ground.photometry.psf import measure_frame, psf_options
+from gaiaflux.ground.photometry.psf import measure_frame
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
@@ -16,6 +16,7 @@ from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.moffat_field import optimal_sigma
 from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SETTINGS = complete_section(PsfSettings)
 # Flags that say that a star is near another one, not that its measurement has suffered.
 COMPANY = np.uint32(StarFlag.NEIGHBOUR | StarFlag.BLENDED)
@@ -452,7 +453,3 @@ def test_settings_take_effect(scene):
     for found in (narrow, wide):
         clean = is_clean(found.flags)
         check_pulls(((found.flux / zero_of(found, flux, clean) - flux) / found.error)[clean])
-
-
-def test_who_fits_without_settings_gets_the_defaults_of_the_configuration():
-    assert psf_options(SETTINGS) == PsfOptions()

@@ -20,6 +20,7 @@ from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.core.sky.timing import barycentric_jd_tdb
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.interface.psf_reader import read_psf
 from gaiaflux.ground.photometry.psf import measure_stars
 from gaiaflux.io.batch_file import BatchWriter
@@ -36,9 +37,11 @@ from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.methods import METHODS
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.series.method_choice import favoured_method
 from gaiaflux.series.variability_table import rank_stars
+from gaiaflux.workflow.settings import complete_section
 
 __all__ = ["KINDS", "PlantedStars", "plant_stars", "read_planted"]
 
@@ -310,7 +313,7 @@ def _psf(results: Path, frame: Frame, frame_id: str, wcs: TanSip, catalog: StarC
         except InputError:
             LOG.info("%s: has no PSF of its own yet", frame_id)
     x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
-    return psf_of_arrays(measure_stars(frame, x, y, fwhm).arrays)
+    return psf_of_arrays(measure_stars(frame, x, y, fwhm, psf_options(complete_section(PsfSettings))).arrays)
 
 
 def _with_stars(
