@@ -25,7 +25,7 @@ from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
 from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.model.typed import typed
 from gaiaflux.sim import presets
-from gaiaflux.sim.starlists import StarField, few_star_field, simulate_stars, stress_field
+from gaiaflux.sim.starlists import StarField, few_star_field, simulate_stars, spoiled_field, stress_field
 
 __all__ = ["Outcome", "figures", "image_outcomes", "list_outcome"]
 
@@ -156,6 +156,9 @@ def figures(folder: Path, settings: dict, *, n_lists: int, n_images: int) -> lis
     fields = [stress_field(seed) for seed in range(n_lists)]
     stressed = [list_outcome(field, refine) for field in fields]
     many = [outcome for field, outcome in zip(fields, stressed, strict=True) if field.n_stars > 30]
+    dirty = [spoiled_field(seed) for seed in range(n_lists)]
+    spoiled = [list_outcome(field, refine) for field in dirty]
+    enough = [outcome for field, outcome in zip(dirty, spoiled, strict=True) if n_good(field) > 30]
     lost = [outcome for field, outcome in zip(fields, stressed, strict=True) if field.header != "offset"]
     n_few = max(n_lists // 3, 3)
     few = [list_outcome(few_star_field(seed, (0.0, 0.3)), refine) for seed in range(n_few)]
@@ -166,6 +169,8 @@ def figures(folder: Path, settings: dict, *, n_lists: int, n_images: int) -> lis
         *_counts(f"{n_lists} stress frames", stressed, 0.99),
         Figure("  more than 30 stars: solved [share]", _solved(many), at_least=0.99),
         Figure("  largest error of those solved [pixel]", max(right, default=np.nan)),
+        *_counts(f"{n_lists} of them with saturated and spoiled stars, wrong rows, trails", spoiled, 0.99),
+        Figure("  more than 30 good stars: solved [share]", _solved(enough), at_least=0.99),
         Figure("  lost half: CPU of a frame, mean [s]", float(np.mean([one.seconds for one in lost]))),
         Figure("  lost half: CPU of a frame, largest [s]", max(one.seconds for one in lost), at_most=0.3),
         *_counts(f"{n_few} frames of 8 to 30 stars, small distortion", few, 0.99),
@@ -174,6 +179,11 @@ def figures(folder: Path, settings: dict, *, n_lists: int, n_images: int) -> lis
         ),
         *_counts(f"{n_images} images, with and without header", images, 0.99),
     ]
+
+
+def n_good(field: StarField) -> int:
+    """Stars of a field whose centroids nothing spoils."""
+    return round(field.n_stars * (1.0 - field.saturated_share) * (1.0 - field.spoiled_share))
 
 
 def _counts(name: str, outcomes: Iterable[Outcome], handled: float) -> list[Figure]:

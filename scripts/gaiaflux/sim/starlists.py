@@ -12,12 +12,13 @@ from gaiaflux.core.sky.projection import (
     sky_to_pixel,
     sky_to_plane,
 )
+from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.detector import Camera
 from gaiaflux.sim.pointing import camera_distortion
 
-__all__ = ["StarField", "StarList", "few_star_field", "simulate_stars", "stress_field"]
+__all__ = ["StarField", "StarList", "few_star_field", "simulate_stars", "spoiled_field", "stress_field"]
 
 FWHM_PIX = 5.0
 BRIGHTEST_MAG = 13.0
@@ -58,6 +59,14 @@ class StarField:
         Of the image's magnitudes around the catalogue's: colours and variables [mag].
     mirrored : bool
         Other parity than the usual.
+    saturated_share : float
+        Part of the stars, the brightest, that are saturated: their centroids scatter by 0.2 pixel, and are flagged.
+    spoiled_share : float
+        Part of the others with a bad pixel or a cosmic ray: flagged, off by up to 1 pixel.
+    catalog_wrong_share : float
+        Part of the catalogue's rows whose position is wrong by 0.3 to 6 arcsec.
+    n_trails : int
+        Satellite trails: straight lines of found pieces.
     camera : Camera
         Shape and nominal scale are used.
     """
@@ -77,6 +86,10 @@ class StarField:
     catalog_radius_fields: float = 2.0
     magnitude_scatter: float = 0.25
     mirrored: bool = False
+    saturated_share: float = 0.0
+    spoiled_share: float = 0.0
+    catalog_wrong_share: float = 0.0
+    n_trails: int = 0
     camera: Camera = field(default_factory=Camera)
 
 
@@ -177,6 +190,10 @@ def simulate_stars(config: StarField) -> StarList:
         stars[name][k:] = stars[name][copied]
     stars["x_err"] = stars["y_err"] = 0.46 * FWHM_PIX / stars["snr"]
     stars["fwhm"] = FWHM_PIX
+    # Of its own generator: a field stays the same without.
+    spoiled_rng = np.random.default_rng([config.seed, 20261130])
+    _spoil(stars[:k], config, spoiled_rng)
+    stars = np.concatenate([stars, *(_trail(stars[:k], camera.shape, spoiled_rng) for _ in range(config.n_trails))])
 
     within = np.hypot(x - x0, y - y0) < radius
     listed = within & (mag < limit + config.catalog_depth_mag) & (rng.uniform(size=n_total) < config.catalog_share)
@@ -184,10 +201,68 @@ def simulate_stars(config: StarField) -> StarList:
     pos_err = np.full(len(known), 2.0)
     ra, dec = pixel_to_sky(truth, x[known], y[known])
     xi, eta = sky_to_plane(truth.crval, ra, dec) + rng.normal(size=(2, len(known))) * pos_err / 3.6e6
-    ra, dec = plane_to_sky(truth.crval, xi, eta)
+    wrong = spoiled_rng.uniform(size=len(known)) < config.catalog_wrong_share
+    far = 10 ** spoiled_rng.uniform(np.log10(0.3), np.log10(6.0), len(known)) / 3600.0 * wrong
+    turned = spoiled_rng.uniform(0, 2 * np.pi, len(known))
+    ra, dec = plane_to_sky(truth.crval, xi + far * np.cos(turned), eta + far * np.sin(turned))
     good = np.isfinite(ra)
     known, ra, dec, pos_err = known[good], ra[good], dec[good], pos_err[good]
     return StarList(rng.permutation(stars), ra, dec, mag[known], pos_err, truth, header, nominal)
+
+
+def _spoil(stars: np.ndarray, config: StarField, rng: np.random.Generator) -> None:
+    """Saturate the brightest stars and hit some of the others, in place."""
+    n = len(stars)
+    order = np.argsort(-stars["flux"], kind="stable")
+    bright = order[: round(config.saturated_share * n)]
+    others = order[len(bright) :]
+    hit = others[rng.uniform(size=len(others)) < config.spoiled_share]
+    stars["flags"][bright] |= StarFlag.SATURATED
+    stars["flags"][hit] |= rng.choice([StarFlag.BAD_PIXEL, StarFlag.COSMIC_RAY], len(hit)).astype(np.uint32)
+    for axis in ("x", "y"):
+        stars[axis][bright] += rng.normal(0.0, 0.2, len(bright))
+        stars[axis][hit] += rng.uniform(-0.7, 0.7, len(hit))
+
+
+def _trail(stars: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Pieces of a satellite's trail across the image, each taken for a star."""
+    ny, nx = shape
+    angle, middle = rng.uniform(0, np.pi), rng.uniform(0.2, 0.8, 2) * (nx, ny)
+    along = np.arange(-2.0 * max(nx, ny), 2.0 * max(nx, ny), 2.0 * FWHM_PIX)
+    along = along + rng.normal(0.0, 0.5 * FWHM_PIX, len(along))
+    x, y = middle[0] + along * np.cos(angle), middle[1] + along * np.sin(angle)
+    x, y = x + rng.normal(0.0, 0.3, len(x)), y + rng.normal(0.0, 0.3, len(x))
+    inside = (x > 0) & (x < nx - 1) & (y > 0) & (y < ny - 1)
+    pieces = np.zeros(int(inside.sum()), stars.dtype)
+    pieces["x"], pieces["y"], pieces["fwhm"] = x[inside], y[inside], FWHM_PIX
+    pieces["flux"] = np.quantile(stars["flux"], 0.9) * 10 ** rng.normal(0.0, 0.2, len(pieces))
+    pieces["snr"] = np.quantile(stars["snr"], 0.9)
+    pieces["x_err"] = pieces["y_err"] = 0.46 * FWHM_PIX / pieces["snr"]
+    return pieces
+
+
+def spoiled_field(seed: int) -> StarField:
+    """Field number `seed` of the stress test with what real images bring along.
+
+    Parameters
+    ----------
+    seed : int
+        From 0.
+
+    Returns
+    -------
+    StarField
+        That of `stress_field`, with up to 12 % saturated stars, 10 % with bad pixels or cosmic rays, 12 % wrong rows of
+        the catalogue, and one trail in every third.
+    """
+    rng = np.random.default_rng([seed, 23])
+    return replace(
+        stress_field(seed),
+        saturated_share=float(rng.uniform(0.0, 0.12)),
+        spoiled_share=float(rng.uniform(0.0, 0.10)),
+        catalog_wrong_share=float(rng.choice([0.0, rng.uniform(0.0, 0.12)])),
+        n_trails=int(rng.integers(3) == 0),
+    )
 
 
 def stress_field(seed: int) -> StarField:

@@ -10,7 +10,7 @@ from gaiaflux.core.plate.solve import refine_wcs
 from gaiaflux.core.sky.projection import linear_tan, pixel_scale_arcsec
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.sim.detector import Camera
-from gaiaflux.sim.starlists import StarField, few_star_field, simulate_stars, stress_field
+from gaiaflux.sim.starlists import StarField, few_star_field, simulate_stars, spoiled_field, stress_field
 
 SETTINGS = {
     "search_radius_arcsec": 90.0,
@@ -153,6 +153,15 @@ def test_stress_no_wrong_solution_and_all_with_enough_stars():
     lost = np.array([field.header != "offset" for field in fields])
     assert {field.header for field in fields} == {"none", "wrong", "offset"}
     assert lost.sum() == 15
+
+
+def test_saturated_and_spoiled_stars_wrong_rows_and_trails_cost_no_frame():
+    fields = [spoiled_field(seed) for seed in range(900, 930)]
+    errors = np.array([outcome(field) for field in fields])
+    assert not np.any(errors > 1.0)
+    many = np.array([field.n_stars > 60 for field in fields])
+    assert many.sum() == 20
+    assert np.isfinite(errors[many]).all()
 
 
 def test_few_stars_are_solved_where_the_distortion_is_small():

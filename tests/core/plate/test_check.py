@@ -162,6 +162,44 @@ def test_a_solution_of_a_part_of_the_image_is_refused(share, refused):
         check(mixed, solution)
 
 
+def off_pairs(lists, solution, places, offsets):
+    """Give the last stars, which are in no pair, places beside those of the catalogue, and mix all by brightness."""
+    n = places.shape[1]
+    lists.x[-n:], lists.y[-n:] = places + offsets
+    lists.ra[-n:], lists.dec[-n:] = pixel_to_sky(WCS, *places)
+    order = np.random.default_rng(8).permutation(len(lists.x))
+    place = np.argsort(order)
+    stars = {name: getattr(lists, name)[order] for name in ("x", "y", "variance", "good", "real", "ra", "dec")}
+    return replace(lists, **stars), replace(solution, pairs=(place[solution.pairs[0]], place[solution.pairs[1]]))
+
+
+@pytest.mark.parametrize(("distance", "few"), [(0.9, False), (0.25, True)])
+def test_stars_that_the_fit_left_out_are_not_off_where_they_lie_at_their_place(distance, few):
+    # A third of the bright stars are saturated: found where they should be, but no part of the fit.
+    n, radius = (12, 0.3) if few else (200, 1.0)
+    lists, solution = right_solution(n, n + n // 3, n + n // 3, seed=4)
+    rng = np.random.default_rng(7)
+    angle = rng.uniform(0, 2 * np.pi, n // 3)
+    offsets = distance * np.stack([np.cos(angle), np.sin(angle)])
+    places = rng.uniform(50, SIZE - 50, (2, n // 3))
+    check(*off_pairs(lists, solution, places, offsets), radius)
+    with pytest.raises(BadFrameError, match="a part of the image only"):
+        check(*off_pairs(lists, solution, places, np.full_like(offsets, 4.0 * radius)), radius)
+
+
+def test_wrong_rows_of_the_catalogue_are_no_sign_of_a_wrong_solution():
+    rng = np.random.default_rng(9)
+    angle, size = rng.uniform(0, 2 * np.pi, 60), rng.uniform(2.0, 7.0, 60)
+    offsets = size * np.stack([np.cos(angle), np.sin(angle)])
+    for where, refused in ((rng.uniform(50, SIZE - 50, (2, 60)), False), (rng.uniform(50, 350, (2, 60)), True)):
+        lists, solution = right_solution(200, 260, 260, seed=4)
+        if refused:
+            with pytest.raises(BadFrameError, match="a part of the image only"):
+                check(*off_pairs(lists, solution, where, offsets))
+        else:
+            check(*off_pairs(lists, solution, where, offsets))
+
+
 @pytest.mark.parametrize("n_off", [0, 1])
 def test_of_few_stars_all_are_compared(n_off):
     # A star that lies three pixels from the catalogue's, as faint as the faintest of twelve that match.

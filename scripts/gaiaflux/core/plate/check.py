@@ -22,6 +22,8 @@ REST_RADII = 8.0
 FEW_STARS = 40
 CHANCE_REST = 0.02  # coincidences that are expected
 FAR_REST = 0.02  # of the image's side
+NEAREST = 6  # points that tell whether a part of the image is off
+ALIKE = 0.5  # of an offset, by which another may differ from it
 UNMISTAKEN_FWHM = 0.3  # pairs that far apart are no coincidences in an image with room
 MAX_LOG_CHANCE_REST = float(np.log(1e-3))
 MAX_MAGNITUDE_SCATTER = 1.2
@@ -100,7 +102,8 @@ def _check_rest(lists: MatchLists, solution: PlateFit, radius: float) -> None:
     """Refuse a solution that fits a part of the image only: elsewhere stars lie near the catalogue's, not at them.
 
     Compared are the brighter half of the stars, all of them where they are few; without blends, where a star of the
-    catalogue lies beside a found one whatever the solution.
+    catalogue lies beside a found one whatever the solution. A star at its place counts as such even if the fit left it
+    out; and a pair that is off among many that are not, in a direction of its own, is a wrong row or a spoiled star.
     """
     stars, catalog = solution.pairs
     ny, nx = solution.wcs.shape
@@ -118,7 +121,15 @@ def _check_rest(lists: MatchLists, solution: PlateFit, radius: float) -> None:
     matched_x, matched_y = lists.x[stars], lists.y[stars]
     free_stars = free_stars[~_has_neighbour(lists.x[free_stars], lists.y[free_stars], matched_x, matched_y, apart)]
     wide = wide if few else REST_RADII * radius
-    found = match_mutual(x[inside], y[inside], lists.x[free_stars], lists.y[free_stars], wide)[0]
+    x, y, star_x, star_y = x[inside], y[inside], lists.x[free_stars], lists.y[free_stars]
+    rows, near = match_mutual(x, y, star_x, star_y, wide)
+    dx, dy = star_x[near] - x[rows], star_y[near] - y[rows]
+    off = np.flatnonzero(np.hypot(dx, dy) > radius)
+    found = rows[off]
+    if not few:
+        compared_too = stars < n_stars
+        right = np.stack([matched_x[compared_too], matched_y[compared_too]])
+        found = found[_in_company(np.stack([x[found], y[found]]), np.stack([dx, dy])[:, off], right)]
     compared = share * len(stars)
     expected = int(inside.sum()) * (1.0 - np.exp(-len(free_stars) * np.pi * wide**2 / (nx * ny)))
     rare = few or poisson_log_tail(len(found), expected) < MAX_LOG_CHANCE_REST
@@ -127,6 +138,27 @@ def _check_rest(lists: MatchLists, solution: PlateFit, radius: float) -> None:
             f"the best plate solution fits a part of the image only: {len(found)} bright stars lie "
             f"{radius:.1f} to {wide:.0f} pixels off, beside {compared:.0f} that match"
         )
+
+
+def _in_company(places: np.ndarray, offsets: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Which pairs that are off are so together: most points around are off, or the next one is off alike.
+
+    `places` and `offsets` have the shape (2, n), the places of the pairs that are right (2, n_right).
+    """
+    n, k = places.shape[1], min(NEAREST, places.shape[1] + right.shape[1] - 1)
+    result = np.zeros(n, bool)
+    if n == 0 or k < 1:
+        return result
+    everyone = np.append(places, right, axis=1)
+    for row in range(n):
+        distance = np.hypot(*(everyone - places[:, row : row + 1]))
+        distance[row] = np.inf
+        crowd = 2 * np.count_nonzero(np.argpartition(distance, k - 1)[:k] < n) >= k
+        next_one = int(np.argmin(distance[:n]))
+        difference = float(np.hypot(*(offsets[:, next_one] - offsets[:, row])))
+        alike = n > 1 and difference < ALIKE * float(np.hypot(*offsets[:, row]))
+        result[row] = crowd or alike
+    return result
 
 
 def _range_without_chance(lists: MatchLists, solution: PlateFit) -> float:
