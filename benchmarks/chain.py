@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.scene import Scene
 from gaiaflux.ground.catalog.reference import choose_reference
 from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
-from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays
+from gaiaflux.ground.frame.extraction import extract_stars, mark_spoiled_pixels
 from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
 from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.frame.star_places import place_stars
@@ -64,7 +64,7 @@ class Measured:
     stars : ndarray of STAR_DTYPE
         Its stars.
     cosmic_pixels : ndarray
-        Its pixels with cosmic rays, as `mark_cosmic_rays` takes them.
+        Its pixels with cosmic rays, as `mark_spoiled_pixels` takes them.
     wcs : TanSip or None
         Refined plate solution; None where there is none.
     aperture : dict
@@ -122,7 +122,7 @@ def measure(path: Path, frame_id: str, scene: Scene, catalog: StarCatalog | None
         with clock.stage("read"):
             frame = read_frame(path, frame_id, reading, {})
         with clock.stage("aperture"):
-            frame = mark_cosmic_rays(frame, arrays["cosmic_pixels"])
+            frame = mark_spoiled_pixels(frame, arrays["cosmic_pixels"], arrays["trail_pixels"])
             placed = place_stars(frame, result.wcs, catalog, attrs["fwhm_pix"])
             radii = typed(ApertureSettings, settings["photometry"]["aperture"])
             result.aperture = measure_frame(placed, radii).arrays

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaiaflux.ground.frame.extraction import mark_cosmic_rays
+from gaiaflux.ground.frame.extraction import mark_spoiled_pixels
 from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.photometry.psf import subtract_stars
 from gaiaflux.io.batch_file import BatchReader
@@ -36,7 +36,8 @@ def main(smk: "snakemake") -> None:
                 LOG.warning("%s: not measured: %s", frame_id, attrs["status"])
                 continue
             frame = read_frame(entry["path"], frame_id, reading, entry["overrides"])
-            frame = mark_cosmic_rays(frame, stars.array(frame_id, "cosmic_pixels"))
+            hits, trail = (stars.array(frame_id, name) for name in ("cosmic_pixels", "trail_pixels"))
+            frame = mark_spoiled_pixels(frame, hits, trail)
             arrays = {name: psf.array(frame_id, name) for name in psf.names(frame_id)}
             subtracted, residual, sigma = subtract_stars(frame, arrays, options)
             if smk.params.pictures:

@@ -21,7 +21,7 @@ if __name__ == "__main__":  # before numpy is loaded
 
 import numpy as np
 
-from gaiaflux.ground.frame.extraction import mark_cosmic_rays
+from gaiaflux.ground.frame.extraction import mark_spoiled_pixels
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import StarFlag
@@ -50,7 +50,7 @@ class Task:
     frame_id : str
         Its name.
     cosmic_pixels : ndarray
-        As `mark_cosmic_rays` takes them.
+        As `mark_spoiled_pixels` takes them.
     wcs : TanSip
         Plate solution.
     catalog : StarCatalog
@@ -136,7 +136,8 @@ def read_marked(path: Path, frame_id: str, cosmic_pixels: np.ndarray) -> Frame:
     -------
     Frame
     """
-    return mark_cosmic_rays(read_frame(path, frame_id, FrameSettings(), {}), cosmic_pixels)
+    frame = read_frame(path, frame_id, FrameSettings(), {})
+    return mark_spoiled_pixels(frame, cosmic_pixels, np.empty(0, np.int64))
 
 
 def _ours(task: Task, frame: Frame) -> tuple[int, dict[str, np.ndarray]]:

@@ -47,6 +47,7 @@ def test_bits_in_files_stay_what_they_are():
         "borrowed_psf": 512,
         "poor_fit": 1024,
         "blended": 2048,
+        "trail": 4096,
     }
 
 

@@ -42,6 +42,7 @@ class PixelFlag:
     SATURATED: Annotated[int, "at or above the saturation level"] = 2
     NONFINITE: Annotated[int, "NaN or infinite in the image or its error"] = 4
     COSMIC_RAY: Annotated[int, "sharper than a star can be"] = 8
+    TRAIL: Annotated[int, "in a straight trail: a satellite, an aeroplane, a bleeding column"] = 16
 
 
 class StarFlag:
@@ -68,6 +69,7 @@ class StarFlag:
     BLENDED: Annotated[
         int, "a neighbour so close that the error of the fitted flux is more than twice that of a star alone"
     ] = 2048
+    TRAIL: Annotated[int, "a straight trail (satellite, bleeding column) crosses the aperture"] = 4096
 
 
 class FrameFlag:
@@ -99,6 +101,7 @@ SPOILED = (
     | StarFlag.BACKGROUND
     | StarFlag.NOT_MEASURED
     | StarFlag.COSMIC_RAY
+    | StarFlag.TRAIL
 )
 """Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
 NOT_GOOD = SPOILED | StarFlag.POOR_FIT
@@ -106,12 +109,13 @@ NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 UNUSABLE = FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION | FrameFlag.NO_TIME
 """Flags of a frame that give it no usable point in any light curve."""
 
-NO_COUNTS = PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY
+NO_COUNTS = PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY | PixelFlag.TRAIL
 """Bits of a pixel whose counts say nothing of sky and stars; those of a saturated one are a lower limit."""
 PIXEL_TO_STAR = (
     (PixelFlag.SATURATED, StarFlag.SATURATED),
     (PixelFlag.BAD | PixelFlag.NONFINITE, StarFlag.BAD_PIXEL),
     (PixelFlag.COSMIC_RAY, StarFlag.COSMIC_RAY),
+    (PixelFlag.TRAIL, StarFlag.TRAIL),
 )
 """Bits of a pixel, and the flag of a star that has such a pixel."""
 

@@ -55,7 +55,11 @@ def measured(scene, wcs, catalog, tmp_path):
     with BatchWriter(tmp_path / "stars.h5", "stars") as stars, BatchWriter(tmp_path / "wcs.h5", "wcs") as plates:
         for name in NAMES:
             seeing = np.nan if name == "blurred" else scene.fwhm
-            stars.add(name, {**facts, "fwhm_pix": seeing}, {"cosmic_pixels": np.array([7], np.int64)})
+            stars.add(
+                name,
+                {**facts, "fwhm_pix": seeing},
+                {"cosmic_pixels": np.array([7], np.int64), "trail_pixels": np.array([9], np.int64)},
+            )
             if name == "lost":
                 plates.add(name, {"status": "no match"})
             else:
@@ -102,10 +106,10 @@ def test_places_are_computed_once_a_frame(measured, monkeypatch):
     assert len(calls) == 2
 
 
-def test_cosmic_rays_are_marked_in_what_the_method_gets(measured):
+def test_cosmic_rays_and_trails_are_marked_in_what_the_method_gets(measured):
     marked = []
     measured(lambda placed: marked.append(np.flatnonzero(placed.frame.pixel_flags)) or toy(placed))
-    np.testing.assert_array_equal(marked, [[7]])
+    np.testing.assert_array_equal(marked, [[7, 9]])
 
 
 def test_a_frame_that_the_method_refuses_has_its_reason(measured):

@@ -38,7 +38,7 @@ __all__ = [
     "prepare_lists",
 ]
 
-BAD_CENTROID = StarFlag.SATURATED | StarFlag.BAD_PIXEL | StarFlag.EDGE | StarFlag.COSMIC_RAY
+BAD_CENTROID = StarFlag.SATURATED | StarFlag.BAD_PIXEL | StarFlag.EDGE | StarFlag.COSMIC_RAY | StarFlag.TRAIL
 # Brightest stars of either list that are compared first; (number, one share per cell of the image?).
 SEARCH_DEPTHS = ((200, False), (200, True), (60, False), (800, False))
 HEADER_RADIUS_PIX = 3.0

@@ -11,6 +11,7 @@ from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.stars.cosmic_rays import flag_cosmic_rays
 from gaiaflux.core.stars.detection import estimate_fwhm
 from gaiaflux.core.stars.stacking import Layer, flux_scale, resample, stack_layers
+from gaiaflux.core.stars.trails import flag_trails
 from gaiaflux.ground.frame.noise import frame_noise
 from gaiaflux.ground.frame.pixels import pixels_of
 from gaiaflux.model.errors import BadFrameError
@@ -61,11 +62,12 @@ def clean_image(frame: Frame, estimate: BackgroundEstimator) -> CleanImage:
     """
     background = estimate(frame.image, frame.pixel_flags)
     image = subtract_background(frame.image, background)
-    fwhm = estimate_fwhm(image, frame.pixel_flags, background)
+    flags, _ = flag_trails(image, frame.pixel_flags, background)
+    fwhm = estimate_fwhm(image, flags, background)
     if not np.isfinite(fwhm):
         raise BadFrameError("no stars found")
     pixels = pixels_of(frame, frame_noise(frame))
-    flags, _ = flag_cosmic_rays(image, frame.pixel_flags, background, fwhm_pix=fwhm, flux_variance=pixels.slope)
+    flags, _ = flag_cosmic_rays(image, flags, background, fwhm_pix=fwhm, flux_variance=pixels.slope)
     sky = max(float(np.median(background.level)), 0.0)
     floor = float(np.median(pixels.floor)) + pixels.slope * sky
     return CleanImage(pixels.with_flags(flags), fwhm, Layer(image, flags, floor, pixels.slope, fwhm))

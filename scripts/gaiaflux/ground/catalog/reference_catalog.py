@@ -43,7 +43,7 @@ SKY_OF_HEADER = "WCS of the reference image's header"
 SKY_NOMINAL = "nominal: tangent plane at the pointing, north up, east left, nominal pixel scale"
 
 # Not stars, or not with the position of one.
-SPURIOUS = StarFlag.COSMIC_RAY | StarFlag.EDGE
+SPURIOUS = StarFlag.COSMIC_RAY | StarFlag.TRAIL | StarFlag.EDGE
 UNKNOWN_MOTION_MAS_YR = 10.0  # typical proper motion of a field star
 # Of the image's side: how far from the reference a frame is searched for.
 SEARCH_SHARE = 0.5

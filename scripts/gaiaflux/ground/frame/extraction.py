@@ -9,13 +9,14 @@ from gaiaflux.core.image.background import Background, BackgroundEstimator, subt
 from gaiaflux.core.stars.cosmic_rays import flag_cosmic_rays
 from gaiaflux.core.stars.detection import Detections, detect_stars, estimate_fwhm, summarise_stars
 from gaiaflux.core.stars.single_star import measure_stars
+from gaiaflux.core.stars.trails import flag_trails
 from gaiaflux.ground.frame.noise import background_estimator, noise_above
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
 
-__all__ = ["extract_stars", "mark_cosmic_rays"]
+__all__ = ["extract_stars", "mark_spoiled_pixels"]
 
 # A catalogue is taken only if so many of its bright entries are stars of the pixels that it came with.
 MIN_CONFIRMED = 0.6
@@ -46,9 +47,11 @@ def extract_stars(
     Returns
     -------
     attrs : dict
-        fwhm_pix, ellipticity, sky and sky_rms (per pixel, in the frame's unit), n_stars, stars_source, n_cosmic_pixels.
+        fwhm_pix, ellipticity, sky and sky_rms (per pixel, in the frame's unit), n_stars, stars_source, n_cosmic_pixels,
+        n_trail_pixels.
     arrays : dict of ndarray
-        ``stars`` of STAR_DTYPE, brightest first; ``cosmic_pixels``, flat indices of pixels hit by cosmic rays.
+        ``stars`` of STAR_DTYPE, brightest first; ``cosmic_pixels``, flat indices of pixels hit by cosmic rays;
+        ``trail_pixels``, of those in straight trails.
 
     Raises
     ------
@@ -62,10 +65,11 @@ def extract_stars(
     image = subtract_background(frame.image, background)
     sky, noise = float(np.median(background.level)), float(np.median(background.rms))
     variance = noise_above(background, frame).slope
-    fwhm = estimate_fwhm(image, frame.pixel_flags, background)
+    flags, trail = flag_trails(image, frame.pixel_flags, background)
+    fwhm = estimate_fwhm(image, flags, background)
     if not np.isfinite(fwhm):
         raise BadFrameError("no stars found")
-    flags, hits = flag_cosmic_rays(image, frame.pixel_flags, background, fwhm_pix=fwhm, flux_variance=variance)
+    flags, hits = flag_cosmic_rays(image, flags, background, fwhm_pix=fwhm, flux_variance=variance)
     found = None
     if source != "detect":
         found = _from_seeds(image, flags, background, seeds, fwhm, variance, settings)
@@ -93,18 +97,19 @@ def extract_stars(
         "n_stars": len(found.stars),
         "stars_source": used,
         "n_cosmic_pixels": len(hits),
+        "n_trail_pixels": len(trail),
     }
-    return attrs, {"stars": found.stars, "cosmic_pixels": hits}
+    return attrs, {"stars": found.stars, "cosmic_pixels": hits, "trail_pixels": trail}
 
 
-def mark_cosmic_rays(frame: Frame, hits: np.ndarray) -> Frame:
-    """Frame with the pixels flagged that `extract_stars` found to be hit by cosmic rays.
+def mark_spoiled_pixels(frame: Frame, hits: np.ndarray, trail: np.ndarray) -> Frame:
+    """Frame with the pixels flagged that `extract_stars` found to be hit by cosmic rays or crossed by a trail.
 
     Parameters
     ----------
     frame : Frame
-    hits : ndarray of int64, shape (n_hits,)
-        Flat indices of the pixels.
+    hits, trail : ndarray of int64, shape (n_pixels,)
+        Flat indices of the pixels: ``cosmic_pixels`` and ``trail_pixels``.
 
     Returns
     -------
@@ -113,6 +118,7 @@ def mark_cosmic_rays(frame: Frame, hits: np.ndarray) -> Frame:
     """
     flags = frame.pixel_flags.copy()
     flags.ravel()[hits] |= PixelFlag.COSMIC_RAY
+    flags.ravel()[trail] |= PixelFlag.TRAIL
     return replace(frame, pixel_flags=flags)
 
 

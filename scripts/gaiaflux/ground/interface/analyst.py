@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaiaflux.ground.annotation import TABLE_UNITS, plate_facts, table_facts
-from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays
+from gaiaflux.ground.frame.extraction import extract_stars, mark_spoiled_pixels
 from gaiaflux.ground.frame.noise import frame_noise
 from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
 from gaiaflux.ground.frame.star_places import place_stars
@@ -254,7 +254,7 @@ class AperturePhotometryAnalyst:
     def _find_stars(self) -> None:
         found, arrays = extract_stars(self._frame, self._frame.seeds, self._extract_stars)
         self._stars = arrays["stars"]
-        self._frame = mark_cosmic_rays(self._frame, arrays["cosmic_pixels"])
+        self._frame = mark_spoiled_pixels(self._frame, arrays["cosmic_pixels"], arrays["trail_pixels"])
         facts = asdict(self._frame.info)
         facts["ny"], facts["nx"] = facts.pop("shape")
         self._facts = {**facts, **found}

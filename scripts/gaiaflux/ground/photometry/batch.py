@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaiaflux.ground.catalog.reference import check_fits_series
-from gaiaflux.ground.frame.extraction import mark_cosmic_rays
+from gaiaflux.ground.frame.extraction import mark_spoiled_pixels
 from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import FrameSettings, read_frame
@@ -92,5 +92,6 @@ def _place(
     found = batch.stars.attrs(frame_id)
     check_fits_series(found, catalog_facts)
     frame = read_frame(entry["path"], frame_id, batch.reading, entry["overrides"])
-    frame = mark_cosmic_rays(frame, batch.stars.array(frame_id, "cosmic_pixels"))
+    hits, trail = (batch.stars.array(frame_id, name) for name in ("cosmic_pixels", "trail_pixels"))
+    frame = mark_spoiled_pixels(frame, hits, trail)
     return place_stars(frame, read_plate(batch.plates, frame_id), catalog, float(found["fwhm_pix"]))
