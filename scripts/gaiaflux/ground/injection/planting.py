@@ -36,6 +36,7 @@ from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.methods import METHODS
+from gaiaflux.model.status import OK
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.series.method_choice import favoured_method
 from gaiaflux.series.variability_table import rank_stars
@@ -161,7 +162,7 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
     relative = stars.relative(frames)
     with BatchWriter(folder / "planted.h5", kind="planted") as truth:
         for j, frame_id in enumerate(frames["frame_id"]):
-            if frames["status"][j] != "ok":
+            if frames["status"][j] != OK:
                 truth.add(frame_id, {"status": str(frames["status"][j])})
                 continue
             frame = _read(work, entries[frame_id], frame_id, reading)
@@ -181,7 +182,7 @@ def plant_stars(work: str | Path, series: str, folder: str | Path, n_stars: int,
             copy = _with_stars(frame, psf, x, y, electrons, float(frames["fwhm_pix"][j]), rng.spawn(1)[0])
             # Not the telescope whose layout the copy has.
             write_banzai(copies / f"{frame_id}.fits", copy, header={"TELESCOP": "INJECTION"})
-            truth.add(frame_id, {"status": "ok"}, {"x": x, "y": y, "electrons": electrons})
+            truth.add(frame_id, {"status": OK}, {"x": x, "y": y, "electrons": electrons})
             LOG.info("%s: planted %d stars", frame_id, int(np.isfinite(electrons).sum()))
     _write_planted(folder / "planted.ecsv", stars, {"series": series, "seed": seed})
     if not own_stars:
@@ -206,7 +207,7 @@ def _choose_stars(
     """Places away from each other, magnitudes from the brightest unsaturated to the faintest useful star, events."""
     attributes = source.attributes()
     reference = np.flatnonzero(frames["frame_id"] == attributes["reference_frame_id"])
-    if not reference.size or frames["status"][reference[0]] != "ok":
+    if not reference.size or frames["status"][reference[0]] != OK:
         raise InputError("the reference image was not measured: there is nothing to compare with")
     wcs = find_plate(plates, str(attributes["reference_frame_id"]))
     fwhm = float(np.nanmedian(frames["fwhm_pix"]))

@@ -23,6 +23,7 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
 from gaiaflux.model.settings.aperture import ApertureSettings
+from gaiaflux.model.status import OK
 
 __all__ = ["measure_frame", "measure_stars", "radii_in_pixels"]
 
@@ -246,7 +247,7 @@ def _facts(
     field: Field, sky: LocalSky, correction: GrowthCorrection, n_measured: int
 ) -> dict[str, str | bool | int | float]:
     return {
-        "status": "ok",
+        "status": OK,
         "unit": f"{field.frame.info.unit}/s",
         "n_measured": n_measured,
         "n_correction_stars": correction.n_stars,
