@@ -1,4 +1,4 @@
-"""How long files and functions may be, how many parameters a function takes, and that docstrings say which."""
+"""How long files and functions may be, how much a function takes and gives, and that docstrings say what it takes."""
 
 import ast
 import re
@@ -83,6 +83,28 @@ def test_large_functions_are_found():
         f'def f():\n    """Text.\n{long}\n    """\n    x = 1',
     ):
         assert not too_large(text), text
+
+
+def bare_arrays(text):
+    """Public functions of plain Python that return three arrays or more by their places alone."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not is_compiled(node):
+            returned = ast.unparse(node.returns) if node.returns else ""
+            if returned.startswith("tuple[") and returned.count("np.ndarray") > 2:
+                yield node.name
+
+
+@pytest.mark.parametrize("path", [path for path in PROGRAM if "scripts" in path.relative_to(ROOT).parts], ids=ids)
+def test_three_arrays_have_names(path):
+    found = {f"{ids(path)}: {name}" for name in bare_arrays(path.read_text(encoding="utf-8"))}
+    assert found <= {"scripts/gaiaflux/ground/photometry/psf.py: subtract_stars"}
+
+
+def test_bare_arrays_are_found():
+    function = "def f() -> tuple[{}]: pass"
+    assert list(bare_arrays(function.format("np.ndarray, np.ndarray, np.ndarray"))) == ["f"]
+    assert not list(bare_arrays(function.format("np.ndarray, np.ndarray")))
+    assert not list(bare_arrays("@device\n" + function.format("np.ndarray, np.ndarray, np.ndarray")))
 
 
 def sections(docstring):
