@@ -13,6 +13,7 @@ from gaiaflux.ground.catalog.reference import choose_reference
 from gaiaflux.ground.catalog.star_catalog import combine_catalogs, complete_catalog
 from gaiaflux.ground.frame.extraction import extract_stars, mark_cosmic_rays
 from gaiaflux.ground.frame.plate_solution import refine_frame_wcs
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.photometry.aperture import measure_frame
 from gaiaflux.io.image.frames import FrameSettings, read_frame
@@ -21,6 +22,7 @@ from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.settings.aperture import ApertureSettings
 from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
 from gaiaflux.model.typed import typed
 from gaiaflux.model.wcs import TanSip
@@ -173,8 +175,9 @@ def build_catalog(scene: Scene, measured: dict[str, Measured], settings: dict) -
     reference, _ = choose_reference(facts, None, place)
     images = iter(_read(scene, measured, [entry["frame_id"] for entry in reference["stack"]]))
     frame, wcs = next(images)
-    detection_snr, box = settings["star_catalog"]["detection_snr"], settings["extract_stars"]["background_box_pix"]
-    found = complete_catalog(scene.gaia, frame, wcs, detection_snr=detection_snr, background_box_pix=box, others=images)
+    detection_snr = settings["star_catalog"]["detection_snr"]
+    options = psf_options(typed(PsfSettings, settings["photometry"]["psf"]))
+    found = complete_catalog(scene.gaia, frame, wcs, detection_snr=detection_snr, options=options, others=images)
     return combine_catalogs(
         scene.gaia,
         found,

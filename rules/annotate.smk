@@ -45,7 +45,7 @@ rule subtract_stars:
     params:
         frames=frames_of,
         reading=reading_of,
-        box_pix=config["photometry"]["psf"]["background_box_pix"],
+        settings=settings_of_method("psf"),
         pictures=config["photometry"]["psf"]["residual_pictures"],
         images=config["photometry"]["psf"]["subtracted_images"],
         code=code("subtract_stars"),

@@ -45,7 +45,7 @@ rule build_star_catalog:
         overrides=candidates_of,
         paths=paths_of,
         settings=config["star_catalog"],
-        box_pix=config["extract_stars"]["background_box_pix"],
+        psf=catalog_psf_settings(config, SCHEMA),
         code=code("build_star_catalog"),
     message:
         "{wildcards.series}: list the stars that are measured"

@@ -5,6 +5,7 @@ from gaiaflux.model.methods import method_named
 from gaiaflux.workflow.digest import code_digest
 from gaiaflux.workflow.params import (
     candidate_overrides,
+    catalog_psf_settings,
     dataset_settings,
     export_settings,
     export_targets,

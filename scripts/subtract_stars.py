@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaiaflux.ground.frame.extraction import mark_cosmic_rays
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.photometry.psf import subtract_stars
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.frames import frame_settings, read_frame
 from gaiaflux.io.image.subtracted_image import write_subtracted
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.plate_solution import read_plate
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.status import OK
+from gaiaflux.model.typed import typed
 from gaiaflux.report.figures.residuals import save_residual_picture
 from gaiaflux.workflow.job import run_job
 
@@ -26,6 +29,7 @@ def main(smk: "snakemake") -> None:
     folder = Path(smk.output.residuals)
     folder.mkdir(parents=True, exist_ok=True)
     reading = frame_settings(smk.params.reading)
+    options = psf_options(typed(PsfSettings, smk.params.settings))
     with BatchReader(smk.input.stars) as stars, BatchReader(smk.input.wcs) as plates, BatchReader(smk.input.psf) as psf:
         for entry in smk.params.frames:
             frame_id, attrs = entry["frame_id"], psf.attrs(entry["frame_id"])
@@ -35,7 +39,7 @@ def main(smk: "snakemake") -> None:
             frame = read_frame(entry["path"], frame_id, reading, entry["overrides"])
             frame = mark_cosmic_rays(frame, stars.array(frame_id, "cosmic_pixels"))
             arrays = {name: psf.array(frame_id, name) for name in psf.names(frame_id)}
-            subtracted, residual, sigma = subtract_stars(frame, arrays, smk.params.box_pix)
+            subtracted, residual, sigma = subtract_stars(frame, arrays, options)
             if smk.params.pictures:
                 save_residual_picture(folder / f"{frame_id}.png", frame, residual, sigma, attrs, arrays)
             if smk.params.images:

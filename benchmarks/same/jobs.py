@@ -157,6 +157,7 @@ CASES = {
     "both: order of the methods": Case("both", {"photometry.methods": ["psf", "aperture"]}),
     "both: defaults that are written out": _psf(**_WRITTEN_OUT),
     "both: fit radius": _psf(fit_radius_fwhm=2.0),
+    "both: sky of the PSF": _psf(background_box_pix=32),
     "both: radii": Case("both", {"photometry.aperture.radii_fwhm": [1.0]}),
     "both: subtracted images": _psf(subtracted_images=True),
     "both: nothing subtracted": _psf(residual_pictures=False),

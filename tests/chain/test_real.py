@@ -1,19 +1,26 @@
 """Real images through the whole workflow, against what other programs measured on them."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 from astropy.table import Table
 
-from gaiaflux.core.psf.fluxes import PsfOptions
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.photometry.psf import measure_stars
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.flags import SPOILED, StarFlag
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.series.magnitudes import method_scale
+from gaiaflux.workflow.settings import complete_section
 
 pytestmark = pytest.mark.real
+
+
+DEFAULTS = psf_options(complete_section(PsfSettings))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +132,9 @@ def test_psf_fluxes_agree_with_the_other_pipeline(andicam, v_image, real_data):
         fwhm = batch.attrs(frame_id)["psf_fwhm_pix"]
     path = next((real_data / "sn2019so_andicam").glob("*_V.fits.gz"))
     frame = read_frame(path, frame_id, FrameSettings(), {})
-    plain = measure_stars(frame, measured["x"], measured["y"], fwhm, PsfOptions(radius_fwhm=1.0, max_order=0)).arrays
+    plain = measure_stars(
+        frame, measured["x"], measured["y"], fwhm, replace(DEFAULTS, radius_fwhm=1.0, max_order=0)
+    ).arrays
     flags = measured["flags"][rows].astype(int) & (SPOILED | StarFlag.POOR_FIT)
     theirs = np.ma.filled(table["flux_psf"], np.nan)
     use = (np.ma.filled(table["gaia_mag"], 99.0) < 17.5) & (flags == 0) & (theirs > 0)

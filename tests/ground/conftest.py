@@ -1,16 +1,20 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.photometry.psf import measure_stars
 from gaiaflux.model.flags import PixelFlag, StarFlag
 from gaiaflux.model.frame import Frame, FrameInfo
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.sim.moffat_field import add_stars
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (440, 480)
 FWHM = 4.6
 BETA = 3.0
@@ -93,7 +97,7 @@ def make_frame(x, y, flux, seed, *, psf=None, sky=SKY, bad=None, cosmic=None, wi
 
 def measure(frame, x, y, fwhm=FWHM, reference_psf=None, **options):
     """Fluxes and errors [electron], flags and all else."""
-    result = measure_stars(frame, x, y, fwhm, PsfOptions(**{"min_stars": 12, **options}), reference_psf)
+    result = measure_stars(frame, x, y, fwhm, replace(DEFAULTS, **{"min_stars": 12, **options}), reference_psf)
     attrs, arrays = result.attrs, result.arrays
     flux, error = (arrays[name].astype(float) * EXPTIME for name in ("flux", "flux_err"))
     return SimpleNamespace(attrs=attrs, arrays=arrays, flux=flux, error=error, flags=arrays["flags"])

@@ -178,7 +178,12 @@ BY_BOTH = {
         photometry("{methods: [aperture, psf], psf: {max_order: 2, residual: true, residual_pictures: false}}"),
         {},
     ),
-    "fit radius": (photometry("{methods: [aperture, psf], psf: {fit_radius_fwhm: 2.0}}"), PSF),
+    # The list of stars is made by the same fit, and the apertures' stars with it.
+    "fit radius": (
+        photometry("{methods: [aperture, psf], psf: {fit_radius_fwhm: 2.0}}"),
+        {"build_star_catalog": 1, **BOTH},
+    ),
+    "sky of the PSF": (photometry("{methods: [aperture, psf], psf: {background_box_pix: 32}}"), PSF),
     "radii": (
         photometry("{methods: [aperture, psf], aperture: {radii_fwhm: [1.0]}}"),
         {"aperture_photometry": 2, **AGGREGATES},

@@ -7,6 +7,7 @@ from gaiaflux.workflow.frames import FrameFile
 from gaiaflux.workflow.ledger import update_ledger
 from gaiaflux.workflow.params import (
     candidate_overrides,
+    catalog_psf_settings,
     dataset_settings,
     deciding,
     export_settings,
@@ -77,6 +78,20 @@ def test_a_method_is_told_what_it_measures_by():
     }
     assert settings["rounds"] == 3
     assert method_settings(config, SCHEMA, APERTURE) == config["photometry"]["aperture"]
+
+
+def test_the_list_of_stars_is_fitted_as_the_frames_are():
+    own = "psf: {fit_radius_fwhm: 1.5, background_box_pix: 32}"
+    text = "extract_stars: {background_box_pix: 48}\nphotometry: {methods: [%s], " + own + "}"
+    chosen = catalog_psf_settings(complete(text % "aperture, psf"), SCHEMA)
+    assert chosen == {
+        **method_settings(complete("photometry: {methods: [psf]}"), SCHEMA, PSF),
+        "fit_radius_fwhm": 1.5,
+        "background_box_pix": 48,
+    }
+    # Of a method that is not chosen nothing counts.
+    alone = catalog_psf_settings(complete(text % "aperture"), SCHEMA)
+    assert alone == {**chosen, "fit_radius_fwhm": 2.2}
 
 
 def test_targets_and_the_observer_count_for_the_format_that_names_them():

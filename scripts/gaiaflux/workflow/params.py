@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from gaiaflux.model.method import Method
+from gaiaflux.model.methods import PSF
 from gaiaflux.workflow.chosen import chosen_methods
 from gaiaflux.workflow.inputs import configured_reference, own_stars
 from gaiaflux.workflow.ledger import Ledger
 
 __all__ = [
     "candidate_overrides",
+    "catalog_psf_settings",
     "dataset_settings",
     "deciding",
     "export_settings",
@@ -146,6 +148,30 @@ def method_settings(config: Mapping, schema: Mapping, method: Method) -> dict:
     """
     sections = schema["properties"]["photometry"]["properties"]
     return deciding(config["photometry"][method.section], sections[method.section])
+
+
+def catalog_psf_settings(config: Mapping, schema: Mapping) -> dict:
+    """Settings by which the star catalogue fits the stars of the reference image.
+
+    Parameters
+    ----------
+    config : mapping
+        Complete configuration.
+    schema : mapping
+        Schema of the configuration.
+
+    Returns
+    -------
+    dict
+        Section ``photometry.psf`` where that method is chosen, its defaults where it is not; with the boxes of the sky
+        in which stars are looked for.
+    """
+    if PSF in chosen_methods(config):
+        settings = method_settings(config, schema, PSF)
+    else:
+        section = schema["properties"]["photometry"]["properties"][PSF.section]["properties"]
+        settings = {key: one["default"] for key, one in section.items() if "x-decides" not in one}
+    return {**settings, "background_box_pix": config["extract_stars"]["background_box_pix"]}
 
 
 def export_settings(config: Mapping) -> dict:

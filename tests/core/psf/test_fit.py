@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,15 +7,19 @@ import pytest
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.equations import NormalEquations
 from gaiaflux.core.psf.fit import choose_psf_stars, fit_psf
-from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes
+from gaiaflux.core.psf.fluxes import solve_fluxes
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.model.flags import PixelFlag
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (500, 500)
 FWHM = 10.0
 SKY = 200.0
-OPTIONS = PsfOptions(min_stars=5, max_order=0)
+OPTIONS = replace(DEFAULTS, min_stars=5, max_order=0)
 
 
 def wide_stars():
@@ -73,7 +78,7 @@ def solved(snr, share):
 
 def chosen_of(snr, share, **options):
     saturated = np.zeros(2 * len(snr), bool)
-    return choose_psf_stars(solved(np.array(snr), np.array(share)), saturated, PsfOptions(**options)).tolist()
+    return choose_psf_stars(solved(np.array(snr), np.array(share)), saturated, replace(DEFAULTS, **options)).tolist()
 
 
 @pytest.mark.parametrize(

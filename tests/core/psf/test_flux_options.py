@@ -1,13 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gaiaflux.core.image.background import Background, BoxBackground
 from gaiaflux.core.image.pixels import Pixels
-from gaiaflux.core.psf.fluxes import FARTHEST_FWHM, PsfOptions, solve_fluxes, take_off
+from gaiaflux.core.psf.fluxes import FARTHEST_FWHM, solve_fluxes, take_off
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.ground.frame.psf_options import psf_options
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (160, 150)
 FWHM = 4.0
 SKY = 80.0
@@ -40,7 +46,7 @@ def test_the_sky_is_measured_as_the_caller_says(scene):
     pixels, x, y, flux = scene
     psf = moffat_psf(SHAPE, FWHM)
     right, high = Flat(SKY), Flat(SKY + 5.0)
-    options = [PsfOptions(background=sky).for_width(FWHM) for sky in (right, high)]
+    options = [replace(DEFAULTS, background=sky).for_width(FWHM) for sky in (right, high)]
     found = [solve_fluxes(pixels, psf, x, y, np.zeros(30), how) for how in options]
     np.testing.assert_allclose(found[0].flux, flux, rtol=2e-3)
     # Of 5 counts a pixel too many, a star loses the sum of the PSF over the sum of its square.
@@ -51,8 +57,8 @@ def test_the_sky_is_measured_as_the_caller_says(scene):
 
 
 def test_options_in_pixels_follow_the_seeing():
-    options = PsfOptions(radius_fwhm=2.0, background=BoxBackground(32), rounds=3).for_width(5.0)
-    assert options == PsfOptions(radius_fwhm=2.0, background=BoxBackground(32)).for_width(5.0, 3)
+    options = replace(DEFAULTS, radius_fwhm=2.0, background=BoxBackground(32), rounds=3).for_width(5.0)
+    assert options == replace(DEFAULTS, radius_fwhm=2.0, background=BoxBackground(32)).for_width(5.0, 3)
     assert options.radius_pix == 10.0
     assert options.farthest_pix == 5.0 * FARTHEST_FWHM
     assert options.background.box_pix == 32
@@ -66,7 +72,7 @@ def test_stars_are_taken_off_as_far_as_they_matter(scene):
     reach = stamps.psf.reach(np.append(flux[:1], np.zeros(29)), faintest)
     assert reach[0] == pytest.approx(profile.radius_of(np.array(faintest / flux[0])))
     assert not reach[1:].any()
-    parts = take_off(pixels, stamps, flux, PsfOptions(background=Flat(SKY)).for_width(FWHM))
+    parts = take_off(pixels, stamps, flux, replace(DEFAULTS, background=Flat(SKY)).for_width(FWHM))
     np.testing.assert_allclose(parts.residual + parts.light + SKY, pixels.image, rtol=1e-5)
     # Each star leaves at most 2 % of the sky's noise of 9; the wings of many add up.
     assert np.abs(parts.residual).max() < 1.5

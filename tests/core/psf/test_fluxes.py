@@ -1,19 +1,25 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gaiaflux.core.image.background import BoxBackground, estimate_background
 from gaiaflux.core.image.pixel_flags import near_saturation
 from gaiaflux.core.image.pixels import Pixels
-from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes, stars_within_reach, take_off
+from gaiaflux.core.psf.fluxes import solve_fluxes, stars_within_reach, take_off
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import add_light, lost_light, make_stamps
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.model.flags import PixelFlag
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (300, 320)
 FWHM = 4.0
 SKY = 400.0
 PSF = moffat_psf(SHAPE, FWHM)
-OPTIONS = PsfOptions(background=BoxBackground(64)).for_width(FWHM, 6)
+OPTIONS = replace(DEFAULTS, background=BoxBackground(64)).for_width(FWHM, 6)
 
 
 def exposure(x, y, flux, seed=0, sky=SKY):

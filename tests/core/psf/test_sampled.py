@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.image.pixels import Pixels
-from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes
+from gaiaflux.core.psf.fluxes import solve_fluxes
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.sampled import sampled_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.ground.frame.psf_options import psf_options
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (220, 200)
 SKY = 100.0
 EDGE = 14  # [pixel]
@@ -49,7 +53,7 @@ def stars(rng, n=250):
 
 def solved(psf, image, x, y, fwhm):
     pixels = Pixels(image.astype(np.float32), np.zeros(SHAPE, np.uint8), 0.0, 1.0, np.sqrt(SKY))
-    return solve_fluxes(pixels, psf, x, y, np.zeros(len(x)), PsfOptions().for_width(fwhm, 4))
+    return solve_fluxes(pixels, psf, x, y, np.zeros(len(x)), DEFAULTS.for_width(fwhm, 4))
 
 
 def test_samples_of_a_moffat_function_give_its_stamps_and_derivatives():

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,12 +6,15 @@ import pytest
 
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.fit import fit_psf
-from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
 from gaiaflux.core.psf.residual import fit_residual
 from gaiaflux.core.psf.shape import Scene, fit_shape
 from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.ground.frame.psf_options import psf_options
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (400, 440)
 FWHM = 4.4
 SKY = 250.0
@@ -76,7 +80,7 @@ def taken_off(pixels, psf, x, y, flux):
 
 
 def measured(pixels, x, y, seeing=FWHM, **options):
-    return fit_psf(pixels, x, y, seeing, PsfOptions(min_stars=12, **options))
+    return fit_psf(pixels, x, y, seeing, replace(DEFAULTS, min_stars=12, **options))
 
 
 @pytest.fixture(scope="module")

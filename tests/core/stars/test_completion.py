@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.image.pixels import Pixels
-from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.core.stars.completion import _newton_steps, complete_stars, detection_limit
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
+from gaiaflux.ground.frame.psf_options import psf_options
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (400, 420)
 FWHM = 4.2
 SKY, READ_NOISE = 200.0, 7.0
@@ -33,7 +36,7 @@ def places(n, seed):
 
 
 def complete(pixels, x, y, min_snr=3.0):
-    return complete_stars(pixels, x, y, FWHM, PsfOptions(), min_snr)
+    return complete_stars(pixels, x, y, FWHM, DEFAULTS, min_snr)
 
 
 def nearest(found_x, found_y, x, y):

@@ -1,15 +1,19 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf.fluxes import PsfOptions, solve_fluxes
+from gaiaflux.core.psf.fluxes import solve_fluxes
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.core.sky.projection import invert_distortion, linear_tan, pixel_to_sky, sky_to_pixel
 from gaiaflux.core.stars.detection import convolve
 from gaiaflux.core.stars.stacking import Layer, flux_scale, resample, stack_layers
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.model.flags import PixelFlag
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.wcs import TanSip
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (300, 330)
 SCALE = 0.4 / 3600
 SIGMA = 12.0
@@ -172,7 +176,7 @@ def test_faint_stars_have_the_errors_that_are_stated():
             own = layer(noisy(100 * seed + k, render(*on(wcs, x, y), 700.0, 4.0)))
             layers.append(own if k == 0 else resample(own, wcs, REFERENCE))
         pixels = stack_layers(layers)
-        options = PsfOptions().for_width(4.0, 3)
+        options = DEFAULTS.for_width(4.0, 3)
         found = solve_fluxes(pixels, moffat_psf(SHAPE, 4.0), x, y, np.zeros(len(x)), options)
         pulls.append((found.flux - 700.0) / found.error)
         errors.append(found.error)

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,15 +16,19 @@ from gaiaflux.ground.catalog.star_catalog import (
     complete_catalog,
     find_reference_stars,
 )
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.io.gaia.catalog import write_catalog
 from gaiaflux.io.image.banzai_writer import write_banzai
 from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.io.psf_model import read_reference_psf
 from gaiaflux.io.star_catalog import COLUMNS, read_star_catalog, write_star_catalog
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.sim.presets import demo, demo_crowded
 from gaiaflux.sim.series import Series
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 MJD = 61223.1
 SCALE = 0.4 / 3600
 WCS = linear_tan((150.0, 20.0), (255.5, 255.5), np.diag([-SCALE, SCALE]), (512, 512))
@@ -125,7 +130,7 @@ def field():
 def complete(field, n_others):
     made, gaia = field
     others = [(one.frame, one.truth.wcs) for one in made[1 : 1 + n_others]]
-    options = {"detection_snr": 3.5, "background_box_pix": 64}
+    options = {"detection_snr": 3.5, "options": DEFAULTS}
     return complete_catalog(gaia, made[0].frame, made[0].truth.wcs, others=others, **options)
 
 
@@ -180,7 +185,7 @@ def test_places_magnitudes_and_psf_are_those_of_the_reference_image(field, alone
 def test_a_frame_of_another_field_is_left_out(field, alone, caplog):
     made, gaia = field
     elsewhere = linear_tan((10.0, 60.0), (255.5, 255.5), np.diag([-SCALE, SCALE]), (512, 512))
-    options = {"detection_snr": 3.5, "background_box_pix": 64}
+    options = {"detection_snr": 3.5, "options": DEFAULTS}
     others = [(made[1].frame, elsewhere)]
     with caplog.at_level(logging.WARNING):
         found = complete_catalog(gaia, made[0].frame, made[0].truth.wcs, others=others, **options)
@@ -203,6 +208,7 @@ def test_script_reads_the_stack_and_does_without_a_frame_that_is_gone(field, tmp
     write_catalog(tmp_path / "gaia.fits", gaia, {})
     reference = stack[0] | {"filter": "rp", "ny": 512, "nx": 512, "margin_pix": 0.0, "stack": stack}
     settings = {"detection_snr": 3.5, "add_reference_stars": True}
+    psf = asdict(complete_section(PsfSettings))
     # The third has moved; its new place is known.
     moved = (tmp_path / "frame-2.fits").rename(tmp_path / "new.fits")
     numbers = {}
@@ -212,7 +218,7 @@ def test_script_reads_the_stack_and_does_without_a_frame_that_is_gone(field, tmp
         smk = SimpleNamespace(
             input=SimpleNamespace(reference=tmp_path / "reference.json", gaia=tmp_path / "gaia.fits"),
             output=SimpleNamespace(catalog=tmp_path / f"{name}.h5"),
-            params=SimpleNamespace(settings=settings, box_pix=64, paths=paths, overrides={}, reading={}),
+            params=SimpleNamespace(settings=settings, psf=psf, paths=paths, overrides={}, reading={}),
         )
         with caplog.at_level(logging.WARNING):
             script.main(smk)

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.sky.projection import pixel_to_sky
 from gaiaflux.ground.frame.star_places import place_stars
-from gaiaflux.ground.photometry.psf import measure_frame, psf_options
+from gaiaflux.ground.photometry.psf import measure_frame
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
@@ -305,7 +304,3 @@ def test_settings_take_effect(scene):
     for found in (narrow, wide):
         clean = scene.is_clean(found.flags)
         scene.check_pulls(((found.flux / scene.zero_of(found, flux, clean) - flux) / found.error)[clean])
-
-
-def test_who_fits_without_settings_gets_the_defaults_of_the_configuration():
-    assert psf_options(SETTINGS) == PsfOptions()

@@ -9,11 +9,16 @@ import pytest
 import gaiaflux
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.interface.psf_reader import read_psf
 from gaiaflux.ground.photometry.psf import subtract_stars
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays, read_reference_psf, write_reference_psf
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
+
+DEFAULTS = psf_options(complete_section(PsfSettings))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +107,7 @@ def test_an_image_without_its_stars_is_noise(scene, n_stars, with_error):
     x, y, flux = scene.random_stars(310, n_stars, margin=-1)
     frame = scene.make_frame(x, y, flux, 310, with_error=with_error)
     found = scene.measure(frame, x, y)
-    subtracted, residual, sigma = subtract_stars(frame, found.arrays)
+    subtracted, residual, sigma = subtract_stars(frame, found.arrays, DEFAULTS)
     assert subtracted.dtype == residual.dtype == sigma.dtype == np.float32
     used = np.isfinite(sigma)
     assert used.mean() > 0.99
@@ -128,7 +133,7 @@ def test_masked_pixels_have_no_noise_and_stars_without_flux_stay(scene):
     bad[100:160, 100:180] = True
     frame = scene.make_frame(x, y, flux, 320, bad=bad)
     found = scene.measure(frame, x, y)
-    _, residual, sigma = subtract_stars(frame, found.arrays)
+    _, residual, sigma = subtract_stars(frame, found.arrays, DEFAULTS)
     np.testing.assert_array_equal(np.isinf(sigma), frame.pixel_flags != 0)
     assert np.isfinite(residual).all()
     assert np.std((residual / sigma)[sigma < np.inf]) == pytest.approx(1.0, abs=0.03)
@@ -138,7 +143,7 @@ def test_no_stars_leave_the_image_as_it_is(scene):
     none = np.zeros(0)
     frame = scene.make_frame(none, none, none, 330)
     found = scene.measure(frame, none, none)
-    subtracted, residual, sigma = subtract_stars(frame, found.arrays)
+    subtracted, residual, sigma = subtract_stars(frame, found.arrays, DEFAULTS)
     np.testing.assert_array_equal(subtracted, frame.image)
     assert np.std(residual / sigma) == pytest.approx(1.0, abs=0.02)
 
@@ -154,5 +159,5 @@ def test_all_of_a_wide_table_is_subtracted(scene):
     light = np.zeros(scene.shape, np.float32)
     add_light(light, make_stamps(psf, x, y, 20.0), flux, np.array([100.0]))
     rates = {"x": x, "y": y, "flux": flux / scene.exptime, "beyond": np.zeros((0, 3)), **psf_arrays(psf)}
-    subtracted, _, _ = subtract_stars(replace(frame, image=frame.image + light), rates)
+    subtracted, _, _ = subtract_stars(replace(frame, image=frame.image + light), rates, DEFAULTS)
     np.testing.assert_allclose(subtracted, frame.image, rtol=0, atol=1.0)

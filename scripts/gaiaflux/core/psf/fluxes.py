@@ -1,11 +1,11 @@
 """Fit of the fluxes of all stars of a frame with a given point-spread function, in turns with the sky."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from gaiaflux.core.image.background import Background, BackgroundEstimator, BoxBackground, subtract_background
+from gaiaflux.core.image.background import Background, BackgroundEstimator, subtract_background
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.equations import (
     ROUGH,
@@ -53,9 +53,9 @@ class FluxOptions:
     rounds: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PsfOptions:
-    """How a frame is fitted.
+    """How a frame is fitted; the defaults are those of the configuration.
 
     Attributes
     ----------
@@ -75,13 +75,13 @@ class PsfOptions:
         Turns of sky and fluxes with the final PSF.
     """
 
-    radius_fwhm: float = 2.2
-    max_order: int = 2
-    min_stars: int = 5
-    max_stars: int = 400
-    residual: bool = True
-    background: BackgroundEstimator = field(default_factory=BoxBackground)
-    rounds: int = 2
+    radius_fwhm: float
+    max_order: int
+    min_stars: int
+    max_stars: int
+    residual: bool
+    background: BackgroundEstimator
+    rounds: int
 
     def for_width(self, fwhm: float, rounds: int | None = None) -> FluxOptions:
         """Options of the fluxes of a frame with stars of a width [pixel]; `rounds` instead of the own ones."""

@@ -97,7 +97,7 @@ def complete_catalog(
     wcs: TanSip,
     *,
     detection_snr: float,
-    background_box_pix: int,
+    options: PsfOptions,
     others: Iterable[tuple[Frame, TanSip]] = (),
 ) -> ReferenceStars:
     """Fit the catalogue's stars to the reference image and find those that it lacks on what is left.
@@ -112,8 +112,8 @@ def complete_catalog(
         Its refined plate solution.
     detection_snr : float
         Signal-to-noise ratio of the faintest star; raised to `gaiaflux.core.stars.completion.detection_limit`.
-    background_box_pix : int
-        Side of the boxes of the sky [pixel].
+    options : PsfOptions
+        How PSF, fluxes and sky are fitted.
     others : iterable of (Frame, TanSip), optional
         Further frames of the field: stars are then found on the stack of all, but magnitudes and PSF are always those
         of the reference image.
@@ -127,9 +127,8 @@ def complete_catalog(
     BadFrameError
         No sky or no star can be measured on the reference image.
     """
-    estimate = background_estimator(background_box_pix)
+    estimate = options.background
     reference = clean_image(frame, estimate)
-    options = PsfOptions(background=estimate)
     x, y = places_on_image(gaia, wcs, frame.info.mjd_utc)
     ny, nx = frame.image.shape
     rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * reference.fwhm)

@@ -10,6 +10,7 @@ from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.stamps import add_light, make_stamps
 from gaiaflux.core.sky.star_positions import places_on_image
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.interface.psf_reader import read_psf
 from gaiaflux.ground.photometry.psf import measure_stars
 from gaiaflux.io.dataset import DatasetReader
@@ -19,7 +20,9 @@ from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import PixelFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.methods import METHODS
+from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.wcs import TanSip
+from gaiaflux.workflow.settings import complete_section
 
 __all__ = ["find_psf", "throughput", "with_stars"]
 
@@ -97,7 +100,7 @@ def find_psf(results: Path, frame: Frame, frame_id: str, wcs: TanSip, catalog: S
         except InputError:
             LOG.info("%s: has no PSF of its own yet", frame_id)
     x, y = places_on_image(catalog, wcs, frame.info.mjd_utc)
-    return psf_of_arrays(measure_stars(frame, x, y, fwhm).arrays)
+    return psf_of_arrays(measure_stars(frame, x, y, fwhm, psf_options(complete_section(PsfSettings))).arrays)
 
 
 def with_stars(

@@ -9,8 +9,9 @@ from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach, take_off
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.stamps import lost_light, make_stamps
-from gaiaflux.ground.frame.noise import background_estimator, frame_noise
+from gaiaflux.ground.frame.noise import frame_noise
 from gaiaflux.ground.frame.pixels import pixels_of
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.io.psf_model import psf_arrays, psf_of_arrays
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PIXEL_TO_STAR, StarFlag
@@ -18,7 +19,7 @@ from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
 from gaiaflux.model.settings.psf import PsfSettings
 
-__all__ = ["measure_frame", "measure_stars", "psf_options", "subtract_stars"]
+__all__ = ["measure_frame", "measure_stars", "subtract_stars"]
 
 # Part of a star's light, within its circle, on pixels that cannot be used: more is flagged.
 _LOST = 0.05
@@ -37,19 +38,6 @@ _MAX_ELLIPTICITY = 0.6
 _MOST_OFF = 1.0 / 3.0
 _MOST_RESIDUAL = 0.3
 _MOST = 6e4  # of what is stored as float16
-
-
-def psf_options(settings: PsfSettings) -> PsfOptions:
-    """Options of the fit from the section ``photometry.psf`` of the configuration."""
-    return PsfOptions(
-        radius_fwhm=settings.fit_radius_fwhm,
-        max_order=settings.max_order,
-        min_stars=settings.min_stars,
-        max_stars=settings.max_psf_stars,
-        residual=settings.residual,
-        background=background_estimator(settings.background_box_pix),
-        rounds=settings.rounds,
-    )
 
 
 def measure_frame(placed: PlacedFrame, settings: PsfSettings, reference_psf: PsfModel | None = None) -> FrameResult:
@@ -81,7 +69,7 @@ def measure_stars(
     x: np.ndarray,
     y: np.ndarray,
     fwhm_pix: float,
-    options: PsfOptions | None = None,
+    options: PsfOptions,
     reference_psf: PsfModel | None = None,
 ) -> FrameResult:
     """Measure stars at given places of a frame, all together.
@@ -94,7 +82,7 @@ def measure_stars(
         Positions [pixel, 0-based]; NaN = off the image. A common shift of all stars is measured and applied.
     fwhm_pix : float
         The frame's seeing [pixel].
-    options : PsfOptions, optional
+    options : PsfOptions
     reference_psf : PsfModel, optional
         See `measure_frame`.
 
@@ -121,7 +109,6 @@ def measure_stars(
     """
     if not 0 < frame.info.exptime_s < np.inf:
         raise BadFrameError("exposure time is zero or unknown")
-    options = options or PsfOptions()
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     noise = frame_noise(frame)
     pixels = pixels_of(frame, noise)
@@ -138,7 +125,7 @@ def measure_stars(
 
 
 def subtract_stars(
-    frame: Frame, arrays: Mapping[str, np.ndarray], box_pix: int = 64
+    frame: Frame, arrays: Mapping[str, np.ndarray], options: PsfOptions
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take all measured stars off a frame.
 
@@ -148,8 +135,8 @@ def subtract_stars(
         Pixels.
     arrays : mapping of str to ndarray
         `arrays` of what `measure_frame` gave for it.
-    box_pix : int
-        Boxes in which the sky is estimated [pixel].
+    options : PsfOptions
+        Those that it was measured with.
 
     Returns
     -------
@@ -161,7 +148,6 @@ def subtract_stars(
         Noise of each pixel, the stars' photon noise included; infinite where a pixel is not used.
     """
     psf = psf_of_arrays(arrays)
-    options = PsfOptions(background=background_estimator(box_pix))
     pixels = pixels_of(frame, frame_noise(frame))
     flux = np.asarray(arrays["flux"], np.float64) * frame.info.exptime_s
     known = np.isfinite(flux)

@@ -7,7 +7,7 @@ __all__ = ["PsfSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class PsfSettings:
-    """PSF photometry.
+    """PSF photometry; where it is chosen, the list of stars is fitted by these settings as well.
 
     Attributes
     ----------
