@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PYTHON = sorted(path for folder in ("scripts", "benchmarks", "docs", "tests") for path in (ROOT / folder).rglob("*.py"))
+OUT = ROOT / "benchmarks" / "out"  # what benchmarks leave, copies of the repository among it
+PYTHON = sorted(
+    path
+    for folder in ("scripts", "benchmarks", "docs", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+    if OUT not in path.parents
+)
 # Tests make series and frames by functions with a keyword for everything that can be odd.
 PROGRAM = [path for path in PYTHON if path.relative_to(ROOT).parts[0] != "tests"]
 
@@ -97,7 +103,7 @@ def bare_arrays(text):
 @pytest.mark.parametrize("path", [path for path in PROGRAM if "scripts" in path.relative_to(ROOT).parts], ids=ids)
 def test_three_arrays_have_names(path):
     found = {f"{ids(path)}: {name}" for name in bare_arrays(path.read_text(encoding="utf-8"))}
-    assert found <= {"scripts/gaiaflux/ground/photometry/psf.py: subtract_stars"}
+    assert not found
 
 
 def test_bare_arrays_are_found():

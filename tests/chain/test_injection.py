@@ -17,6 +17,8 @@ from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.errors import BadFrameError, InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def injected(spoiled_run, make_chain):
