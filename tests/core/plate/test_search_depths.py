@@ -75,3 +75,9 @@ def test_the_header_holds_where_four_of_ten_stars_are_at_their_places(monkeypatc
     assert common <= len(pairs) < common + 8
     _, found = compared(monkeypatch, made, [(-50.0, 99)])
     assert found[2] == ("header" if len(pairs) >= 104 else "offset")
+
+
+def test_the_header_is_asked_once(monkeypatch):
+    # Half of the sixty brightest are at their places and none of the others: of 200 that is too few.
+    _, found = compared(monkeypatch, lists(900, 900, 50), [(0.0, 1)])
+    assert "no offset" in found
