@@ -71,7 +71,7 @@ def test_a_sweep_is_one_step_of_least_squares_on_the_pixels_around(profile):
     covariance = np.linalg.inv(design.T @ design)
     change = covariance @ (design.T @ ((image - own)[near] * root))
     assert np.abs(change[1:]).max() < 0.2 * np.sqrt(a2)
-    np.testing.assert_allclose(found, [flux, x, y] + change, rtol=1e-4)
+    np.testing.assert_allclose(found, np.array([flux, x, y]) + change, rtol=1e-4)
     np.testing.assert_allclose(errors, np.sqrt(np.diag(covariance)), rtol=1e-3)
 
 
@@ -274,12 +274,10 @@ def test_found_stars_beside_known_ones_are_not_joined():
 def test_stars_that_stand_are_significant_or_saturated_and_on_the_image():
     profile = np.array([3.0, 1.0, 0.0, 1.0])
     a2 = core_radius2(FWHM, 3.0)
-    image = (
-        light(50.0, 40.0, 2e4, profile, a2) + light(20.0, 20.0, 3e3, profile, a2) + light(-0.8, 60.0, 1e5, profile, a2)
-    )
-    stars = table(
-        5, x=[50.2, 20.1, 0.0, 80.0, 80.0], y=[40.1, 20.0, 60.0, 20.0, 60.0], flux=[2e4, 3e3, 1e5, 50.0, 50.0]
-    )
+    x, y, flux = [50.0, 20.0, -0.8], [40.0, 20.0, 60.0], [2e4, 3e3, 1e5]
+    image = sum(light(*star, profile, a2) for star in zip(x, y, flux, strict=True))
+    start = {"x": [50.2, 20.1, 0.0, 80.0, 80.0], "y": [40.1, 20.0, 60.0, 20.0, 60.0], "flux": [*flux, 50.0, 50.0]}
+    stars = table(5, **start)
     stars["flags"][4] = StarFlag.SATURATED
     fitted = _solve(scene(image), stars, 5.0)
     # Neither the one that lies beyond the edge nor the one of noise alone.
