@@ -68,6 +68,15 @@ def test_shape_from_the_moments_in_a_gaussian_window(shape):
     assert found["ellipticity"] == pytest.approx(1 - short / long, abs=1e-3)
 
 
+@pytest.mark.parametrize(("place", "whole"), [(6, True), (34, True), (5, False), (35, False)])
+def test_a_shape_needs_the_whole_window(place, whole):
+    # Three sigma of the window are six pixels to every side; without them a star has the width of the others.
+    narrow = (0.5 * 3.0) ** 2 / (2 ** (1 / 3) - 1)
+    for x, y in ((place, 20), (20, place)):
+        found = measure(star(x, y, 1e5, narrow), x, y)[0]
+        assert (found["fwhm"] == FWHM) != whole
+
+
 @pytest.mark.parametrize(("sigmas", "hit"), [(5.0, False), (7.2, True)])
 def test_a_hit_stands_six_sigma_out_of_profile_noise_and_a_fifth_of_the_peak(sigmas, hit):
     model = star(20.0, 20.0, 1e5)
