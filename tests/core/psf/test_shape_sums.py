@@ -195,7 +195,7 @@ def test_the_common_shift_is_a_mean_without_what_is_far_off():
     used = np.array([True] * 4 + [False])
     np.testing.assert_allclose(_common_shift(fitted(dx, dy, used=used)), [0.2, 0.0], atol=1e-12)
     # Of five distances from the middle the median is 0.283: five times that are near.
-    for away, near in ((1.3, True), (1.5, False)):
+    for away, near in ((1.4, True), (1.6, False)):
         x, y = np.append(dx[:4], 0.2 + away), np.append(dy[:4], 0.0)
         offsets = np.stack([x, y])
         middle = np.median(offsets, axis=1)
