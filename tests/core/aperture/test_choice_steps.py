@@ -106,18 +106,18 @@ def test_radii_that_are_the_same_in_all_frames_are_fixed_already(change, some):
 
 def test_the_trend_of_a_frame_needs_thirty_stars_within_three_sigma():
     rng = np.random.default_rng(3)
-    n, m = 40, 5
+    n, m = 50, 5
     x, y = rng.uniform(0, 100, (2, n))
     flux = (
         1e4 * np.exp(0.001 * rng.normal(size=(m, n)))[:, :, None] * np.array([1.0, 0.5, 2.0, 1.0, 1.0])[:, None, None]
     )
     flux[3, :8] *= 3.0
-    flux[4, :13] *= 3.0
+    flux[4, :22] *= 3.0
     trends = frame_trends(flux, np.ones(flux.shape, bool), x, y)
     assert np.isfinite(trends[0]).all(axis=1).tolist() == [True, True, True, True, False]
     np.testing.assert_allclose(trends[0, :4, 0] - trends[0, 0, 0], np.log([1.0, 0.5, 2.0, 1.0]), atol=2e-3)
     # A flux that is not positive tells nothing.
-    flux[0, :11] = -1.0
+    flux[0, :21] = -1.0
     assert np.isnan(frame_trends(flux, np.ones(flux.shape, bool), x, y)[0, 0]).all()
 
 
