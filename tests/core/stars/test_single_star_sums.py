@@ -251,3 +251,11 @@ def test_a_hit_is_sharper_than_a_star_by_three_tenths_of_the_way(fwhm):
     image[10, 10] = 1e6
     given = {"fwhm_pix": 1.59, "flux_variance": 0.0}
     assert not flag_cosmic_rays(image, np.zeros(image.shape, np.uint8), sky(image.shape), **given)[0].any()
+
+
+@pytest.mark.parametrize(("flux", "seen"), [(0.5, True), (-0.5, False)])
+def test_a_star_has_any_positive_flux(flux, seen):
+    found = measure(star(20.0, 20.0, flux))[0]
+    assert np.isfinite(found["x"]) == seen
+    if seen:
+        assert found["flux"] == pytest.approx(flux, rel=1e-4)
