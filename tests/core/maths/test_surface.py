@@ -125,3 +125,11 @@ def test_slopes_are_those_of_the_polynomial():
     slope_x, slope_y = surface.gradient(x, y)
     np.testing.assert_allclose(slope_x, (0.3 + 0.1 * u + 0.04 * v) / 200)
     np.testing.assert_allclose(slope_y, (-0.2 + 0.04 * u - 0.12 * v) / 250)
+
+
+def test_points_in_one_place_say_nothing_of_another():
+    fit = fit_surface(np.full(10, 30.0), np.full(10, 40.0), np.full(10, 5.0), np.full(10, 0.5), SHAPE, 1)
+    assert fit.value(np.array([30.0]), np.array([40.0]))[0] == pytest.approx(5.0, abs=1e-4)
+    near, far = fit.error(np.array([30.0, 300.0]), np.array([40.0, 400.0]))
+    assert near == pytest.approx(0.5 / np.sqrt(10), rel=1e-3)
+    assert far > 1000.0

@@ -259,3 +259,20 @@ def test_a_star_has_any_positive_flux(flux, seen):
     assert np.isfinite(found["x"]) == seen
     if seen:
         assert found["flux"] == pytest.approx(flux, rel=1e-4)
+
+
+@pytest.mark.parametrize("place", [(20, 20), (4, 20), (20, 4), (36, 20), (20, 36), (1, 1), (39, 39)])
+def test_what_lies_beyond_six_pixels_does_not_matter(place):
+    image = star(place[0] + 0.3, place[1] - 0.2, 1e5)
+    far = (np.abs(XX - place[0]) > 6) | (np.abs(YY - place[1]) > 6)
+    alone, beside = measure(image, *place), measure(np.where(far, 1e7, image), *place)
+    assert np.isfinite(alone["x"]).all()
+    for name in STAR_DTYPE.names:
+        assert alone[name][0] == beside[name][0], name
+
+
+def test_bright_pixels_elsewhere_do_not_share_the_light_of_a_hit():
+    image = star(20.0, 20.0, 1e5)
+    image[20, 23] += 2e4
+    image[19:22, :8] = image[19:22, 33:] = image[:8, 22:25] = image[33:, 22:25] = 1e5
+    assert measure(image)[0]["flags"] & StarFlag.COSMIC_RAY
