@@ -208,6 +208,7 @@ def test_parts_of_the_points_and_what_counts_as_blended(dataset):
     source = SimpleNamespace(grid=lambda name: grids[name.removeprefix("aperture/")])
     found = _measure(source, "aperture", frames)
     assert found.n_measured.tolist() == [48, 48, 47]
+    assert (found.n_measured.dtype, found.blended.dtype) == (np.int64, bool)
     # More than half of 48.
     assert found.blended.tolist() == [False, True, False]
     np.testing.assert_allclose(found.saturated, [0.0, 0.0, 7 / 47])
