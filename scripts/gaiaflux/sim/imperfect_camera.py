@@ -48,6 +48,8 @@ class ImperfectCamera:
         Frames with a satellite's trail.
     plain : bool
         Frames are 16-bit integers in adu, with neither errors nor a mask.
+    silent : bool
+        Headers of plain frames say nothing of gain, read noise and saturation.
     """
 
     camera: Camera = field(default_factory=lambda: Camera(shape=(1024, 1024), distortion_arcsec=3.0, bad_columns=3))
@@ -63,6 +65,7 @@ class ImperfectCamera:
     hot_pixels: int = 0
     trails: int = 0
     plain: bool = False
+    silent: bool = False
 
 
 def flat_errors(chip: ImperfectCamera, rng: np.random.Generator) -> np.ndarray:

@@ -50,6 +50,13 @@ def _rows() -> tuple[Scenario, ...]:
             night=replace(NIGHT, fwhm_pix=(1.2, 1.7)),
         ),
         Scenario(
+            "undersampled_plain",
+            "the same; 16-bit integers, headers without gain, read noise and saturation",
+            optics=Optics("double_gaussian", edge_loss=0.08),
+            chip=ImperfectCamera(plain=True, silent=True),
+            night=replace(NIGHT, fwhm_pix=(1.2, 1.7)),
+        ),
+        Scenario(
             "coarse",
             "Kolmogorov seeing of 1.7 to 2.5 pixels, aureole of 4 %, pixels 8 % less sensitive at their edges",
             optics=replace(AUREOLE, edge_loss=0.08),
