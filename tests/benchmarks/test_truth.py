@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -14,6 +15,7 @@ from benchmarks.truth.measured import METHODS, Fluxes, Measured, Truth, joined
 from benchmarks.truth.report import print_limits, print_score
 from benchmarks.truth.run import chosen
 from benchmarks.truth.scores import BINS, Points, Score, score_entries, score_points
+from benchmarks.truth.series import make_files, seeded_scene
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.sim.scenarios import SCENARIOS
 
@@ -175,3 +177,25 @@ def test_scenarios_are_chosen_by_name():
     assert len(chosen(None)) == len(SCENARIOS)
     with pytest.raises(ValueError, match="no scenario nothing"):
         chosen("flat,nothing")
+
+
+def test_files_are_made_once(tmp_path):
+    scenario = SCENARIOS["undersampled_plain"].resized(128, 2)
+    scene = make_files(scenario, 5, tmp_path / "one")
+    images = sorted((tmp_path / "one" / "images").glob("*.fits"))
+    assert [path.stem for path in images] == [scene.frame_id(0), scene.frame_id(1)]
+    header = fits.getheader(images[0])
+    assert "GAIN" not in header
+    with np.load(tmp_path / "one" / "truth.npz") as file:
+        truth = Truth(**{name: file[name] for name in Truth.__dataclass_fields__})
+    assert truth.flux.shape == (len(scene.stars), 2)
+    before = images[0].stat().st_mtime_ns
+    make_files(scenario, 5, tmp_path / "one")
+    assert images[0].stat().st_mtime_ns == before
+    make_files(scenario, 6, tmp_path / "one")
+    assert images[0].stat().st_mtime_ns != before
+
+
+def test_scenarios_of_a_seed_share_no_stars():
+    first, second = (seeded_scene(SCENARIOS[name].resized(128, 2), 5) for name in ("control", "gradient"))
+    assert not np.isin(first.stars["ra"], second.stars["ra"]).any()
