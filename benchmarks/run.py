@@ -1,5 +1,8 @@
 """Benchmarks: `make bench`, or ``.venv/bin/python -m benchmarks.run [--quick] [--only NAME] [--json FILE]``.
 
+``--only truth`` runs the scenarios of `gaiaflux.sim.scenarios` through the whole workflow and holds them against their
+truth, some 20 minutes for all; ``--scenarios``, ``--seed``, ``--frames`` and ``--size`` choose.
+
 Everything is simulated from fixed seeds. Times are CPU seconds (user and system) of one thread; other work on the
 machine raises them, so a peer is always measured in the same run, on the same frames in turn.
 """
@@ -16,22 +19,53 @@ os.environ.update(
 )
 
 BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow")
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
     """Run the benchmarks that are asked for and print their figures."""
     parser = argparse.ArgumentParser(description="Measure speed, memory and accuracy; nothing here is a test.")
     parser.add_argument("--quick", action="store_true", help="few frames: a look, not the figures of the README")
-    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="this benchmark alone; may be repeated")
+    names = (*BENCHMARKS, "truth")
+    parser.add_argument("--only", action="append", choices=names, help="this benchmark alone; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
     parser.add_argument("--work", metavar="DIR", help="keep the images and runs here instead of a temporary folder")
+    parser.add_argument("--scenarios", metavar="A,B", help="truth: these scenarios instead of all")
+    parser.add_argument("--seed", type=int, default=1, help="truth: seed of all that is drawn")
+    parser.add_argument("--frames", type=int, help="truth: frames of a scenario instead of its own number")
+    parser.add_argument("--size", type=int, help="truth: side of the images [pixel] instead of the scenario's own")
     options = parser.parse_args()
+    if options.only and "truth" in options.only:
+        measure_truth(options, parser)
+        options.only.remove("truth")
+        if not options.only:
+            return
     if options.work:
         # A folder of our own inside: what a former run left there is deleted.
         measure_all(options, Path(options.work).resolve() / "gaiaflux-bench")
     else:
         with tempfile.TemporaryDirectory(prefix="gaiaflux-bench-") as folder:
             measure_all(options, Path(folder))
+
+
+def measure_truth(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Run scenarios with known truth; frames and results are kept for the next run.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Command line.
+    parser : argparse.ArgumentParser
+        Says so where a scenario is not known.
+    """
+    from benchmarks.truth.run import chosen, run_truth
+
+    try:
+        scenarios = chosen(options.scenarios)
+    except ValueError as error:
+        parser.error(str(error))
+    work = Path(options.work).resolve() if options.work else REPOSITORY / "benchmarks" / "out"
+    run_truth(work / "truth", scenarios, options.seed, side=options.size, n_frames=options.frames)
 
 
 def measure_all(options: argparse.Namespace, work: Path) -> None:
