@@ -20,13 +20,16 @@ INPUTS ?=
 N ?= 60
 SEED ?= 1
 
-.PHONY: demo test lint bench same inject clean mutants
+.PHONY: demo test test-slow lint bench same inject clean mutants
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(CORES)
+	$(BIN)/python -m pytest -n $(CORES) -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n $(CORES) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -35,9 +35,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="truth: frames of a scenario instead of its own number")
     parser.add_argument("--size", type=int, help="truth: side of the images [pixel] instead of the scenario's own")
     options = parser.parse_args()
-    if options.only == ["truth"]:
-        measure_truth(options)
-    elif options.work:
+    if options.only and "truth" in options.only:
+        measure_truth(options, parser)
+        options.only.remove("truth")
+        if not options.only:
+            return
+    if options.work:
         # A folder of our own inside: what a former run left there is deleted.
         measure_all(options, Path(options.work).resolve() / "gaiaflux-bench")
     else:
@@ -45,18 +48,24 @@ def main() -> None:
             measure_all(options, Path(folder))
 
 
-def measure_truth(options: argparse.Namespace) -> None:
+def measure_truth(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Run scenarios with known truth; frames and results are kept for the next run.
 
     Parameters
     ----------
     options : argparse.Namespace
         Command line.
+    parser : argparse.ArgumentParser
+        Says so where a scenario is not known.
     """
     from benchmarks.truth.run import chosen, run_truth
 
+    try:
+        scenarios = chosen(options.scenarios)
+    except ValueError as error:
+        parser.error(str(error))
     work = Path(options.work).resolve() if options.work else REPOSITORY / "benchmarks" / "out"
-    run_truth(work / "truth", chosen(options.scenarios), options.seed, side=options.size, n_frames=options.frames)
+    run_truth(work / "truth", scenarios, options.seed, side=options.size, n_frames=options.frames)
 
 
 def measure_all(options: argparse.Namespace, work: Path) -> None:

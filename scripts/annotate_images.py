@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gaiaflux.ground.annotation import TABLE_UNITS, copy_name, frame_table, plate_facts, read_arrays, table_facts
 from gaiaflux.io.batch_file import BatchReader
-from gaiaflux.io.image.annotated_image import write_annotated
+from gaiaflux.io.image.annotated_image import PlateExtension, TableExtension, write_annotated
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.io.star_catalog import read_star_catalog
@@ -41,16 +41,14 @@ def main(smk: "snakemake") -> None:
         by = methods_named(attrs)
         arrays = {own.name: read_arrays(own, paths[own.name], batches[own.name], frame_id) for own in by}
         radii = {name: found["radii_pix"] for name, found in arrays.items() if "radii_pix" in found}
-        plate, unit = plates.attrs(frame_id), str(next(iter(attrs.values()))["unit"])
+        unit = str(next(iter(attrs.values()))["unit"])
+        cards = cards_from_tan_sip(read_plate(plates, frame_id))
+        rows, said = frame_table(catalog, arrays), table_facts(frame_id, unit, radii, attrs)
         write_annotated(
             path,
             folder / copy_name(frame_id, path),
-            cards_from_tan_sip(read_plate(plates, frame_id)),
-            frame_table(catalog, arrays),
-            by[0].annotation.extension,
-            wcs_facts=plate_facts(plate),
-            table_facts=table_facts(frame_id, unit, radii, attrs),
-            units=TABLE_UNITS,
+            PlateExtension(cards, plate_facts(plates.attrs(frame_id))),
+            TableExtension(by[0].annotation.extension, rows, TABLE_UNITS, said),
         )
 
 

@@ -11,6 +11,7 @@ from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.image.frames import frame_settings, read_frame
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.settings.extract_stars import ExtractStarsSettings
+from gaiaflux.model.status import OK
 from gaiaflux.model.typed import typed
 from gaiaflux.workflow.job import run_job
 
@@ -35,7 +36,7 @@ def main(smk: "snakemake") -> None:
                 facts = asdict(frame.info)
                 facts["ny"], facts["nx"] = facts.pop("shape")
                 measured, arrays = extract_stars(frame, frame.seeds, settings)
-                facts |= {"status": "ok", **measured}
+                facts |= {"status": OK, **measured}
             except BadFrameError as reason:
                 LOG.warning("%s: %s", frame_id, reason)
                 facts["status"] = str(reason)

@@ -15,6 +15,7 @@ from gaiaflux.io.gaia.catalog import read_catalog
 from gaiaflux.io.plate_solution import plate_arrays
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.settings.refine_wcs import RefineWcsSettings
+from gaiaflux.model.status import OK
 from gaiaflux.model.typed import typed
 from gaiaflux.workflow.job import run_job
 
@@ -31,7 +32,7 @@ def main(smk: "snakemake") -> None:
     with BatchReader(smk.input.stars) as batch, BatchWriter(smk.output.wcs, kind="wcs") as out:
         for frame_id in batch.frame_ids:
             attrs = batch.attrs(frame_id)
-            if attrs["status"] != "ok":
+            if attrs["status"] != OK:
                 out.add(frame_id, {"status": attrs["status"]})
                 continue
             stars = batch.array(frame_id, "stars")
@@ -45,7 +46,7 @@ def main(smk: "snakemake") -> None:
                 out.add(frame_id, {"status": str(reason)})
             else:
                 arrays = {"matches": plate.matches, **plate_arrays(plate.wcs)}
-                out.add(frame_id, {"status": "ok", **plate.facts}, arrays)
+                out.add(frame_id, {"status": OK, **plate.facts}, arrays)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from gaiaflux.io.image.subtracted_image import write_subtracted
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.model.status import OK
 from gaiaflux.model.typed import typed
 from gaiaflux.report.figures.residuals import save_residual_picture
 from gaiaflux.workflow.job import run_job
@@ -32,7 +33,7 @@ def main(smk: "snakemake") -> None:
     with BatchReader(smk.input.stars) as stars, BatchReader(smk.input.wcs) as plates, BatchReader(smk.input.psf) as psf:
         for entry in smk.params.frames:
             frame_id, attrs = entry["frame_id"], psf.attrs(entry["frame_id"])
-            if attrs["status"] != "ok":
+            if attrs["status"] != OK:
                 LOG.warning("%s: not measured: %s", frame_id, attrs["status"])
                 continue
             frame = read_frame(entry["path"], frame_id, reading, entry["overrides"])

@@ -101,6 +101,23 @@ class _Large:
     floor: np.ndarray
 
 
+def _frame_table(clock: np.ndarray, airmass: np.ndarray, fwhm: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of /frames for nights of 60 frames, every fourth of them by another camera."""
+    n, night = len(clock), clock // 60
+    return empty_frames(n) | {
+        "frame_id": np.array([f"f{j:05d}" for j in clock], dtype=object),
+        "status": np.full(n, "ok", dtype=object),
+        "camera": np.where(night % 4 == 3, "fa05", "fa15").astype(object),
+        "filter": np.full(n, "rp", dtype=object),
+        "unit": np.full(n, "electron", dtype=object),
+        "mjd_utc": 60000.0 + night + (clock % 60) / 200.0,
+        "exptime_s": np.full(n, 60.0),
+        "airmass": airmass,
+        "fwhm_pix": fwhm,
+        **{name: np.full(n, value) for name, value in (("aperture_m", 1.0), ("site_height_m", 2200.0))},
+    }
+
+
 def _write_large(path: Path, n_stars: int, n_frames: int, seed: int = 1) -> _Large:
     """Write what `assemble_dataset` would, drawn from the truth: six apertures, clouds, gradients, colours, variables.
 
@@ -118,25 +135,13 @@ def _write_large(path: Path, n_stars: int, n_frames: int, seed: int = 1) -> _Lar
     _Large
     """
     rng = np.random.default_rng(seed)
-    frames = empty_frames(n_frames)
     clock = np.arange(n_frames)
     airmass = 1.0 + 0.9 * np.sin(clock / 60.0 * np.pi) ** 2
     night = clock // 60
     cloud = np.where(night % 2 == 1, rng.uniform(0.0, 1.0, n_frames), 0.0)
     slope = 0.01 * cloud[:, None] * rng.normal(size=(n_frames, 2))
     fwhm = 4.1 + 2.3 * (0.5 + 0.5 * np.sin(clock / 17.0))
-    frames |= {
-        "frame_id": np.array([f"f{j:05d}" for j in clock], dtype=object),
-        "status": np.full(n_frames, "ok", dtype=object),
-        "camera": np.where(night % 4 == 3, "fa05", "fa15").astype(object),
-        "filter": np.full(n_frames, "rp", dtype=object),
-        "unit": np.full(n_frames, "electron", dtype=object),
-        "mjd_utc": 60000.0 + night + (clock % 60) / 200.0,
-        "exptime_s": np.full(n_frames, 60.0),
-        "airmass": airmass,
-        "fwhm_pix": fwhm,
-        **{name: np.full(n_frames, value) for name, value in (("aperture_m", 1.0), ("site_height_m", 2200.0))},
-    }
+    frames = _frame_table(clock, airmass, fwhm)
     twinkling = scintillation(1.0, airmass, 60.0, 2200.0)
     mag = np.sort(np.log10(rng.uniform(10 ** (0.3 * 12.5), 10 ** (0.3 * 20.5), n_stars)) / 0.3)
     x, y = rng.uniform(0.0, 2048.0, (2, n_stars))

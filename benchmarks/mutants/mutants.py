@@ -185,9 +185,10 @@ def rings(near: dict[Path, int], seconds: dict[Path, float], load: float) -> lis
     for test in sorted(near, key=lambda test: (near[test], seconds[test], test)):
         ring = min(near[test], 2)
         if ring == 2:
+            # One that takes too long does not keep quicker ones behind it out.
+            if seconds[test] > left:
+                continue
             left -= seconds[test]
-            if left < 0.0:
-                break
         groups[ring].append(test)
     slowest = load * SLOWEST
     return [

@@ -7,6 +7,7 @@ Nothing of gaiaflux is used here but the list of stars to measure. It knows that
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import sep
@@ -40,6 +41,15 @@ class SepResult:
     flags: np.ndarray
 
 
+class _Detections(NamedTuple):
+    """Places [pixel] and signal-to-noise ratios of the stars that were found; their width [pixel]."""
+
+    x: np.ndarray
+    y: np.ndarray
+    snr: np.ndarray
+    fwhm: float
+
+
 def run(path: Path, gaia: SkyCatalog, catalog: SkyCatalog) -> SepResult:
     """Read, find stars, solve the plate, sum the apertures.
 
@@ -71,7 +81,7 @@ def run(path: Path, gaia: SkyCatalog, catalog: SkyCatalog) -> SepResult:
         x, y, _ = sep.winpos(image, found["x"], found["y"], np.full(len(found), fwhm / 2.355))
     with clock.stage("wcs"):
         years = 2000.0 + (header["MJD-OBS"] - 51544.5) / 365.25
-        sky_to_pixel = _solve(x, y, snr, fwhm, header, *_moved(gaia, years), gaia.mag)
+        sky_to_pixel = _solve(_Detections(x, y, snr, fwhm), header, *_moved(gaia, years), gaia.mag)
     with clock.stage("aperture"):
         px, py = sky_to_pixel(*_moved(catalog, years))
         on = np.flatnonzero((px > -0.5) & (px < image.shape[1] - 0.5) & (py > -0.5) & (py < image.shape[0] - 0.5))
@@ -135,17 +145,9 @@ def _terms(u: np.ndarray, v: np.ndarray, order: int) -> np.ndarray:
     return np.stack([u**p * v**q for p in range(order + 1) for q in range(order + 1 - p)], axis=1)
 
 
-def _solve(
-    x: np.ndarray,
-    y: np.ndarray,
-    snr: np.ndarray,
-    fwhm: float,
-    header: fits.Header,
-    ra: np.ndarray,
-    dec: np.ndarray,
-    mag: np.ndarray,
-) -> Projection:
+def _solve(found: _Detections, header: fits.Header, ra: np.ndarray, dec: np.ndarray, mag: np.ndarray) -> Projection:
     """Offset by votes, then matches and polynomial fits with a shrinking radius."""
+    x, y, snr, fwhm = found
     inverse = np.linalg.inv([[header["CD1_1"], header["CD1_2"]], [header["CD2_1"], header["CD2_2"]]])
     ra0, dec0 = np.radians(header["CRVAL1"]), np.radians(header["CRVAL2"])
     size = float(header["NAXIS1"])

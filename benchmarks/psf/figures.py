@@ -14,8 +14,8 @@ from benchmarks.chain import make_star_catalog
 from benchmarks.frame import Pairs
 from benchmarks.psf.field import Field, PsfResult, measure_psf, measure_stars, time_figures
 from benchmarks.psf.job import Task, read_marked, run
+from benchmarks.psf.score_table import figures as score_figures
 from benchmarks.psf.scores import FieldScore, FrameFluxes, fluxes, score_frames
-from benchmarks.psf.scores import figures as score_figures
 from benchmarks.scene import Scene
 from benchmarks.table import Figure
 from gaiaflux.model.settings.psf import PsfSettings

@@ -1,32 +1,19 @@
-"""How good PSF photometry is, against the truth of simulated frames: bias, scatter, error bars, completeness.
+"""How good PSF photometry is, against the truth of simulated frames: bias, scatter, error bars, completeness."""
 
-``python -m benchmarks.psf.scores --work DIR --sparse 3 --crowded 1`` scores a few frames; what comes before the
-photometry is kept in a folder, so that a second call takes little more than the photometry itself.
-"""
-
-import argparse
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-if __name__ == "__main__":  # before numpy is loaded
-    os.environ.update(
-        dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
-    )
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from benchmarks.accuracy import BINS, _rms, _score
-from benchmarks.table import Figure, print_table
 from gaiaflux.core.sky.star_positions import places_on_image
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.truth import FrameTruth
 
-__all__ = ["BinScore", "FieldScore", "FrameFluxes", "figures", "fluxes", "print_bins", "score_frames"]
+__all__ = ["BinScore", "FieldScore", "FrameFluxes", "fluxes", "perfect_fluxes", "score_frames"]
 
 MMAG = 2500.0 / np.log(10.0)
 NEIGHBOUR_SNR, NEIGHBOUR_FWHM = 5.0, 2.0
@@ -37,20 +24,6 @@ FAR_SIGMA = 8.0
 FEWEST = 10
 ALONE, NEAR, FREE = "isolated", "neighbour < 2 FWHM", "no neighbour < 2 FWHM"
 CENTRE, CORNERS = ", centre", ", corners"
-
-# Of a field and group: (S/N of the bin, largest |bias| in mmag, largest rms / floor, pull from, to); None: no limit.
-BUDGETS = {
-    "crowded": {
-        NEAR: {20: (6.0, 1.55, None, 1.45), 100: (3.0, 1.7, None, None)},
-        FREE: {20: (None, 1.12, None, None), 300: (None, 1.25, None, None)},
-    },
-    "sparse": {
-        ALONE + place: {
-            low: (None, {20: 1.05, 300: 1.2}.get(low), 0.95, 1.10) for low in (10, 20, 50, 100, 300)
-        }
-        for place in ("", CENTRE, CORNERS)
-    },
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -219,67 +192,26 @@ def fluxes(
     return FrameFluxes(truth, catalog.source_id, *columns, exptime_s)
 
 
-def figures(name: str, score: FieldScore, peer: FieldScore | None = None) -> list[Figure]:
-    """Table rows with the budgets, of the kinds of stars that have one.
+def perfect_fluxes(truth: FrameTruth, catalog: StarCatalog, wcs: TanSip) -> FrameFluxes:
+    """True fluxes with the noise of the floor, at the places of the catalogue: what a check of the scores is made of.
 
     Parameters
     ----------
-    name : str
-        ``sparse`` or ``crowded``.
-    score : FieldScore
-    peer : FieldScore, optional
-        The peer's; its bins are put beside ours.
+    truth : FrameTruth
+    catalog : StarCatalog
+    wcs : TanSip
+        Plate solution of the frame.
 
     Returns
     -------
-    list of Figure
+    FrameFluxes
     """
-    limits = {"crowded": [{"at_least": 0.85}, {}, {"at_most": 0.02}]}.get(name, [{}, {}, {}])
-    rows = [
-        Figure(f"{name} star catalogue: completeness at S/N > 5", score.complete5, **limits[0]),
-        Figure("  completeness at S/N > 20", score.complete20, **limits[1]),
-        Figure("  false stars", score.false, **limits[2]),
-        Figure(f"{name} PSF photometry: measured over true light", score.scale, digits=4),
-    ]
-    theirs = {(one.group, one.low): one for one in peer.bins} if peer else {}
-    for one in (one for one in score.bins if one.group in BUDGETS[name]):
-        rows += _bin_figures(name, one, theirs.get((one.group, one.low))).values()
-    return rows
-
-
-def _bin_figures(name: str, one: BinScore, peer: BinScore | None = None) -> dict[str, Figure]:
-    bias, rms, *pull = BUDGETS[name].get(one.group, {}).get(int(one.low), (None,) * 4)
-    theirs = (peer.bias[0], peer.rms[0], peer.pull[0], peer.far[0], peer.rms[1]) if peer else (None,) * 5
-    return {
-        "bias": Figure(f"{name}, {one.title}: bias [mmag]", one.bias[0], theirs[0], within=bias, digits=2),
-        "rms": Figure("  rms/floor", one.rms[0], theirs[1], at_most=rms, digits=2),
-        "pull": Figure("  pull", one.pull[0], theirs[2], at_least=pull[0], at_most=pull[1], digits=2),
-        "far": Figure("  part beyond 8 x floor", one.far[0], theirs[3]),
-        "quadratic": Figure("  quadratic zero point: rms/floor", one.rms[1], theirs[4], digits=2),
-    }
-
-
-def print_bins(name: str, score: FieldScore) -> None:
-    """Print all bins, one a line; the error of rms/floor and pull is that of a sample of normal numbers.
-
-    Parameters
-    ----------
-    name : str
-        ``sparse`` or ``crowded``.
-    score : FieldScore
-    """
-    head = f"{name + ' stars':<34}{'S/N':>8}{'n':>6}{'spoiled':>8}{'bias':>8}{'rms':>6}{'pull':>6}{'+-':>6}{'>8':>7}"
-    print(f"{head} |{'quadratic':>9}{'rms':>6}{'pull':>6}  budgets")
-    for one in score.bins:
-        judged = {word: figure for word, figure in _bin_figures(name, one).items() if figure.met is not None}
-        missed = [f"{word} {figure.cells[4]}" for word, figure in judged.items() if not figure.met]
-        verdict = f"NOT MET: {'; '.join(missed)}" if missed else "met" if judged else ""
-        text = one.title.split("S/N ")[1].split(" ")[0]
-        print(
-            f"{one.group:<34}{text:>8}{one.n:>6}{one.unusable:>8.3f}{one.bias[0]:>8.2f}{one.rms[0]:>6.2f}"
-            f"{one.pull[0]:>6.2f}{(2 * one.n) ** -0.5:>6.2f}{one.far[0]:>7.3f} |{one.bias[1]:>9.2f}{one.rms[1]:>6.2f}"
-            f"{one.pull[1]:>6.2f}  {verdict}"
-        )
+    x, y = places_on_image(catalog, wcs, truth.when.mjd_utc)
+    known, rows = _linked(truth.stars, catalog.source_id)
+    flux, error = np.full((2, len(catalog)), np.nan)
+    noise = np.random.default_rng(0).standard_normal(len(known))
+    flux[rows], error[rows] = known["flux"] + known["sigma"] * noise, known["sigma"]
+    return FrameFluxes(truth, catalog.source_id, x, y, flux, error, np.zeros(len(catalog), np.uint32))
 
 
 def _linked(truth: np.ndarray, source_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -359,69 +291,3 @@ def _mean(values: np.ndarray) -> float:
     centre = np.median(values)
     near = np.abs(values - centre) < 5.0 * 1.4826 * np.median(np.abs(values - centre))
     return float(np.mean(values[near]))
-
-
-# Command line
-
-
-def main() -> None:
-    """Score the photometry of a few frames."""
-    parser = argparse.ArgumentParser(description="Score PSF photometry of simulated frames against their truth.")
-    parser.add_argument("--sparse", type=int, default=0, metavar="N", help="sparse frames")
-    parser.add_argument("--crowded", type=int, default=0, metavar="N", help="crowded frames")
-    parser.add_argument("--fresh", action="store_true", help="simulate, extract and solve the plates again")
-    parser.add_argument("--fresh-catalog", action="store_true", help="make the star catalogue again")
-    parser.add_argument(
-        "--perfect", action="store_true", help="check the scorer: true fluxes with the noise of the floor"
-    )
-    parser.add_argument("--work", required=True, metavar="DIR", help="where images are kept between calls")
-    options = parser.parse_args()
-    sections = []
-    for name in ("sparse", "crowded"):
-        number = getattr(options, name)
-        if number:
-            score, times = _score_field(name, number, options)
-            print_bins(name, score)
-            print()
-            sections.append((f"{name}, {number} frames", [*times, *figures(name, score)[:4]]))
-    print_table(sections)
-
-
-def _score_field(name: str, number: int, options: argparse.Namespace) -> tuple[FieldScore, list[Figure]]:
-    """Figures of a field and its times, with what the photometry itself says of each frame printed before."""
-    from benchmarks.psf.field import measure_psf, prepare_field, time_figures
-    from benchmarks.scene import default_settings
-
-    settings = default_settings()
-    folder = Path(options.work) / f"{name}{number}"
-    field = prepare_field(name, number, folder, settings, fresh=options.fresh, fresh_catalog=options.fresh_catalog)
-    crowded = name == "crowded"
-    if options.perfect:
-        frames = [
-            _perfect(truth, field.catalog, one.wcs) for truth, one in zip(field.truth, field.measured, strict=True)
-        ]
-        return score_frames(frames, crowded=crowded), []
-    results = measure_psf(field, settings)
-    for frame_id, one in zip(field.frame_ids, results, strict=True):
-        facts = (
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.attrs.items()
-        )
-        print(f"{frame_id}: {', '.join(facts)}")
-    frames = [
-        fluxes(truth, field.catalog, one.arrays, one.exptime_s) for truth, one in zip(field.truth, results, strict=True)
-    ]
-    return score_frames(frames, crowded=crowded), time_figures(name, results)
-
-
-def _perfect(truth: FrameTruth, catalog: StarCatalog, wcs: TanSip) -> FrameFluxes:
-    """True fluxes with the noise of the floor, at the places of the catalogue."""
-    x, y = places_on_image(catalog, wcs, truth.when.mjd_utc)
-    known, rows = _linked(truth.stars, catalog.source_id)
-    flux, error = np.full((2, len(catalog)), np.nan)
-    noise = np.random.default_rng(0).standard_normal(len(known))
-    flux[rows], error[rows] = known["flux"] + known["sigma"] * noise, known["sigma"]
-    return FrameFluxes(truth, catalog.source_id, x, y, flux, error, np.zeros(len(catalog), np.uint32))
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,17 @@ from scipy.spatial import cKDTree
 from benchmarks.truth.series import SERIES
 from gaiaflux.sim.scene import Scene
 
-__all__ = ["MATCH_WIDTHS", "METHODS", "REAL_SNR", "Fluxes", "Measured", "Truth", "match_by_place", "read_measured"]
+__all__ = [
+    "MATCH_WIDTHS",
+    "METHODS",
+    "REAL_SNR",
+    "Fluxes",
+    "Measured",
+    "Truth",
+    "joined",
+    "match_by_place",
+    "read_measured",
+]
 
 METHODS = ("aperture", "psf")
 MATCH_WIDTHS = 0.7
@@ -77,8 +87,8 @@ class Measured:
         With the columns of the scene's frames.
     shape : tuple of int
         (ny, nx) of the images.
-    exptime_s : float
-        Exposure time.
+    scale : mapping of str to float
+        Electron of a unit of each method's fluxes in one exposure, with the true gain.
     status : list of str
         Of each frame.
     wcs_header : list of str
@@ -97,7 +107,7 @@ class Measured:
 
     truth: Truth
     shape: tuple[int, int]
-    exptime_s: float
+    scale: Mapping[str, float]
     status: list[str]
     wcs_header: list[str]
     reference: int
@@ -122,12 +132,12 @@ class Measured:
         return found
 
     def quiet(self, widths: float = NEAR_WIDTHS, share: float = NEAR_SHARE) -> np.ndarray:
-        """True stars on the reference image without a neighbour of more than a share of their light.
+        """True stars on the reference image that in no frame have a neighbour of more than a share of their light.
 
         Parameters
         ----------
         widths : float
-            So near [width of the star].
+            So near [width of the star in the frame of the poorest seeing].
         share : float
             Light of a neighbour over the star's.
 
@@ -137,7 +147,8 @@ class Measured:
         """
         truth, j = self.truth, self.reference
         rows = np.flatnonzero(np.isfinite(truth.x[:, j]))
-        x, y, flux, width = (a[rows, j] for a in (truth.x, truth.y, truth.flux, truth.width))
+        x, y, flux = (a[rows, j] for a in (truth.x, truth.y, truth.flux))
+        width = np.nanmax(truth.width[rows], axis=1)
         pairs = cKDTree(np.c_[x, y]).query_pairs(widths * width.max(), output_type="ndarray")
         quiet = np.zeros(len(truth.source_id), dtype=bool)
         quiet[rows] = True
@@ -210,16 +221,16 @@ def read_measured(folder: Path, scene: Scene) -> Measured:
         columns = [listed.index(name) for name in names]
         texts = {name: list(file[f"frames/{name}"].asstr()) for name in ("status", "wcs_header")}
         source_id, x_ref, y_ref = (file[f"stars/{name}"][()] for name in ("source_id", "x_ref", "y_ref"))
-        methods = {}
+        methods, scale = {}, {}
+        units = {"electron/s": 1.0, "adu/s": scene.config.camera.gain}
         for method in METHODS:
             group = file[method]
             methods[method] = Fluxes(*(group[name][()][:, columns] for name in Fluxes.__dataclass_fields__))
-            if group["flux"].attrs["unit"] != "electron/s":
-                raise ValueError(f"{folder}: fluxes of {method} are in {group['flux'].attrs['unit']}")
+            scale[method] = scene.config.night.exptime_s * units[group["flux"].attrs["unit"]]
     made = Measured(
         truth=truth,
         shape=scene.config.camera.shape,
-        exptime_s=scene.config.night.exptime_s,
+        scale=scale,
         status=[texts["status"][k] for k in columns],
         wcs_header=[texts["wcs_header"][k] for k in columns],
         reference=names.index(reference),
@@ -229,12 +240,23 @@ def read_measured(folder: Path, scene: Scene) -> Measured:
         methods=methods,
         star=np.full(len(source_id), -1),
     )
-    made.star[:] = _joined(made)
+    made.star[:] = joined(made)
     return made
 
 
-def _joined(measured: Measured) -> np.ndarray:
-    """True star of each entry: what an astronomer who asks for a Gaia star gets, and the star at the place else."""
+def joined(measured: Measured) -> np.ndarray:
+    """True star of each entry: what an astronomer who asks for a Gaia star gets, and the star at the place else.
+
+    Parameters
+    ----------
+    measured : Measured
+        Its `star` does not count.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_entries,)
+        Row of the truth, -1 for none.
+    """
     truth = measured.truth
     place = {int(number): row for row, number in enumerate(truth.source_id) if number > 0}
     star = np.array([place.get(int(number), -1) for number in measured.source_id], dtype=np.int64)

@@ -20,6 +20,15 @@ __all__ = ["chosen", "run_truth"]
 def chosen(names: str | None) -> list[Scenario]:
     """Scenarios of a list of names with commas between; all of them without one.
 
+    Parameters
+    ----------
+    names : str or None
+        As from the command line.
+
+    Returns
+    -------
+    list of Scenario
+
     Raises
     ------
     ValueError

@@ -4,14 +4,14 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from benchmarks.truth.measured import Fluxes, Measured
+from benchmarks.truth.measured import Measured
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.flags import NOT_GOOD, StarFlag
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.scene import Scene
 
-__all__ = ["BINS", "PointScore", "Score", "score"]
+__all__ = ["BINS", "PointScore", "Points", "Score", "score", "score_entries", "score_points"]
 
 BINS = ((10, 20), (20, 50), (50, 100), (100, 300), (300, np.inf))
 MMAG = 2500.0 / np.log(10.0)
@@ -78,7 +78,7 @@ class Score:
     entries : int
         Entries of S/N > 5 on the reference image.
     false, false_all : float
-        Part of them that is no star [%]: of those without a flag, and of all.
+        Part of them that is no star [%]: of those that not every method flags, and of all.
     complete5, complete20 : float
         Part of the true stars above S/N 5 and 20 that have an entry.
     neighbour : float
@@ -135,11 +135,25 @@ def score(name: str, measured: Measured, scene: Scene) -> Score:
     """
     result = Score(name, frames=len(scene), lost=sum(status != "ok" for status in measured.status))
     _score_plates(result, measured, scene)
-    _score_entries(result, measured)
+    score_entries(result, measured)
+    score_points(result, measured)
+    return result
+
+
+def score_points(result: Score, measured: Measured) -> None:
+    """Errors of fluxes and light curves, total fluxes and the flag `neighbour`, written into a score.
+
+    Parameters
+    ----------
+    result : Score
+        Changed in place.
+    measured : Measured
+        Results and truth.
+    """
     isolated, alone = measured.quiet(), measured.alone()
     shares = []
-    for method, fluxes in measured.methods.items():
-        points = Points(measured, fluxes, isolated, alone)
+    for method in measured.methods:
+        points = Points(measured, method, isolated, alone)
         result.total[method] = points.total_error()
         shares.append(points.neighbour_share())
         for low, high in BINS:
@@ -148,8 +162,7 @@ def score(name: str, measured: Measured, scene: Scene) -> Score:
         result.far_all[method] = points.single(10, 100, close=True).far
         if np.any(measured.truth.kind > 1):
             result.events[method] = points.curve(10, np.inf, varying=True)
-    result.neighbour = float(np.nanmax(shares))
-    return result
+    result.neighbour = max(shares)
 
 
 def _score_plates(result: Score, measured: Measured, scene: Scene) -> None:
@@ -170,15 +183,25 @@ def _score_plates(result: Score, measured: Measured, scene: Scene) -> None:
         result.wcs_worst_pix = max(float(error.max()) for error in errors)
 
 
-def _score_entries(result: Score, measured: Measured) -> None:
-    """Entries that are no star, and stars without an entry, on the reference image."""
+def score_entries(result: Score, measured: Measured) -> None:
+    """Entries that are no star, and stars without an entry, on the reference image, written into a score.
+
+    Parameters
+    ----------
+    result : Score
+        Changed in place.
+    measured : Measured
+        Results and truth.
+    """
     truth, j = measured.truth, measured.reference
     at_place = measured.by_place()
     psf = measured.methods["psf"]
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = psf.flux[:, j] / psf.flux_err[:, j]
     seen = measured.on_reference & (snr > ENTRY_SNR)
-    flagged = (psf.flags[:, j] & ~np.uint32(SAYS_NOTHING_BAD)) != 0
+    # Who uses one method does not look at the flags of the other.
+    warns = [(fluxes.flags[:, j] & ~np.uint32(SAYS_NOTHING_BAD)) != 0 for fluxes in measured.methods.values()]
+    flagged = np.logical_and.reduce(warns)
     false = at_place < 0
     result.entries = int(seen.sum())
     result.false_all = _percent(false[seen])
@@ -203,17 +226,18 @@ class Points:
     ----------
     measured : Measured
         Results and truth.
-    fluxes : Fluxes
-        Of one method.
+    method : str
+        Whose fluxes.
     isolated, alone : ndarray of bool, shape (n_stars,)
         True stars without a neighbour that matters, for fluxes and for the zero point.
     """
 
-    def __init__(self, measured: Measured, fluxes: Fluxes, isolated: np.ndarray, alone: np.ndarray) -> None:
+    def __init__(self, measured: Measured, method: str, isolated: np.ndarray, alone: np.ndarray) -> None:
         rows = np.flatnonzero(measured.star >= 0)
         star = measured.star[rows]
         truth = measured.truth
-        self.flux, self.error = fluxes.flux[rows] * measured.exptime_s, fluxes.flux_err[rows] * measured.exptime_s
+        fluxes, scale = measured.methods[method], measured.scale[method]
+        self.flux, self.error = fluxes.flux[rows] * scale, fluxes.flux_err[rows] * scale
         self.calibrated, self.calibrated_error = fluxes.flux_cal[rows], fluxes.flux_cal_err[rows]
         self.flags = fluxes.flags[rows]
         self.true, self.sigma, self.relative = truth.flux[star], truth.sigma[star], truth.relative[star]

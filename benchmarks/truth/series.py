@@ -23,6 +23,8 @@ __all__ = ["SERIES", "make_files", "run_workflow", "seeded_scene"]
 SERIES = "truth"
 """Name of the series in the configuration."""
 
+UNSAID = ("GAIN", "RDNOISE", "SATURATE")
+
 
 def seeded_scene(scenario: Scenario, seed: int) -> Scene:
     """A scenario with stars, errors and noise of its own: no other one of the same seed shares them."""
@@ -58,7 +60,8 @@ def make_files(scenario: Scenario, seed: int, folder: Path) -> Scene:
         made = scene.frame(index)
         path = folder / "images" / f"{made.frame.info.frame_id}.fits"
         if scenario.chip.plain:
-            write_plain(path, made.frame, gain=scenario.chip.camera.gain)
+            unsaid = dict.fromkeys(UNSAID) if scenario.chip.silent else None
+            write_plain(path, made.frame, gain=scenario.chip.camera.gain, header=unsaid)
         else:
             write_banzai(path, made.frame, header=made.header)
         for name, array in arrays.items():

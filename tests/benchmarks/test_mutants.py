@@ -127,6 +127,9 @@ def test_tests_are_ordered_by_the_imports_between(tool, little):
     ]  # fmt: skip
     seconds[little / "tests/ground/test_frame.py"] = 1e4
     assert [path.stem for path in tool["rings"](found, seconds, 1.0)[2][0]] == ["test_fit"]
+    # A slow one does not keep out quicker ones that are farther.
+    seconds = dict.fromkeys(found, 50.0) | {little / "tests/core/test_fit.py": 1e4}
+    assert [path.stem for path in tool["rings"](found, seconds, 1.0)[2][0]] == ["test_frame"]
 
 
 def test_sources_of_sub_packages_are_found(tool, little):

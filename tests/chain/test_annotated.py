@@ -9,6 +9,8 @@ from astropy.wcs import WCS
 
 from gaiaflux import AperturePhotometryDataset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def copies(spoiled_run):

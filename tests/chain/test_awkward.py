@@ -25,6 +25,8 @@ from gaiaflux.workflow.config import load_schema
 from gaiaflux.workflow.frames import find_frames, frame_id_of
 from gaiaflux.workflow.settings import complete_section
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SETTINGS = complete_section(ExtractStarsSettings)
 REFINE = complete_section(RefineWcsSettings)

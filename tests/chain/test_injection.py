@@ -10,11 +10,14 @@ from astropy.io import fits
 
 from gaiaflux.cli.main import main
 from gaiaflux.ground.injection import planting
-from gaiaflux.ground.injection.planting import KINDS, plant_stars, read_planted
+from gaiaflux.ground.injection.planted_stars import KINDS, read_planted
+from gaiaflux.ground.injection.planting import plant_stars
 from gaiaflux.ground.injection.scores import score_injection
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.errors import BadFrameError, InputError
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -147,20 +150,20 @@ def test_a_frame_without_a_psf_gets_no_copy(injected, tmp_path, monkeypatch):
 
         return found
 
-    psf_of_frame = planting._psf
+    psf_of_frame = planting.find_psf
     folder = tmp_path / "few"
     (folder / "images").mkdir(parents=True)
     (folder / "images" / "good-5.fits").write_bytes(b"of a former call")
     with DatasetReader(original.results("field") / "dataset.h5") as source:
         reference = source.attributes()["reference_frame_id"]
     other = "good-5" if reference != "good-5" else "good-4"
-    monkeypatch.setattr(planting, "_psf", no_psf_of(other))
+    monkeypatch.setattr(planting, "find_psf", no_psf_of(other))
     plant_stars(original.work, "field", folder, 5, 1)
     assert sorted(path.stem for path in (folder / "images").iterdir()) == sorted(
         {f"good-{k}" for k in range(8)} - {other}
     )
     with BatchReader(folder / "planted.h5") as truth:
         assert truth.attrs(other)["status"] == "the stars are trailed"
-    monkeypatch.setattr(planting, "_psf", no_psf_of(reference))
+    monkeypatch.setattr(planting, "find_psf", no_psf_of(reference))
     with pytest.raises(InputError, match=f"{reference}: the reference image has no PSF.*trailed"):
         plant_stars(original.work, "field", folder, 5, 1)

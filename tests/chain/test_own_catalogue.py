@@ -18,7 +18,7 @@ from gaiaflux.series.method_choice import methods_of_stars
 REFERENCE = "AKB13475I0100"
 SPOILED = StarFlag.BAD_PIXEL | StarFlag.EDGE | StarFlag.OFF_IMAGE | StarFlag.NOT_MEASURED | StarFlag.COSMIC_RAY
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+pytestmark = pytest.mark.slow
+
 GOOD = tuple(f"good-{number}" for number in range(4))
 
 

@@ -17,7 +17,7 @@ from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.series.magnitudes import method_scale
 from gaiaflux.workflow.settings import complete_section
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 DEFAULTS = psf_options(complete_section(PsfSettings))

@@ -80,6 +80,8 @@ import numpy as np
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.measurement import FrameResult
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["measure_frame"]
 
 

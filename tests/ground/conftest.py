@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pytest
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.photometry.psf import measure_stars
-from gaiaflux.model.flags import PixelFlag
+from gaiaflux.model.flags import PixelFlag, StarFlag
 from gaiaflux.model.frame import Frame, FrameInfo
 from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.sim.moffat_field import add_stars
@@ -21,6 +22,8 @@ READ_NOISE = 8.0
 EXPTIME = 40.0
 SKY = 300.0
 WELL = 90_000.0
+# Flags that say that a star is near another one, not that its measurement has suffered.
+COMPANY = np.uint32(StarFlag.NEIGHBOUR | StarFlag.BLENDED)
 
 
 class ScenePsf:
@@ -113,10 +116,58 @@ def loose_grid(seed, step=40, jitter=8.0, shape=SHAPE):
     return gx.ravel() + rng.uniform(-jitter, jitter, gx.size), gy.ravel() + rng.uniform(-jitter, jitter, gx.size)
 
 
+def is_clean(flags):
+    return (flags & ~COMPANY) == 0
+
+
+def zero_of(found, flux, clean):
+    """Common factor of the bright stars' fluxes: the zero point of the frame, which calibration measures."""
+    bright = clean & (flux > 3e4)
+    weight = (flux[bright] / found.error[bright]) ** 2
+    return np.sum(weight * found.flux[bright] / flux[bright]) / np.sum(weight)
+
+
+def check_pulls(pull, *, least=30, spread=0.06, bias=0.0):
+    """Mean 0 and standard deviation 1, within 3.2 sigma of what so many can tell, and allowances.
+
+    `spread`: the errors of the PSF and of the sky under a single star are in its error only in part. `bias`: an error
+    that all stars of a box of the sky have in common.
+    """
+    n = len(pull)
+    assert n >= least
+    assert abs(np.mean(pull)) < bias + 3.2 * max(np.std(pull), 1.0) / np.sqrt(n), (np.mean(pull), n)
+    assert abs(np.std(pull) - 1.0) < spread + 3.2 / np.sqrt(2 * n), (np.std(pull), n)
+
+
+def check_arrays(found, n):
+    """What is true of every result: shapes and kinds, no NaN without a flag, errors of all fluxes."""
+    attrs, arrays = found.attrs, found.arrays
+    kinds = {"x": "f8", "y": "f8", "flux": "f4", "flux_err": "f4", "flags": "u4", "sky": "f4"}
+    kinds |= dict.fromkeys(("chi2", "psf_fraction", "crowding"), "f2")
+    for name, kind in kinds.items():
+        assert arrays[name].shape == (n,)
+        assert arrays[name].dtype == np.dtype(kind), name
+    measured = np.isfinite(arrays["flux"])
+    off = (arrays["flags"] & (StarFlag.OFF_IMAGE | StarFlag.NOT_MEASURED)) != 0
+    assert (measured == ~off).all()
+    for name in ("flux_err", "x", "y", "chi2", "psf_fraction", "crowding", "sky"):
+        assert np.isfinite(arrays[name][measured]).all(), name
+    assert (arrays["flux_err"][measured] > 0).all()
+    assert np.isnan(arrays["flux_err"][~measured]).all()
+    assert attrs["n_measured"] == np.count_nonzero(measured)
+    assert attrs["status"] == "ok"
+    assert json.loads(json.dumps(attrs)).keys() == attrs.keys()
+    names = {"status", "unit", "n_measured", "sky", "pixel_noise", "noise", "psf_status", "psf_n_stars", "psf_order"}
+    names |= {"psf_residual_order", "psf_residual_rms", "psf_fwhm_pix", "psf_ellipticity", "psf_beta", "shift_x_pix"}
+    assert names | {"shift_y_pix", "centroid_rms_pix"} <= attrs.keys()
+    assert {type(value) for value in attrs.values()} <= {str, int, float, bool}
+
+
 @pytest.fixture(scope="session")
 def scene():
-    """What makes and measures frames of known stars."""
+    """What makes and measures frames of known stars, and what is true of the results."""
     return SimpleNamespace(
         shape=SHAPE, fwhm=FWHM, read_noise=READ_NOISE, exptime=EXPTIME, sky=SKY, Psf=ScenePsf,
         make_frame=make_frame, measure=measure, random_stars=random_stars, loose_grid=loose_grid,
+        company=COMPANY, is_clean=is_clean, zero_of=zero_of, check_pulls=check_pulls, check_arrays=check_arrays,
     )  # fmt: skip

@@ -52,8 +52,12 @@ def of_series(text):
     return lambda config: config.replace("    targets:", f"    {text}\n    targets:")
 
 
+def move_target(config):
+    return config.replace("ra_deg: 10.0", "ra_deg: 10.1")
+
+
 SETTINGS = {
-    "targets": (lambda config: config.replace("ra_deg: 10.0", "ra_deg: 10.1"), {"export_lightcurves": 1}),
+    "targets": (move_target, {"export_lightcurves": 1}),
     "aperture radii": (add("photometry: {aperture: {radii_fwhm: [1.0]}}"), PHOTOMETRY),
     "calibrate": (add("calibrate: {clip_sigma: 5}"), AGGREGATES),
     "refine_wcs": (add("refine_wcs: {max_sip_order: 2}"), {"choose_reference": 1, **WCS}),
@@ -61,7 +65,6 @@ SETTINGS = {
     "extract_stars": (add("extract_stars: {min_snr: 15}"), STARS),
     "gain": (of_series("header: {gain: 1.9}"), READING),
     "export": (add("export: {formats: [fits, parquet]}"), {"export_dataset": 1}),
-    "AAVSO's settings alone": (add("export: {aavso: {observer_code: ABC}}"), {}),
     "annotate_images": (add("annotate_images: true"), {"annotate_images": 2}),
     "magnitude limit": (add("gaia: {magnitude_limit: 19}"), GAIA),
     "reference image": (of_series("reference_image: b"), REFERENCE),
@@ -243,6 +246,44 @@ def test_settings_and_code_of_a_method_that_is_not_chosen_rerun_nothing(series):
     path = series.repo / "scripts" / "gaiaflux/ground/photometry/psf.py"
     path.write_text(path.read_text() + "\nANOTHER_NUMBER = 1\n")
     assert series.jobs() == {}
+
+
+@pytest.fixture(scope="module")
+def finished_exports(make_workspace, tmp_path_factory):
+    """Two series that have been exported, by the formats; the second to the AAVSO too."""
+
+    def finished(formats):
+        workspace = make_workspace(tmp_path_factory.mktemp("exported") / "here")
+        workspace.images("a.fits", "b.fits", "c.fits")
+        workspace.images("gaia.csv", folder=".")
+        workspace.config.write_text(f"{CONFIG}export: {{formats: [{formats}], aavso: {{observer_code: ABC}}}}\n")
+        (workspace.work / "results" / "field" / "export").mkdir(parents=True)
+        workspace.finish(batches=["0001", "0002"])
+        return workspace
+
+    return {formats: finished(formats) for formats in ("fits", "fits, aavso")}
+
+
+EXPORTS = {
+    "nothing": (lambda config: config, {}, {}),
+    # Only what is sent to the AAVSO has its settings and the targets in it.
+    "AAVSO's settings": (lambda config: config.replace("ABC", "XYZ"), {}, {"export_dataset": 1}),
+    "targets": (move_target, {"export_lightcurves": 1}, {"export_lightcurves": 1, "export_dataset": 1}),
+    "a format more": (
+        lambda config: config.replace("[fits", "[parquet, fits"),
+        *({"export_dataset": 1}, {"export_dataset": 1}),
+    ),
+    "none": (lambda config: re.sub(r"formats: \[.*?\]", "formats: []", config), {}, {}),
+}
+
+
+@pytest.mark.parametrize("case", EXPORTS)
+def test_exports(finished_exports, tmp_path, case):
+    edit, *expected = EXPORTS[case]
+    for (formats, finished), jobs in zip(finished_exports.items(), expected, strict=True):
+        series = finished.copy(tmp_path / formats)
+        series.config.write_text(edit(series.config.read_text()))
+        assert series.jobs() == jobs, formats
 
 
 OWN = {"choose_reference": 1, "list_reference_stars": 1, **WCS}

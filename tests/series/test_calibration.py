@@ -1,166 +1,44 @@
 """Budgets of the calibration on a small series that is drawn from a truth, without images."""
 
 import json
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
 from gaiaflux.core.calibration.noise_budget import noise_curves
-from gaiaflux.core.calibration.scintillation import scintillation
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Parameter, StarFunctions, Term
-from gaiaflux.io.dataset import FORMAT, FRAME_COLUMNS, SCHEMA_VERSION, STAR_COLUMNS, DatasetWriter, empty_frames
 from gaiaflux.model.flags import StarFlag
-from gaiaflux.model.methods import method_named
-from gaiaflux.model.settings.calibrate import CalibrateSettings
-from gaiaflux.series.calibration import calibrate_dataset
 from gaiaflux.series.light_curves import NOISE_TERMS
 from gaiaflux.series.method_choice import REASONS
-from gaiaflux.series.method_facts import write_frame_facts
-from gaiaflux.workflow.settings import complete_section
-
-SETTINGS = complete_section(CalibrateSettings, max_iterations=10)
-ZERO_POINT = 24.0
-LOSS = np.array([1.6, 1.2, 1.0])
-SKY = np.array([3.0, 4.5, 9.0])
-VARIABLES = [1, 4, 7]
-
-
-class Series:
-    """What `assemble_dataset` writes; stars from bright to faint, three of the ten brightest vary."""
-
-    def __init__(self, n=200, m=64, seed=1, floor=0.0, clouds=1.0, tint=0.02, **site):
-        rng = np.random.default_rng(seed)
-        self.n, self.m, self.rng = n, m, rng
-        self.stars = {name: np.full(n, np.nan) for name in STAR_COLUMNS}
-        mag = np.sort(np.log10(rng.uniform(10 ** (0.15 * 12.5), 10 ** (0.15 * 19.0), n)) / 0.15)
-        x, y = rng.uniform(0, 1000, (2, n))
-        colour = rng.normal(1.0, 0.4, n)
-        self.stars |= {"star_id": np.arange(n), "source_id": 10**17 + np.arange(n), "phot_g_mean_mag": mag}
-        self.stars |= {"bp_rp": colour, "x_ref": x, "y_ref": y}
-        self.frames = empty_frames(m)
-        facts = {"exptime_s": 60.0, "airmass": 1.0, "fwhm_pix": 4.0, "aperture_m": 1.0, "site_height_m": 2000.0, **site}
-        for name, value in facts.items():
-            self.frames[name] = np.full(m, value)
-        if m > 1 and "airmass" not in site:
-            self.frames["airmass"] = 1.0 + 0.8 * np.linspace(-1, 1, m) ** 2
-        self.frames |= {
-            "frame_id": np.array([f"f{j:03d}" for j in range(m)], dtype=object),
-            "status": np.full(m, "ok", dtype=object),
-            "camera": np.full(m, "fa15", dtype=object),
-            "filter": np.full(m, "rp", dtype=object),
-            "mjd_utc": 60000.0 + np.arange(m) / 200.0,
-        }
-        airmass = np.nan_to_num(self.frames["airmass"], nan=1.2)
-        cloud = clouds * np.clip(np.sin(np.arange(m) / 5.0), 0, 1)
-        self.scale = 10 ** (-0.4 * cloud)
-        slope = 0.01 * cloud * rng.normal(size=(2, m))
-        self.field = slope[0] * (x / 500 - 1)[:, None] + slope[1] * (y / 500 - 1)[:, None]
-        self.field = self.field - (tint * airmass / 1.0857) * (colour - 1.0)[:, None]
-        self.star = 10 ** (-0.4 * (mag - ZERO_POINT))
-        self.truth = np.ones((n, m))
-        self.variable = rng.uniform(size=n) < 0.02
-        self.variable[[k for k in VARIABLES if k < n - 10]] = True
-        wave = np.sin(np.arange(m) * rng.uniform(0.1, 1.0, (n, 1)) + rng.uniform(0, 6, (n, 1)))
-        self.truth += 0.05 * wave * self.variable[:, None]
-        self.noise_factor, self.floor = 1.0, floor
-        self.flags = np.zeros((n, m, 3), dtype="u4")
-        self.missing = np.zeros((n, m), dtype=bool)
-        self.methods = {"aperture": 3}
-
-    def draw(self):
-        mean = self.star[:, None] * self.truth * self.scale * np.exp(self.field)
-        twinkling = np.nan_to_num(self.twinkling)
-        shape = (self.n, self.m, 1)
-        error = np.sqrt((mean / 60.0)[:, :, None] * LOSS + SKY**2 / 60.0)
-        extra = np.hypot(twinkling, self.floor) * self.rng.normal(size=(self.n, self.m))
-        noise = np.sqrt((mean / 60.0)[:, :, None] * LOSS * self.noise_factor + SKY**2 / 60.0)
-        flux = mean[:, :, None] * (1 + extra[:, :, None]) + noise * self.rng.normal(size=shape)
-        flux[self.missing] = np.nan
-        return flux, error
-
-    @property
-    def twinkling(self):
-        return scintillation(*(self.frames[k] for k in ("aperture_m", "airmass", "exptime_s", "site_height_m")))
-
-    def run(self, folder, unit="electron/s", shared=SERIES_TERMS, **settings):
-        flux, error = self.draw()
-        flags = self.flags | (self.missing[:, :, None] * np.uint32(StarFlag.NOT_MEASURED))
-        with DatasetWriter(folder / "measured.h5") as out:
-            out.attributes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "series": "S"})
-            out.attributes({"reference_frame_id": "f000", "catalog_sha256": "0" * 64})
-            out.table("frames", self.frames, FRAME_COLUMNS)
-            out.table("stars", self.stars, STAR_COLUMNS)
-            for method, k in self.methods.items():
-                shape = (self.m, self.n, k)
-                for name, values in (("flux", flux), ("flux_err", error), ("flags", flags)):
-                    dtype = "u4" if name == "flags" else "f4"
-                    grid = out.grid(f"{method}/{name}", shape, dtype, unit, name, (10, 256, k))
-                    if self.n and self.m:
-                        grid[:] = np.swapaxes(values[:, :, -k:], 0, 1)
-                if k > 1:
-                    radii = self.frames["fwhm_pix"][:, None] * np.array([0.8, 1.0, 1.5])
-                    out.array(f"{method}/radii_pix", radii, "pixel", "radii")
-                for name, column in method_named(method).star_facts.items():
-                    out.array(f"{method}/{name}", np.zeros((self.n, self.m), column.dtype), "", name)
-                write_frame_facts(out, method, [{"status": "ok", "n_measured": self.n}] * self.m)
-        calibrate_dataset(folder / "measured.h5", folder / "dataset.h5", replace(SETTINGS, **settings), {}, shared)
-        return read(folder / "dataset.h5")
-
-
-def read(path):
-    with h5py.File(path) as file:
-        found = {}
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-        found |= {f"{group}.{key}": value for group in file for key, value in file[group].attrs.items()}
-        found["names"] = {name: h5py.check_enum_dtype(file[f"stars/{name}"].dtype) for name in file["stars"]}
-    return {key: value for key, value in found.items()}
-
-
-def terms_of(data, method="aperture"):
-    return {row["term"]: row for row in json.loads(data[f"{method}.series_terms"])}
-
-
-def texts(values):
-    return np.array([value.decode() for value in values])
-
-
-def pulls(data, rows, method="aperture"):
-    flux, error = data[f"{method}/flux_cal"][rows].astype(float), data[f"{method}/flux_cal_err"][rows].astype(float)
-    known = np.isfinite(flux)
-    weight = np.where(known, error, np.inf) ** -2.0
-    mean = (np.where(known, flux, 0) * weight).sum(axis=1) / weight.sum(axis=1)
-    n = known.sum(axis=1)
-    return ((flux - mean[:, None]) / error * np.sqrt(n / (n - 1))[:, None])[known]
 
 
 @pytest.fixture(scope="module")
-def typical(tmp_path_factory):
-    series = Series(floor=0.002)
+def typical(assembled, tmp_path_factory):
+    series = assembled.Series(floor=0.002)
     series.star[-1] *= 0.02
     series.flags[2, :, :] = StarFlag.SATURATED
     series.flags[11, :40, :] = StarFlag.BAD_PIXEL
     return series, series.run(tmp_path_factory.mktemp("typical"))
 
 
-def test_pulls_are_one_at_every_brightness(typical):
+def test_pulls_are_one_at_every_brightness(assembled, typical):
     series, data = typical
     constant = ~series.variable
     constant[[2, 11]] = False
     mag = series.stars["phot_g_mean_mag"]
     for low, high in ((12.0, 14.5), (14.5, 16.0), (16.0, 17.0), (17.0, 18.0), (18.0, 19.1)):
         rows = np.flatnonzero(constant & (mag >= low) & (mag < high))
-        values = pulls(data, rows)
+        values = assembled.pulls(data, rows)
         assert values.size > 600
         assert 0.95 < values.std() < 1.10, (low, values.std())
         assert abs(values.mean()) < 0.1
 
 
-def test_the_scatter_is_at_the_floor(typical):
+def test_the_scatter_is_at_the_floor(assembled, typical):
     series, data = typical
-    noise = np.sqrt(series.star[:, None] * series.scale / 60.0 * LOSS[2] + SKY[2] ** 2 / 60.0)
-    other = np.sqrt(series.star[:, None] * series.scale / 60.0 * LOSS[0] + SKY[0] ** 2 / 60.0)
+    noise = np.sqrt(series.star[:, None] * series.scale / 60.0 * assembled.loss[2] + assembled.sky[2] ** 2 / 60.0)
+    other = np.sqrt(series.star[:, None] * series.scale / 60.0 * assembled.loss[0] + assembled.sky[0] ** 2 / 60.0)
     best = np.minimum(noise, other) / (series.star[:, None] * series.scale)
     floor = np.sqrt(best**2 + series.twinkling**2 + series.floor**2)
     level = np.median(data["aperture/flux_cal"], axis=1, keepdims=True)
@@ -189,30 +67,30 @@ def test_terms_of_the_noise_are_stored_and_add_up(typical):
     assert (np.diff(curves["noise_photon"]) > 0).all()
 
 
-def test_comparison_stars_are_constant_and_the_others_have_a_reason(typical):
+def test_comparison_stars_are_constant_and_the_others_have_a_reason(assembled, typical):
     series, data = typical
-    status = texts(data["aperture/ensemble_status"])
+    status = assembled.texts(data["aperture/ensemble_status"])
     used = status == "used"
     assert used.sum() > 60
-    assert not used[VARIABLES].any()
+    assert not used[assembled.variables].any()
     excess = 0.035 / np.hypot(data["aperture/noise_total"] / 1.0857, 1e-9)
     assert not (used & series.variable & (excess > 3)).any()
-    assert all("scatter" in status[k] for k in VARIABLES)
+    assert all("scatter" in status[k] for k in assembled.variables)
     assert status[2] == "not a candidate: saturated in most frames"
     assert status[11] == "not a candidate: flagged in most frames"
     assert (status != "").all()
     assert status[-1] in ("not a candidate: too faint", "not a candidate: S/N below 5")
 
 
-def test_the_colour_term_is_stored_and_applied(typical):
+def test_the_colour_term_is_stored_and_applied(assembled, typical):
     series, data = typical
-    term = terms_of(data)["colour * airmass"]
+    term = assembled.terms_of(data)["colour * airmass"]
     assert term["value_mag"] == pytest.approx(0.02, abs=4 * term["error_mag"])
     assert term["note"].startswith("kept")
     slope = term["value_mag"] * (series.frames["airmass"] - data["aperture.airmass_zero"])
     np.testing.assert_allclose(data["aperture/colour_coefficients"], -slope / 1.085736, rtol=1e-6, atol=1e-12)
     # flux_cal follows from what is stored, for a star that is not in the ensemble.
-    row = VARIABLES[0]
+    row = assembled.variables[0]
     spatial = json.loads(data["aperture.spatial_terms"])
     u, v = (
         eval(spatial[key], {"x_ref": series.stars["x_ref"][row], "y_ref": series.stars["y_ref"][row]}) for key in "uv"
@@ -228,7 +106,7 @@ def test_the_colour_term_is_stored_and_applied(typical):
     assert np.median(data["aperture/pscale"]) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_term_of_ones_own_arrives_in_the_dataset_with_its_description(tmp_path):
+def test_a_term_of_ones_own_arrives_in_the_dataset_with_its_description(assembled, tmp_path):
     def towards_one_side(stars, context):
         u = np.nan_to_num(stars.x / 500 - 1)
         return np.stack([u**3, np.cos(3 * np.pi * u)], axis=1)
@@ -245,13 +123,13 @@ def test_a_term_of_ones_own_arrives_in_the_dataset_with_its_description(tmp_path
         unit="mag/airmass",
         description="dimming towards one side",
     )
-    series = Series(n=150, m=50, seed=14, clouds=0.3)
+    series = assembled.Series(n=150, m=50, seed=14, clouds=0.3)
     u = (series.stars["x_ref"] / 500 - 1)[:, None]
     series.field = series.field - 0.04 / 1.0857 * u**3 * series.frames["airmass"]
     flux, error = series.draw()
     series.draw = lambda: (flux, error)
     data = series.run(tmp_path, shared=(*SERIES_TERMS, own))
-    rows = terms_of(data)
+    rows = assembled.terms_of(data)
     own_rows = [rows["side: x^3"], rows["side: waves"]]
     for row, expected in zip(own_rows, (0.04, 0.0), strict=True):
         assert row["note"].startswith("kept")
@@ -265,7 +143,7 @@ def test_a_term_of_ones_own_arrives_in_the_dataset_with_its_description(tmp_path
         attributes = dict(file["aperture/side_coefficients"].attrs)
     assert attributes == {"unit": "1/airmass", "description": "with x^3, and with waves"}
     constant = np.flatnonzero(~series.variable)[:60]
-    assert 0.93 < pulls(data, constant).std() < 1.10
+    assert 0.93 < assembled.pulls(data, constant).std() < 1.10
     without = series.run(tmp_path)
     assert "aperture/side_coefficients" not in without
     # How the stars go with the air mass, over the field.
@@ -278,8 +156,8 @@ def test_a_term_of_ones_own_arrives_in_the_dataset_with_its_description(tmp_path
     assert cubic[1] == pytest.approx(0.04, abs=0.008)
 
 
-def test_transits_keep_their_depth(tmp_path):
-    series = Series(n=150, m=150, seed=3, clouds=0.5)
+def test_transits_keep_their_depth(assembled, tmp_path):
+    series = assembled.Series(n=150, m=150, seed=3, clouds=0.5)
     rows = np.setdiff1d(np.arange(12, 60), np.flatnonzero(series.variable))[::2][:20]
     depth = np.where(np.arange(20) % 2, 0.010, 0.005)
     shape = np.zeros((20, 150))
@@ -305,40 +183,40 @@ def test_transits_keep_their_depth(tmp_path):
 
 
 @pytest.mark.parametrize(("factor", "text"), [(2.0, "too large"), (0.5, "too small")])
-def test_a_wrong_gain_in_the_header_is_noticed(tmp_path, factor, text):
-    series = Series(seed=4)
+def test_a_wrong_gain_in_the_header_is_noticed(assembled, tmp_path, factor, text):
+    series = assembled.Series(seed=4)
     series.noise_factor = factor
     data = series.run(tmp_path)
     assert text in data["aperture.photon_noise_note"]
     assert data["aperture.photon_noise_factor"] == pytest.approx(factor, rel=0.25)
 
 
-def test_without_a_gain_none_is_judged(tmp_path):
-    data = Series(n=60, m=30, seed=4).run(tmp_path, unit="adu/s")
+def test_without_a_gain_none_is_judged(assembled, tmp_path):
+    data = assembled.Series(n=60, m=30, seed=4).run(tmp_path, unit="adu/s")
     assert data["aperture.photon_noise_note"] == "too little is known of the gain"
     assert np.isnan(data["aperture/noise_photon"]).all()
     assert np.isfinite(data["aperture/noise_background"]).all()
 
 
-def test_cameras_are_brought_to_one_scale(tmp_path):
-    series = Series(seed=5, clouds=0.3)
+def test_cameras_are_brought_to_one_scale(assembled, tmp_path):
+    series = assembled.Series(seed=5, clouds=0.3)
     second = np.arange(series.m) % 5 < 2
     series.frames["camera"][second] = "fa05"
     series.scale[second] *= 0.7
     series.field[:, second] -= 0.03 / 1.0857 * (series.stars["bp_rp"] - 1.0)[:, None]
     data = series.run(tmp_path)
-    term = terms_of(data)["colour, camera fa05"]
+    term = assembled.terms_of(data)["colour, camera fa05"]
     assert term["value_mag"] == pytest.approx(0.03, abs=4 * term["error_mag"])
     constant = np.flatnonzero(~series.variable)[:80]
     flux = data["aperture/flux_cal"][constant]
     step = np.median(flux[:, second], axis=1) / np.median(flux[:, ~second], axis=1)
     assert abs(np.median(step) - 1) < 5e-4
     assert abs(np.polyfit(series.stars["bp_rp"][constant], step, 1)[0]) < 2e-3
-    assert 0.95 < pulls(data, constant).std() < 1.10
+    assert 0.95 < assembled.pulls(data, constant).std() < 1.10
 
 
-def test_the_psf_has_no_radii_and_is_recommended_where_it_is_better(tmp_path):
-    series = Series(n=120, m=40, seed=6)
+def test_the_psf_has_no_radii_and_is_recommended_where_it_is_better(assembled, tmp_path):
+    series = assembled.Series(n=120, m=40, seed=6)
     series.methods = {"aperture": 3, "psf": 1}
     series.flags[3, :, 0] = StarFlag.BAD_PIXEL
     data = series.run(tmp_path)
@@ -355,7 +233,7 @@ def test_the_psf_has_no_radii_and_is_recommended_where_it_is_better(tmp_path):
     why = data["stars/recommended_method_reason"]
     assert set(why[-30:]) <= {REASONS["less scatter in held-out frames"], REASONS["as good as any other"]}
     assert np.isfinite(data["psf/held_out_scatter"]).all()
-    short = Series(n=40, m=8, seed=6)
+    short = assembled.Series(n=40, m=8, seed=6)
     short.methods = {"aperture": 3, "psf": 1}
     again = short.run(tmp_path)
     assert set(again["stars/recommended_method_reason"]) <= {
@@ -365,9 +243,9 @@ def test_the_psf_has_no_radii_and_is_recommended_where_it_is_better(tmp_path):
     assert np.isnan(again["psf/held_out_scatter"]).all()
 
 
-def test_order_of_frames_in_the_table_does_not_matter(tmp_path):
+def test_order_of_frames_in_the_table_does_not_matter(assembled, tmp_path):
     """Stars and frames in another order: the same light curves to 0.1 mmag."""
-    series = Series(n=80, m=40, seed=7)
+    series = assembled.Series(n=80, m=40, seed=7)
     flux, error = series.draw()
     series.draw = lambda: (flux, error)
     first = series.run(tmp_path)
@@ -381,98 +259,6 @@ def test_order_of_frames_in_the_table_does_not_matter(tmp_path):
     same = first["aperture/recommended_radius"][stars] == second["aperture/recommended_radius"]
     assert same.mean() > 0.9  # halves of the frames are other halves
     ratio = second["aperture/flux_cal"][same] / first["aperture/flux_cal"][stars][:, frames][same]
-    used = texts(first["aperture/ensemble_status"])[stars][same] == "used"
+    used = assembled.texts(first["aperture/ensemble_status"])[stars][same] == "used"
     assert np.median(np.abs(2.5 * np.log10(ratio[used]))) < 1e-4
     assert np.abs(2.5 * np.log10(second["aperture/pscale"] / first["aperture/pscale"][frames])).max() < 3e-4
-
-
-def complete(data, method="aperture"):
-    """No NaN without a flag or a frame that says why."""
-    flux, cal = data[f"{method}/flux"], data[f"{method}/flux_cal"]
-    known = np.isfinite(flux)
-    assert (data[f"{method}/flags"][~known] != 0).all()
-    calibrated = np.isfinite(data[f"{method}/pscale"])
-    status = texts(data[f"{method}/calibration_status"])
-    assert (status[~calibrated] != "ok").all()
-    np.testing.assert_array_equal(np.isfinite(cal), known & calibrated)
-    error = data[f"{method}/flux_cal_err"]
-    assert (error[np.isfinite(cal)] > 0).all()
-    return status
-
-
-def test_all_frames_cloudy(tmp_path):
-    series = Series(n=100, m=30, seed=8)
-    series.scale *= 0.02
-    data = series.run(tmp_path)
-    assert set(complete(data)) == {"ok"}
-    ratio = data["aperture/pscale"] / series.scale
-    assert np.std(ratio / np.median(ratio)) < 0.01
-
-
-def test_half_the_frames_miss_a_star(tmp_path):
-    series = Series(n=100, m=40, seed=9)
-    brightest = np.flatnonzero(~series.variable)[:6]
-    series.missing[brightest, 20:] = True
-    data = series.run(tmp_path)
-    complete(data)
-    ratio = data["aperture/pscale"] / series.scale
-    half = np.median(ratio[20:]) / np.median(ratio[:20])
-    assert abs(half - 1) < 3e-3
-    rest = np.setdiff1d(np.flatnonzero(~series.variable), brightest)[:30]
-    flux = data["aperture/flux_cal"][rest]
-    step = np.median(np.median(flux[:, 20:], axis=1) / np.median(flux[:, :20], axis=1))
-    assert abs(step - 1) < 1e-3
-    assert 0.93 < pulls(data, rest).std() < 1.10
-
-
-@pytest.mark.parametrize(
-    ("n", "m", "note"),
-    [(4, 20, "usable stars, 10 needed"), (60, 1, "one frame"), (1, 20, "1 usable stars"), (1, 1, "1"), (0, 9, "0 us")],
-)
-def test_few_stars_and_few_frames(tmp_path, n, m, note):
-    series = Series(n=n, m=m, seed=10)
-    data = series.run(tmp_path)
-    complete(data)
-    assert note in data["aperture.calibration"]
-    assert (data["aperture/pscale"] == 1).all()
-    assert data["aperture.noise_floor_mag"] == 0
-    assert data["aperture.noise_note"].startswith("no floor: ")
-    assert all(row["note"].startswith("left out") for row in terms_of(data).values())
-
-
-@pytest.mark.parametrize(
-    ("fact", "term"),
-    [
-        ("bp_rp", "0 stars of the ensemble with a colour"),
-        ("airmass", "the air mass is not known"),
-        ("aperture_m", None),
-        ("site_height_m", None),
-        ("exptime_s", None),
-        ("phot_g_mean_mag", None),
-        ("fwhm_pix", None),
-    ],
-)
-def test_what_is_not_known_is_left_out_and_said(tmp_path, fact, term):
-    series = Series(n=80, m=30, seed=11, tint=0.0)
-    table = series.stars if fact in series.stars else series.frames
-    table[fact] = np.full(len(table[fact]), np.nan)
-    data = series.run(tmp_path)
-    assert set(complete(data)) == {"ok"}
-    if term:
-        assert term in terms_of(data)["colour * airmass"]["note"]
-    if fact in ("airmass", "aperture_m", "site_height_m", "exptime_s"):
-        assert data["aperture.scintillation_note"] == f"left out in 30 of 30 frames: {fact} not known"
-        assert np.isnan(data["aperture/scintillation"]).all()
-        assert np.isnan(data["aperture/noise_scintillation"]).all()
-    constant = np.flatnonzero(~series.variable)[:40]
-    assert 0.90 < pulls(data, constant).std() < 1.10
-
-
-def test_nothing_measured(tmp_path):
-    series = Series(n=20, m=5, seed=12)
-    series.missing[:] = True
-    data = series.run(tmp_path)
-    complete(data)
-    assert np.isnan(data["aperture/flux_cal"]).all()
-    assert (data["stars/recommended_method"] == -1).all()
-    assert set(texts(data["aperture/ensemble_status"])) == {"not a candidate: never measured"}

@@ -107,3 +107,73 @@ def test_one_method_that_calibrates_is_enough(frames, calibration):
     assert flags.astype(bool).sum() == 1
     alone = frame_flags(frames, {"aperture": calibration})
     assert (alone == FrameFlag.NO_CALIBRATION).all()
+
+
+@pytest.fixture
+def alike():
+    """Twenty frames of one camera that are all the same, and their calibration."""
+    frames = empty_frames(M)
+    frames["status"][:], frames["camera"][:] = "ok", "fa01"
+    frames["exptime_s"][:], frames["mjd_utc"][:] = 60.0, 60000.0
+    usual = {"fwhm_pix": 4.0, "ellipticity": 0.05, "sky": 200.0, "wcs_rms_mas": 5.0, "n_measured": 500}
+    for name, value in (usual | {"wcs_n_stars": 80}).items():
+        frames[name][:] = value
+    return frames, {
+        "pscale": np.ones(M), "n_ensemble": np.full(M, 100), "calibration_status": np.array(["ok"] * M, dtype=object),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "still", "too_much", "name"),
+    [
+        ("pscale", 0.64, 0.62, "cloudy"),  # half a magnitude
+        ("fwhm_pix", 5.9, 6.1, "poor_seeing"),
+        ("sky", 590.0, 610.0, "bright_sky"),
+        ("ellipticity", 0.29, 0.31, "elongated"),
+        ("n_measured", 250, 249, "few_stars"),
+        ("n_ensemble", 50, 49, "few_stars"),
+        ("wcs_rms_mas", 14.9, 15.1, "poor_wcs"),
+        ("wcs_n_stars", 10, 9, "poor_wcs"),
+    ],
+)
+def test_how_far_from_the_usual_a_frame_may_be(column, still, too_much, name, alike):
+    frames, calibration = alike
+    place = calibration if column in calibration else frames
+    place[column][3], place[column][8] = still, too_much
+    flags = frame_flags(frames, {"aperture": calibration})
+    assert [decode_flags(value, FRAME_FLAGS) for value in flags] == [[name] if k == 8 else [] for k in range(M)]
+
+
+def test_stars_that_are_always_long_are_elongated_where_they_are_longer(alike):
+    frames, calibration = alike
+    frames["ellipticity"][:] = 0.2
+    frames["ellipticity"][[3, 8]] = 0.34, 0.36
+    assert np.flatnonzero(frame_flags(frames, {"aperture": calibration})).tolist() == [8]
+
+
+def test_clear_is_what_the_clearest_tenth_is(alike):
+    # Clouds in most frames are clouds; one frame that is far clearer than all others is none of the usual ones.
+    frames, calibration = alike
+    calibration["pscale"][:17] = 0.5
+    flags = frame_flags(frames, {"aperture": calibration})
+    assert (flags[:17] == FrameFlag.CLOUDY).all()
+    assert not flags[17:].any()
+    calibration["pscale"][:], calibration["pscale"][5] = 1.0, 9.0
+    assert not frame_flags(frames, {"aperture": calibration}).any()
+    # Nor does a frame count that is not calibrated.
+    calibration["pscale"][:4], calibration["calibration_status"][:4] = 9.0, "too few stars"
+    assert not frame_flags(frames, {"aperture": calibration})[4:].any()
+
+
+def test_the_first_method_that_could_tells_of_the_frame(alike):
+    frames, calibration = alike
+    other = {name: values.copy() for name, values in calibration.items()}
+    other["pscale"][4], other["n_ensemble"][6] = 0.1, 1
+    other["psf_status"] = np.array(["ok"] * M, dtype=object)
+    other["psf_status"][9] = "borrowed"
+    flags = frame_flags(frames, {"aperture": calibration, "psf": other})
+    assert np.flatnonzero(flags).tolist() == [9]
+    # A scale that is not known is none, whatever the status says.
+    calibration["pscale"][4] = np.nan
+    assert frame_flags(frames, {"aperture": calibration, "psf": other})[4] == FrameFlag.CLOUDY
+    assert frame_flags(frames, {"aperture": calibration})[4] == FrameFlag.NO_CALIBRATION

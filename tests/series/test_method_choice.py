@@ -52,3 +52,29 @@ def test_the_method_for_what_is_planted():
     assert favoured_method(["aperture"]) == "aperture"
     with pytest.raises(InputError, match="no method of photometry 'sum'"):
         favoured_method(["sum"])
+
+
+def test_a_method_counts_that_has_four_fifths_of_the_points():
+    best = summary([1.0] * 3, [100, 100, 100])
+    other = summary([0.5] * 3, [80, 79, 0])
+    method, reason = recommend_methods({"aperture": best, "psf": other})
+    assert method.tolist() == [1, 0, 0]
+    assert names_of(reason) == ["less scatter in held-out frames", "more good points", "more good points"]
+
+
+def test_what_is_predicted_decides_where_one_scatter_is_not_known():
+    nan = np.nan
+    first = summary([1.0, 1.0, nan], [100, 100, 100], [5.0, 5.0, 5.0])
+    second = summary([nan, nan, nan], [100, 50, 100], [4.0, 4.0, 9.0])
+    method, reason = recommend_methods({"aperture": first, "psf": second})
+    # That of a method with few points need not be known.
+    assert method.tolist() == [1, 0, 0]
+    assert names_of(reason) == ["less predicted error", "more good points", "less predicted error"]
+
+
+def test_without_any_score_the_most_points_decide():
+    nan = np.nan
+    few, many = summary([nan] * 2, [90, 1]), summary([nan] * 2, [100, 0])
+    method, reason = recommend_methods({"aperture": few, "psf": many})
+    assert method.tolist() == [1, 0]
+    assert names_of(reason) == ["more good points"] * 2

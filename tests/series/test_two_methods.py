@@ -351,3 +351,11 @@ def test_arrays_of_stars_are_known_by_name_where_the_shape_does_not_tell(example
             per_star = {name for name, shape in shapes.items() if shape[:1] == (N,) and shape != (N, M)}
             assert {"scatter", "noise_total", "ensemble_status"} <= per_star <= set(PER_STAR)
             assert not {name for name, shape in shapes.items() if shape[:1] == (M,)} & set(PER_STAR)
+
+
+def test_it_is_said_which_radii_are_measured(example):
+    _, path = example
+    with h5py.File(path) as file:
+        text = file["aperture/radii_pix"].attrs["description"]
+    assert text.startswith("radii of the apertures in each frame; those behind the measured ones have one size")
+    assert text.endswith("interpolated between the two measured ones next to them")

@@ -1,15 +1,18 @@
 import csv
 import json
+from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
+from gaiaflux.core.calibration.variability import VariabilityIndices
 from gaiaflux.io.dataset import FRAME_COLUMNS, STAR_COLUMNS, DatasetReader, DatasetWriter, empty_frames
 from gaiaflux.io.export.light_curves import write_columns
 from gaiaflux.io.export.parquet import read_parquet, write_parquet
-from gaiaflux.model.flags import FrameFlag, StarFlag
+from gaiaflux.model.flags import UNUSABLE, FrameFlag, StarFlag
 from gaiaflux.series.method_choice import REASONS
-from gaiaflux.series.variability_table import rank_stars
+from gaiaflux.series.variability_table import _beside_variable, _flux_change, _measure, _typical, rank_stars
 
 N, M = 300, 50
 WAVE, GHOST, SPOILED, SEEING, LOST = 40, 41, 90, 120, 150
@@ -160,3 +163,53 @@ def test_a_dataset_without_stars_or_frames(tmp_path):
         assert len(table["rank"][0]) == n
         write_parquet(path.with_suffix(".parquet"), table)
         assert len(read_parquet(path.with_suffix(".parquet"))[0]["rank"][0]) == n
+
+
+def beside(score, change, x, reach=8.0):
+    places = {"x_ref": np.asarray(x, float), "y_ref": np.zeros(len(x))}
+    return _beside_variable(places, np.asarray(score, float), np.asarray(change, float), reach).tolist()
+
+
+def test_a_certain_variable_that_is_near_and_changes_by_more_light():
+    nan = np.nan
+    # Three stars around a variable one, the last of them too far; the second changes by more light than it.
+    assert beside([9.0, 0.0, 0.0, 0.0], [5.0, 6.0, 1.0, 1.0], [0, 3, -7.9, 8.1]) == [-1, -1, 0, -1]
+    # Certain is a score above five; one that is not known is not.
+    assert beside([4.9, 1.0], [5.0, 1.0], [0, 3]) == [-1, -1]
+    assert beside([5.1, 1.0], [5.0, 1.0], [0, 3]) == [-1, 0]
+    assert beside([nan, 1.0], [5.0, 1.0], [0, 3]) == [-1, -1]
+    # Of two the nearer one, whichever is the more certain.
+    assert beside([9.0, 20.0, 0.0], [5.0, 9.0, 1.0], [3, -4, 0])[2] == 0
+    assert beside([20.0, 9.0, 0.0], [9.0, 5.0, 1.0], [4, -3, 0])[2] == 1
+
+
+def test_light_that_a_star_changes_by_beyond_its_errors():
+    values = {name: np.ones(4) for name in VariabilityIndices.__dataclass_fields__}
+    values |= {"scatter_mag": np.array([0.05, 0.03, np.nan, 0.05]), "expected_mag": np.array([0.03, 0.05, 0.1, 0.04])}
+    values["level"] = np.array([100.0, 100.0, 100.0, -10.0])
+    np.testing.assert_allclose(_flux_change(VariabilityIndices(**values)), [4.0, 0.0, 0.0, 0.3])
+
+
+def test_the_typical_seeing():
+    assert _typical(np.array([3.0, np.nan, 4.0, 9.0])) == 4.0
+    assert _typical(np.full(2, np.nan)) == 0.0
+
+
+def test_parts_of_the_points_and_what_counts_as_blended(dataset):
+    with h5py.File(dataset, "r") as file:
+        frames = {name: file[f"frames/{name}"][()] for name in ("flags", "mjd_utc", "fwhm_pix")}
+    m = len(frames["flags"])
+    usable = np.flatnonzero((frames["flags"] & UNUSABLE) == 0)
+    flags = np.zeros((3, m), "u4")
+    flags[0, usable[:24]], flags[1, usable[:25]] = StarFlag.NEIGHBOUR, StarFlag.BLENDED
+    flags[2, usable[:7]] = StarFlag.SATURATED
+    grids = {"flux_cal": np.full((3, m), 10.0), "flux_cal_err": np.ones((3, m)), "flags": flags}
+    grids["flux_cal"][:, usable[-1]], grids["flux_cal_err"][2, usable[30]] = np.nan, 0.0
+    source = SimpleNamespace(grid=lambda name: grids[name.removeprefix("aperture/")])
+    found = _measure(source, "aperture", frames)
+    assert found.n_measured.tolist() == [48, 48, 47]
+    assert (found.n_measured.dtype, found.blended.dtype) == (np.int64, bool)
+    # More than half of 48.
+    assert found.blended.tolist() == [False, True, False]
+    np.testing.assert_allclose(found.saturated, [0.0, 0.0, 7 / 47])
+    assert found.spoiled[2] == pytest.approx(7 / 47)

@@ -96,6 +96,15 @@ class BatchReader:
     def attrs(self, frame_id: str) -> dict[str, Scalar]:
         """Scalars of a frame.
 
+        Parameters
+        ----------
+        frame_id : str
+            Which frame.
+
+        Returns
+        -------
+        dict of str to str, bool, int or float
+
         Raises
         ------
         KeyError
@@ -105,6 +114,17 @@ class BatchReader:
 
     def array(self, frame_id: str, name: str) -> np.ndarray:
         """One table or array of a frame.
+
+        Parameters
+        ----------
+        frame_id : str
+            Which frame.
+        name : str
+            Name of the array.
+
+        Returns
+        -------
+        ndarray
 
         Raises
         ------

@@ -11,6 +11,7 @@ import numpy as np
 
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.model.errors import InputError
+from gaiaflux.model.status import OK
 from gaiaflux.model.wcs import TanSip
 
 __all__ = ["find_plate", "plate_arrays", "plate_of_record", "plate_record", "read_plate"]
@@ -86,7 +87,7 @@ def find_plate(folder: str | Path, frame_id: str) -> TanSip:
     """
     for path in sorted(Path(folder).glob("*.h5")):
         with BatchReader(path) as batch:
-            if frame_id in batch and batch.attrs(frame_id)["status"] == "ok":
+            if frame_id in batch and batch.attrs(frame_id)["status"] == OK:
                 return read_plate(batch, frame_id)
     raise InputError(f"{folder}: there is no plate solution of the frame {frame_id}")
 

@@ -17,6 +17,7 @@ from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.method import Method
 from gaiaflux.model.methods import methods_named
+from gaiaflux.model.status import OK
 from gaiaflux.series.batch_contents import check_batch, declared_arrays
 from gaiaflux.series.method_facts import write_frame_facts
 
@@ -120,8 +121,8 @@ def _frame_table(
         columns["frame_id"][j] = frame_id
         before = [facts[kind][frame_id][1]["status"] for kind in ("stars", "wcs")]
         by_method = [facts[method][frame_id][1]["status"] for method in methods]
-        needed = [*before, *([] if "ok" in by_method else by_method)]
-        columns["status"][j] = next((status for status in needed if status != "ok"), "ok")
+        needed = [*before, *([] if OK in by_method else by_method)]
+        columns["status"][j] = next((status for status in needed if status != OK), OK)
         columns["unit"][j] = steps[0].get("unit", "")
     _write_plates(columns, order, facts["wcs"])
     columns["mjd_tdb"], columns["observer_au"] = locate_observer(
@@ -134,7 +135,7 @@ def _write_plates(columns: dict[str, np.ndarray], order: Sequence[str], found: M
     """Fill in the columns of the plate solutions; the text is for people and other programs."""
     by_path: dict[Path, list[int]] = {}
     for j, frame_id in enumerate(order):
-        if found[frame_id][1]["status"] == "ok":
+        if found[frame_id][1]["status"] == OK:
             by_path.setdefault(found[frame_id][0], []).append(j)
     for path, rows in by_path.items():
         with BatchReader(path) as batch:
@@ -156,7 +157,7 @@ def _write_method(
     star_id: np.ndarray,
     catalog_sha256: str,
 ) -> None:
-    measured = [frame_id for frame_id in order if facts[frame_id][1]["status"] == "ok"]
+    measured = [frame_id for frame_id in order if facts[frame_id][1]["status"] == OK]
     units = sorted({str(facts[frame_id][1].get("unit", "")) for frame_id in measured} - {""})
     n_radii = _count_radii(method, facts[measured[0]][0], measured[0]) if measured else 1
     n_frames, n_stars = len(order), len(star_id)
@@ -166,7 +167,7 @@ def _write_method(
         names = order[first : first + block]
         by_path: dict[Path, list[int]] = {}
         for k, frame_id in enumerate(names):
-            if facts[frame_id][1]["status"] == "ok":
+            if facts[frame_id][1]["status"] == OK:
                 by_path.setdefault(facts[frame_id][0], []).append(k)
             else:
                 stream.clear(k)

@@ -14,6 +14,7 @@ from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import NOT_GOOD
 from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.model.settings.target import TargetSettings
+from gaiaflux.model.status import OK
 from gaiaflux.series.magnitudes import magnitudes_of_star, method_scale, scale_facts
 from gaiaflux.series.method_choice import methods_of_stars
 
@@ -92,7 +93,7 @@ def match_target(target: TargetSettings, stars: Columns, mid_mjd: float, shape: 
                 raise InputError(
                     f"target {name}: no star of this series has {key} {number}; correct it, or give ra_deg and dec_deg"
                 )
-            return Match(int(rows[0]), 0.0, "", "ok")
+            return Match(int(rows[0]), 0.0, "", OK)
     if target.x_pix is not None and target.y_pix is not None:
         x, y = target.x_pix, target.y_pix
         distance = np.hypot(stars["x_ref"] - x, stars["y_ref"] - y)
@@ -107,7 +108,7 @@ def match_target(target: TargetSettings, stars: Columns, mid_mjd: float, shape: 
     known = np.where(np.isfinite(distance), distance, np.inf)
     row = int(np.argmin(known)) if known.size else -1
     if row >= 0 and known[row] <= limit:
-        return Match(row, float(known[row]), unit, "ok")
+        return Match(row, float(known[row]), unit, OK)
     if shape is not None and not (np.isnan(x) or _is_inside(x, y, shape)):
         place = f" (column {x:.0f}, row {y:.0f} of {shape[1]} x {shape[0]})" if np.isfinite(x) else ""
         raise InputError(

@@ -1,12 +1,13 @@
 """The camera: pixels, noise, defects and cosmic rays."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from gaiaflux.model.flags import PixelFlag
 
-__all__ = ["COSMIC_DTYPE", "Camera", "Defects", "add_cosmic_rays", "expose", "make_defects"]
+__all__ = ["COSMIC_DTYPE", "Camera", "Defects", "Exposure", "add_cosmic_rays", "expose", "make_defects"]
 
 COSMIC_DTYPE = np.dtype([("x", "f8"), ("y", "f8"), ("length", "f4"), ("energy", "f4")])
 """Centre [pixel], length of the track [pixel] (0 = one pixel) and deposited charge [electron]."""
@@ -142,9 +143,30 @@ def add_cosmic_rays(image: np.ndarray, mean_number: float, rng: np.random.Genera
     return hits, np.stack([flat // nx, flat % nx], axis=1)
 
 
+class Exposure(NamedTuple):
+    """Pixels as they are read out, and the cosmic rays in them.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        [electron], clipped at the full well.
+    flags : ndarray of uint8, shape (ny, nx)
+        `PixelFlag.BAD` for defects and `PixelFlag.SATURATED`.
+    cosmic_rays : ndarray of COSMIC_DTYPE
+        Hits.
+    cosmic_pixels : ndarray of int64, shape (n, 2)
+        (row, column) of pixels with charge of cosmic rays.
+    """
+
+    image: np.ndarray
+    flags: np.ndarray
+    cosmic_rays: np.ndarray
+    cosmic_pixels: np.ndarray
+
+
 def expose(
     light: np.ndarray, camera: Camera, defects: Defects, rng: np.random.Generator, *, poisson: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> Exposure:
     """Read out an exposure.
 
     Parameters
@@ -163,14 +185,7 @@ def expose(
 
     Returns
     -------
-    image : ndarray of float32, shape (ny, nx)
-        [electron], clipped at the full well.
-    flags : ndarray of uint8, shape (ny, nx)
-        `PixelFlag.BAD` for defects and `PixelFlag.SATURATED`.
-    cosmic_rays : ndarray of COSMIC_DTYPE
-        Hits.
-    cosmic_pixels : ndarray of int64, shape (n, 2)
-        (row, column) of pixels with charge of cosmic rays.
+    Exposure
     """
     ny, nx = camera.shape
     where = defects.rows, defects.columns
@@ -189,4 +204,4 @@ def expose(
     flags = np.zeros(camera.shape, dtype=np.uint8)
     flags[image >= camera.full_well] = PixelFlag.SATURATED
     flags[where] |= PixelFlag.BAD
-    return image, flags, hits, pixels
+    return Exposure(image, flags, hits, pixels)

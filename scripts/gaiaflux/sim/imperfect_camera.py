@@ -1,18 +1,44 @@
 """Cameras as they are: wrong flats, amplifiers, bleeding columns, ghosts, a response that is not linear, trails."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from gaiaflux.sim.detector import Camera
 from gaiaflux.sim.structure import random_field
 
-__all__ = ["ImperfectCamera", "add_ghosts", "add_trail", "amplifiers", "bleed", "flat_errors", "hot_pixels"]
+__all__ = [
+    "HotPixels",
+    "ImperfectCamera",
+    "add_ghosts",
+    "add_trail",
+    "amplifiers",
+    "bleed",
+    "flat_errors",
+    "hot_pixels",
+]
 
 AMPLIFIER_STEPS = (-1.0, 0.7, 1.0, -0.5)
 """Bias or gain of the four amplifiers over the largest deviation."""
 
 GHOST_RADII_PIX = (12.0, 55.0)
+
+
+class HotPixels(NamedTuple):
+    """Hot pixels that no mask knows.
+
+    Attributes
+    ----------
+    rows, columns : ndarray of int64, shape (n,)
+        Where they are.
+    charge : ndarray, shape (n,)
+        [electron].
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    charge: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,6 +74,8 @@ class ImperfectCamera:
         Frames with a satellite's trail.
     plain : bool
         Frames are 16-bit integers in adu, with neither errors nor a mask.
+    silent : bool
+        Headers of plain frames say nothing of gain, read noise and saturation.
     """
 
     camera: Camera = field(default_factory=lambda: Camera(shape=(1024, 1024), distortion_arcsec=3.0, bad_columns=3))
@@ -63,22 +91,43 @@ class ImperfectCamera:
     hot_pixels: int = 0
     trails: int = 0
     plain: bool = False
+    silent: bool = False
 
 
 def flat_errors(chip: ImperfectCamera, rng: np.random.Generator) -> np.ndarray:
-    """Response of the pixels after a wrong flat field; shape (ny, nx), about 1."""
+    """Response of the pixels after a wrong flat field.
+
+    Parameters
+    ----------
+    chip : ImperfectCamera
+        Camera.
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+        About 1.
+    """
     if not chip.flat:
         return np.ones(chip.camera.shape)
     return 1.0 + chip.flat * random_field(chip.camera.shape, chip.flat_scale_pix, rng)
 
 
 def amplifiers(chip: ImperfectCamera) -> tuple[np.ndarray, np.ndarray]:
-    """Gain over the stated one, and bias [electron], of each pixel of a camera with four amplifiers.
+    """Gain and bias of a camera with four amplifiers, one value for each quarter.
+
+    Parameters
+    ----------
+    chip : ImperfectCamera
+        Camera.
 
     Returns
     -------
-    gain, bias : ndarray, shape (ny, nx)
-        One value for each quarter.
+    gain : ndarray, shape (ny, nx)
+        Over the stated one.
+    bias : ndarray, shape (ny, nx)
+        What calibration left of it [electron].
     """
     ny, nx = chip.camera.shape
     quarter = 2 * (np.arange(ny) >= ny // 2)[:, None] + (np.arange(nx) >= nx // 2)[None, :]
@@ -165,9 +214,21 @@ def add_trail(light: np.ndarray, fwhm_pix: float, rng: np.random.Generator) -> N
     light += (peak * np.exp(-4.0 * np.log(2.0) * (across / fwhm_pix) ** 2)).astype(np.float32)
 
 
-def hot_pixels(chip: ImperfectCamera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and charge [electron] of hot pixels that no mask knows; shape (n,) each."""
+def hot_pixels(chip: ImperfectCamera, rng: np.random.Generator) -> HotPixels:
+    """Draw hot pixels of 100 to 10,000 electron.
+
+    Parameters
+    ----------
+    chip : ImperfectCamera
+        Camera.
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    HotPixels
+    """
     ny, nx = chip.camera.shape
     number = chip.hot_pixels
     charge = 10.0 ** rng.uniform(2.0, 4.0, number)
-    return rng.integers(0, ny, number), rng.integers(0, nx, number), charge
+    return HotPixels(rng.integers(0, ny, number), rng.integers(0, nx, number), charge)

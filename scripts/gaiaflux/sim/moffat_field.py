@@ -6,12 +6,13 @@ the star's flux to better than 2e-5.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from gaiaflux.core.kernels.compile import kernel
 
-__all__ = ["PsfField", "add_stars", "optimal_sigma"]
+__all__ = ["PsfField", "PsfShape", "add_stars", "optimal_sigma"]
 
 TABLE_STEP = 1.0 / 512.0
 """Step of the profile table in units of the core radius; linear interpolation is then good to 3e-6."""
@@ -20,6 +21,24 @@ OUTSIDE_FRACTION = 6e-5
 """Largest part of a star's light that may lie outside of the radius to which it is rendered."""
 
 MIN_FWHM_PIX = 2.5
+
+
+class PsfShape(NamedTuple):
+    """Width and ellipticity at n positions.
+
+    Attributes
+    ----------
+    fwhm : ndarray, shape (n,)
+        [pixel].
+    ellipticity : ndarray, shape (n,)
+        1 - b/a.
+    angle : ndarray, shape (n,)
+        Long axis, from x towards y [rad].
+    """
+
+    fwhm: np.ndarray
+    ellipticity: np.ndarray
+    angle: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,7 @@ class PsfField:
     e1: np.ndarray
     e2: np.ndarray
 
-    def at(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def at(self, x: np.ndarray, y: np.ndarray) -> PsfShape:
         """Width and ellipticity at positions.
 
         Parameters
@@ -56,24 +75,18 @@ class PsfField:
 
         Returns
         -------
-        fwhm : ndarray, shape (n,)
-            [pixel].
-        ellipticity : ndarray, shape (n,)
-            1 - b/a.
-        angle : ndarray, shape (n,)
-            Long axis, from x towards y [rad].
+        PsfShape
         """
         ny, nx = self.shape
         u = np.clip(2.0 * np.asarray(x, float) / (nx - 1) - 1.0, -1.0, 1.0)
         v = np.clip(2.0 * np.asarray(y, float) / (ny - 1) - 1.0, -1.0, 1.0)
         terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v])
         fwhm, e1, e2 = (np.tensordot(c, terms, axes=1) for c in (self.fwhm, self.e1, self.e2))
-        return fwhm, np.hypot(e1, e2), 0.5 * np.arctan2(e2, e1)
+        return PsfShape(fwhm, np.hypot(e1, e2), 0.5 * np.arctan2(e2, e1))
 
     def area(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Product of the two core radii at positions [pixel^2]; shape (n,)."""
-        fwhm, _, _ = self.at(x, y)
-        return (0.5 * fwhm) ** 2 / (2.0 ** (1.0 / self.beta) - 1.0)
+        return (0.5 * self.at(x, y).fwhm) ** 2 / (2.0 ** (1.0 / self.beta) - 1.0)
 
     def values(self, x: float, y: float, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
         """Part of the light that falls into a pixel whose centre is (dx, dy) from the star at (x, y).

@@ -13,6 +13,7 @@ from gaiaflux.sim.conditions import Conditions
 from gaiaflux.sim.detector import expose
 from gaiaflux.sim.field import REF_EPOCH, light_curves
 from gaiaflux.sim.imperfect_camera import (
+    HotPixels,
     add_ghosts,
     add_trail,
     amplifiers,
@@ -171,8 +172,8 @@ class Scene(Series):
             sky += on_frame(self._nebula, self.config.field.centre_deg, scale, self.true_wcs(index))
         light += (conditions.sky * sky).astype(np.float32)
         light *= self._flats[self.camera_number(index)]
-        rows, columns, charge = self._hot_pixels
-        np.add.at(light, (rows, columns), charge.astype(np.float32))
+        hot = self._hot_pixels
+        np.add.at(light, (hot.rows, hot.columns), hot.charge.astype(np.float32))
         return light
 
     def _read_out(
@@ -236,7 +237,7 @@ class Scene(Series):
         return nebula(sky, (ny, nx), self._rng(14))
 
     @cached_property
-    def _hot_pixels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _hot_pixels(self) -> HotPixels:
         return hot_pixels(self.scenario.chip, self._rng(15))
 
     @cached_property

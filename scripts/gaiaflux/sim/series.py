@@ -123,8 +123,8 @@ class Series:
         add_stars(light, psf, x[near], y[near], flux[near], faintest=FAINTEST_SIGMA * sky_sigma)
         light += (conditions.sky * (1.0 + sky_v)).astype(np.float32)[:, None]
         light += (conditions.sky * sky_u).astype(np.float32)
-        image, flags, hits, hit_pixels = expose(light, camera, self.defects, noise_rng, poisson=night.poisson)
-        error = np.maximum(image, np.float32(0.0))
+        exposure = expose(light, camera, self.defects, noise_rng, poisson=night.poisson)
+        error = np.maximum(exposure.image, np.float32(0.0))
         error += np.float32(camera.read_noise**2)
         np.sqrt(error, out=error)
         rows = np.flatnonzero((x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5))
@@ -132,16 +132,16 @@ class Series:
         for name in ("star", "source_id", "kind"):
             truth[name] = self.stars[name][rows]
         truth["x"], truth["y"], truth["flux"], truth["relative"] = x[rows], y[rows], flux[rows], relative[rows]
-        truth["fwhm"] = psf.at(x[rows], y[rows])[0]
+        truth["fwhm"] = psf.at(x[rows], y[rows]).fwhm
         sky = conditions.sky * (1.0 + self._slope(conditions.sky_slope, x[rows], y[rows]))
         truth["sigma"] = optimal_sigma(flux[rows], psf.area(x[rows], y[rows]), psf.beta, sky + camera.read_noise**2)
         truth["snr"] = truth["flux"] / truth["sigma"]
         info = self._info(index, conditions)
         return SimFrame(
             index,
-            Frame(info, image, error, flags),
+            Frame(info, exposure.image, error, exposure.flags),
             self._header(conditions),
-            FrameTruth(truth, wcs, psf, conditions, when, hits, hit_pixels),
+            FrameTruth(truth, wcs, psf, conditions, when, exposure.cosmic_rays, exposure.cosmic_pixels),
         )
 
     def _header(self, conditions: Conditions) -> dict[str, Any]:

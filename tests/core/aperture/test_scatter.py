@@ -46,3 +46,25 @@ def test_predicted_error_holds_photons_neighbours_and_missing_points():
     assert index.tolist() == [0]
     error[:, :, 0] *= 1.05
     assert recommend_radius(flux, error, np.ones(flux.shape, bool), neighbour)[0].tolist() == [1]
+
+
+def test_recommended_radius():
+    n_frames, n_radii = 41, 3
+    rng = np.random.default_rng(2)
+    err = np.ones((n_frames, 5, n_radii), dtype=np.float32)
+    err[:, 0] = [3.0, 2.0, 5.0]
+    err[:, 1] = [2.01, 2.0, 1.999]  # as good: the smallest
+    err[:, 2] = [3.0, 2.0, 5.0]
+    err[:10, 2] = [0.1, 90.0, 0.1]  # a few odd frames do not decide
+    err[:, 3] = [3.0, 2.0, 2.5]
+    flux = (100.0 + err * rng.normal(size=err.shape)).astype(np.float32)
+    flux[:, 3] = 1e4
+    usable = np.ones(flux.shape, dtype=bool)
+    usable[:, 4] = False
+    neighbour = np.zeros(flux.shape, dtype=bool)
+    neighbour[:, 3, 1:] = True  # 0.5 % of 1e4 = 50 is more than the gain
+    index, score = recommend_radius(flux, err, usable, neighbour)
+    np.testing.assert_array_equal(index, [1, 0, 1, 0, 1])
+    assert np.isnan(score[4]).all()
+    usable[:36, 0, 1] = False  # the best radius is rarely measured
+    assert recommend_radius(flux, err, usable, neighbour)[0][0] == 0

@@ -3,9 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.aperture.scatter import recommend_radius
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
-from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import StarFacts
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 
@@ -240,50 +238,6 @@ def test_all_frames_cloudy_but_different_and_no_error_is_negative():
     ratio = solution.pscale / series.scale
     assert np.std(ratio / np.median(ratio)) < 0.05
     assert (flux_cal_err[np.isfinite(flux_cal_err)] > 0).all()
-
-
-def test_choice_of_stars_spreads_over_the_field_and_prefers_isolated():
-    rng = np.random.default_rng(0)
-    n = 5000
-    x, y = rng.uniform(0, 1000, (2, n))
-    snr = 10 ** rng.uniform(0.3, 3, n)
-    snr[x < 500] *= 0.3
-    n_good = np.full(n, 50)
-    n_good[::7] = 3
-    isolated = rng.uniform(size=n) < 0.5
-    rows = choose_stars(snr, n_good, x, y, isolated, min_stars=10, max_stars=300)
-    assert rows.size == 300
-    assert isolated[rows].all()
-    assert (n_good[rows] == 50).all()
-    assert 0.4 < (x[rows] < 500).mean() < 0.6
-    mixed = rng.permutation(n)
-    again = choose_stars(snr[mixed], n_good[mixed], x[mixed], y[mixed], isolated[mixed], min_stars=10, max_stars=300)
-    assert set(mixed[again]) == set(rows)
-    few = choose_stars(snr[:5], n_good[:5], x[:5], y[:5], np.zeros(5, dtype=bool), min_stars=10)
-    assert set(few) <= set(range(5))
-    assert choose_stars(np.array([np.nan]), np.array([3]), x[:1], y[:1], isolated[:1], min_stars=10).size == 0
-
-
-def test_recommended_radius():
-    n_frames, n_radii = 41, 3
-    rng = np.random.default_rng(2)
-    err = np.ones((n_frames, 5, n_radii), dtype=np.float32)
-    err[:, 0] = [3.0, 2.0, 5.0]
-    err[:, 1] = [2.01, 2.0, 1.999]  # as good: the smallest
-    err[:, 2] = [3.0, 2.0, 5.0]
-    err[:10, 2] = [0.1, 90.0, 0.1]  # a few odd frames do not decide
-    err[:, 3] = [3.0, 2.0, 2.5]
-    flux = (100.0 + err * rng.normal(size=err.shape)).astype(np.float32)
-    flux[:, 3] = 1e4
-    usable = np.ones(flux.shape, dtype=bool)
-    usable[:, 4] = False
-    neighbour = np.zeros(flux.shape, dtype=bool)
-    neighbour[:, 3, 1:] = True  # 0.5 % of 1e4 = 50 is more than the gain
-    index, score = recommend_radius(flux, err, usable, neighbour)
-    np.testing.assert_array_equal(index, [1, 0, 1, 0, 1])
-    assert np.isnan(score[4]).all()
-    usable[:36, 0, 1] = False  # the best radius is rarely measured
-    assert recommend_radius(flux, err, usable, neighbour)[0][0] == 0
 
 
 def test_the_order_is_that_which_predicts_held_out_points():

@@ -74,3 +74,25 @@ def test_precise_isolated_and_often_measured_stars_first():
     rows = choose_stars(snr, n_good, x, y, isolated, min_stars=10, max_stars=20)
     assert len(rows) == 20
     assert np.count_nonzero(rows >= 50) == 10
+
+
+def test_choice_of_stars_spreads_over_the_field_and_prefers_isolated():
+    rng = np.random.default_rng(0)
+    n = 5000
+    x, y = rng.uniform(0, 1000, (2, n))
+    snr = 10 ** rng.uniform(0.3, 3, n)
+    snr[x < 500] *= 0.3
+    n_good = np.full(n, 50)
+    n_good[::7] = 3
+    isolated = rng.uniform(size=n) < 0.5
+    rows = choose_stars(snr, n_good, x, y, isolated, min_stars=10, max_stars=300)
+    assert rows.size == 300
+    assert isolated[rows].all()
+    assert (n_good[rows] == 50).all()
+    assert 0.4 < (x[rows] < 500).mean() < 0.6
+    mixed = rng.permutation(n)
+    again = choose_stars(snr[mixed], n_good[mixed], x[mixed], y[mixed], isolated[mixed], min_stars=10, max_stars=300)
+    assert set(mixed[again]) == set(rows)
+    few = choose_stars(snr[:5], n_good[:5], x[:5], y[:5], np.zeros(5, dtype=bool), min_stars=10)
+    assert set(few) <= set(range(5))
+    assert choose_stars(np.array([np.nan]), np.array([3]), x[:1], y[:1], isolated[:1], min_stars=10).size == 0

@@ -117,3 +117,69 @@ def test_where_a_third_of_the_weights_deviates_it_is_the_frame(quiet, share, fou
     if found:
         residual[:n], sigma[:n] = 0.5 * residual[:n], 0.5 * sigma[:n]
         assert not deviating_runs(residual, sigma, use, min_stars=10)[:n, 52:68].any()
+
+
+def flat(m=60, n=30, sigma=0.01):
+    """Stars without any noise, and their errors."""
+    return np.zeros((n, m)), np.full((n, m), sigma), np.ones((n, m), bool)
+
+
+def found_in(changes, m=60, missing=()):
+    """Points of one star that are taken for runs, of which some points deviate by so many sigmas."""
+    residual, sigma, use = flat(m)
+    for place, pull in changes:
+        residual[4, place] = 0.01 * pull
+    use[4, list(missing)] = False
+    found = deviating_runs(residual, sigma, use, min_stars=10)
+    assert not np.delete(found, 4, axis=0).any()
+    return np.flatnonzero(found[4]).tolist()
+
+
+def test_a_run_is_significant_from_five_sigma_on():
+    run = slice(20, 28)
+    assert found_in([(run, 1.80)]) == list(range(20, 28))  # times the root of 8: 5.1
+    assert found_in([(run, 1.74)]) == []  # 4.9
+    assert found_in([(run, -1.80)]) == list(range(20, 28))
+
+
+def test_three_points_are_a_run_and_two_are_bad_points():
+    assert found_in([(slice(20, 23), 30.0)]) == [20, 21, 22]
+    assert found_in([(slice(20, 23), 3.0)]) == [20, 21, 22]
+    assert found_in([(slice(20, 22), 30.0)]) == []
+    # However lonely the two are.
+    around = [*range(12, 20), *range(22, 30)]
+    assert found_in([(slice(20, 22), 30.0)], missing=around) == []
+    assert found_in([(slice(20, 23), 30.0)], missing=[k for k in around if k != 22]) == [20, 21, 22]
+
+
+def test_at_most_four_tenths_of_a_star_are_runs():
+    assert found_in([(slice(20, 44), 4.0)]) == list(range(20, 44))
+    assert len(found_in([(slice(18, 46), 4.0)])) <= 24
+    # Of the points that there are: five of twelve are too many, four are not.
+    gaps = list(range(12, 60))
+    assert found_in([(slice(4, 8), 4.0)], missing=gaps) == [4, 5, 6, 7]
+    assert found_in([(slice(4, 9), 4.0)], missing=gaps) != [4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("m", [8, 7])
+def test_eight_points_tell_what_is_usual(m):
+    assert found_in([(slice(2, 5), 30.0)], m=m) == ([2, 3, 4] if m == 8 else [])
+    assert found_in([(slice(2, 5), 30.0)], missing=range(m, 60)) == ([2, 3, 4] if m == 8 else [])
+
+
+def test_a_star_that_is_noisier_than_stated_needs_more():
+    residual, sigma, use = flat()
+    residual[4] = 0.02 * np.where(np.arange(60) % 2, 1.0, -1.0)
+    residual[4:6, 20:28] += 0.03
+    found = deviating_runs(residual, sigma, use, min_stars=10)
+    assert found[5, 20:28].all()
+    assert not found[4].any()
+    # Nor does it count that its errors are too large.
+    calm = deviating_runs(0.5 * residual, sigma, use, min_stars=10)
+    assert not calm[5].any()
+
+
+def test_after_a_long_run_the_level_is_that_of_the_rest():
+    # Runs of either sign, one after the other, each with its own significance about the level of the quiet points.
+    changes = [(slice(5, 13), 2.5), (slice(25, 33), -2.5), (slice(45, 53), 2.5)]
+    assert found_in(changes) == [*range(5, 13), *range(25, 33), *range(45, 53)]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.calibration.variability import (
+    VariabilityIndices,
     join_indices,
     running_significance,
     trend_correlation,
@@ -179,3 +180,66 @@ def test_the_score_finds_variables_and_leaves_bad_points_and_seeing_alone():
     use[50] = time % 4 == 0
     fewer = variability_score(variability_indices(flux, error, use, time), mag, np.zeros(n), trend, m)
     assert fewer[50] < score[50]
+
+
+def test_sixty_one_stars_of_like_brightness_say_what_is_usual():
+    # An index that grows evenly: usual is that of the star itself, at the ends that of the 31st from there.
+    mag = np.random.default_rng(12).permutation(200).astype(float)
+    found = running_significance(mag, mag)
+    by_rank = found[np.argsort(mag)]
+    np.testing.assert_allclose(by_rank[30:170], 0.0, atol=1e-12)
+    # Deviations of 61 in a row from their middle: 15 is the median.
+    np.testing.assert_allclose(by_rank[:30], (np.arange(30) - 30) / (1.4826 * 15))
+    np.testing.assert_allclose(by_rank[170:], (np.arange(1, 31)) / (1.4826 * 15))
+    # A spread is at least 0.05, of whatever all have.
+    alike = np.full(61, 3.0)
+    alike[8], alike[9] = 3.1, 2.95
+    found = running_significance(alike, np.arange(61.0))
+    np.testing.assert_allclose(found[[8, 9, 10]], [2.0, -1.0, 0.0])
+    np.testing.assert_allclose(running_significance(alike, np.arange(61.0), least_usual=3.05)[[8, 10]], [1.0, -1.0])
+    assert running_significance(alike, np.arange(61.0), least_spread=0.2)[8] == pytest.approx(0.5)
+    # As many as there are where they are few.
+    few = running_significance(np.arange(5.0), np.arange(5.0))
+    np.testing.assert_allclose(few, (np.arange(5) - 2) / 1.4826)
+
+
+def test_the_score_is_the_median_of_three_significances():
+    n = 61
+    names = ("scatter_mag", "expected_mag", "noise_mag", "chi2", "level", "amplitude_mag")
+    indices = VariabilityIndices(
+        n_points=np.full(n, 50), trimmed_chi2=np.ones(n), stetson_j=np.zeros(n), von_neumann=np.full(n, 2.0),
+        **{name: np.ones(n) for name in names},
+    )  # fmt: skip
+    # Of spreads of 0.05: 2, 3 and 5.
+    indices.trimmed_chi2[7], indices.stetson_j[7], indices.von_neumann[7] = np.exp(0.2), 0.15, 2.0 * np.exp(-0.25)
+    indices.trimmed_chi2[8], indices.stetson_j[8] = np.exp(-0.2), -0.15
+    trend = np.zeros(n)
+    score = variability_score(indices, np.arange(float(n)), np.zeros(n), trend, 50)
+    assert score[7] == pytest.approx(3.0)
+    assert score[8] == pytest.approx(-2.0)
+    np.testing.assert_allclose(np.delete(score, [7, 8]), 0.0, atol=1e-9)
+    # What follows the seeing does not count, nor what as weak a correlation has by chance; missing frames do.
+    trend[7] = trend[8] = -0.6
+    score = variability_score(indices, np.arange(float(n)), np.zeros(n), trend, 100)
+    assert score[7] == pytest.approx(3.0 * (1 - 0.36) * 49 / 48 * np.sqrt(0.5))
+    assert score[8] == pytest.approx(-2.0)
+    trend[7] = 1.0
+    assert variability_score(indices, np.arange(float(n)), np.zeros(n), trend, 100)[7] == 0.0
+    # Beside none but itself it is nothing special.
+    alone = np.zeros(n)
+    alone[7] = 1.0
+    assert variability_score(indices, np.arange(float(n)), alone, 0.0 * trend, 50)[7] == 0.0
+    # Quieter than constant is no standard: usual is what constant stars have.
+    indices.trimmed_chi2[:], indices.von_neumann[:], indices.stetson_j[:] = np.exp(-0.2), 2.0 * np.exp(0.1), -0.1
+    score = variability_score(indices, np.arange(float(n)), np.zeros(n), 0.0 * trend, 50)
+    np.testing.assert_allclose(score, -2.0)
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_five_points_have_indices_and_a_correlation(n):
+    flux = np.where(np.arange(9) < n, 100.0 + np.arange(9) ** 2, np.nan)
+    assert np.isfinite(one(flux).chi2[0]) == (n == 5)
+    assert np.isfinite(one(flux).amplitude_mag[0]) == (n == 5)
+    assert np.isfinite(trend_correlation(flux[None], np.ones((1, 9), bool), np.arange(9.0))[0]) == (n == 5)
+    # A range that reaches zero has no magnitude.
+    assert np.isnan(one(np.array([0.0] * 5 + [1.0] * 4)).amplitude_mag[0])

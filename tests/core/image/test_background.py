@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.image.background import estimate_background, subtract_background
+from gaiaflux.core.image.background import (
+    _box_statistics,
+    _fill_and_filter,
+    estimate_background,
+    subtract_background,
+)
 from gaiaflux.model.errors import BadFrameError
 
 
@@ -105,3 +110,50 @@ def test_a_smooth_sky_of_second_order_is_followed_to_the_edge():
         background.level_at(np.array([-50.0, 900.0]), np.array([100.0, 600.0])),
         background.level_at(np.array([-0.5, 639.5]), np.array([100.0, 511.5])),
     )
+
+
+def test_empty_boxes_take_the_mean_of_their_neighbours_then_each_the_median():
+    mesh = np.arange(16.0).reshape(4, 4)
+    mesh[0, 0] = mesh[0, 1] = np.nan
+    filled = mesh.copy()
+    filled[0, 0], filled[0, 1] = (4 + 5) / 2, (2 + 4 + 5 + 6) / 4
+    padded = np.pad(filled, 1, mode="edge")
+    expected = [[np.median(padded[j : j + 3, i : i + 3]) for i in range(4)] for j in range(4)]
+    np.testing.assert_allclose(_fill_and_filter(mesh), expected)
+    # A box among empty ones spreads ring by ring.
+    lonely = np.full((5, 5), np.nan)
+    lonely[2, 2] = 7.0
+    assert (_fill_and_filter(lonely) == 7.0).all()
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_five_boxes_a_side_carry_a_trend(n):
+    y, x = np.mgrid[:n, :n].astype(float)
+    summit = 100.0 - 3.0 * (x - 1.0) ** 2 - 2.0 * (y - 2.0) ** 2 + x * y
+    exact = np.allclose(_fill_and_filter(summit, trend=True), summit, atol=1e-3)
+    assert exact == (n == 5)
+    assert not np.allclose(_fill_and_filter(summit), summit, atol=1e-3)
+
+
+@pytest.mark.parametrize(("clean", "counts"), [(16, True), (15, False)])
+def test_sixteen_pixels_of_a_box_and_a_quarter_of_it(clean, counts):
+    # Boxes of 8 x 8 pixels, of which 16 are a quarter.
+    image = np.random.default_rng(8).normal(100.0, 1.0, (8, 32)).astype(np.float32)
+    image[:, :8] += 50.0
+    flags = np.zeros(image.shape, np.uint8)
+    flags[:, :8] = 1
+    flags.reshape(-1)[np.flatnonzero((np.arange(256) % 32) < 8)[:clean]] = 0
+    level = np.full((1, 4), np.nan, np.float32)
+    _box_statistics(image, flags, 8, level, level.copy(), np.empty(200, np.float32))
+    assert np.isfinite(level).tolist() == [[counts, True, True, True]]
+    assert level[0, 0] == pytest.approx(150.0, abs=2.0) if counts else np.isnan(level[0, 0])
+
+
+@pytest.mark.parametrize(("box", "step"), [(31, 1), (32, 2)])
+def test_of_large_boxes_every_second_row_is_looked_at(box, step):
+    image = np.random.default_rng(9).normal(100.0, 1.0, (box, box)).astype(np.float32)
+    flags = np.zeros(image.shape, np.uint8)
+    flags[::2] = 1
+    level, rms = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)
+    _box_statistics(image, flags, box, level, rms, np.empty(3000, np.float32))
+    assert np.isnan(level[0, 0]) == (step == 2)

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.image.local_sky import MIN_PIXELS, AnnulusSky, combine_sky, measure_annuli, paint_discs
+from gaiaflux.core.image.local_sky import (
+    MIN_PIXELS,
+    AnnulusSky,
+    combine_sky,
+    measure_annuli,
+    paint_discs,
+    rough_sky,
+)
 from gaiaflux.core.maths.surface import fit_surface
 
 SHAPE = (200, 240)
@@ -98,3 +105,46 @@ def test_discs_are_the_pixels_whose_centres_are_in_them():
     for k in (0, 1, 2, 3):
         expected[(ii - x[k]) ** 2 + (jj - y[k]) ** 2 <= radius[k] ** 2] = 1
     np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize(("sigmas", "own"), [(4.3, False), (4.75, True)])
+def test_a_place_of_its_own_is_four_and_a_half_sigma_off(sigmas, own):
+    n, error = 400, 0.5
+    x, y = np.random.default_rng(4).uniform(0, [[239.0], [199.0]], (2, n))
+    # Annuli that deviate from a plain sky by less than their errors: there is no structure.
+    level = 100.0 + 0.3 * error * np.where(np.arange(n) % 2, 1.0, -1.0)
+    level[7] = 100.0 + sigmas * error
+    found = combine_sky(x, y, AnnulusSky(level, np.full(n, error), np.full(n, 300)), np.zeros(n), trend(), 20.0)
+    assert found.scatter < 0.05
+    assert found.level[7] == pytest.approx(level[7] if own else 100.0, abs=0.1)
+    assert found.error[7] == pytest.approx(error, rel=1e-6) if own else found.error[7] < 0.3
+
+
+def test_a_structured_sky_is_a_mean_of_annulus_and_trend():
+    n, error, structure = 1000, 0.5, 1.5
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(0, [[239.0], [199.0]], (2, n))
+    level = 100.0 + np.hypot(error, structure) * rng.normal(size=n)
+    found = combine_sky(x, y, AnnulusSky(level, np.full(n, error), np.full(n, 300)), np.zeros(n), trend(), 20.0)
+    assert found.scatter == pytest.approx(structure, rel=0.1)
+    # Each counts by the inverse of its variance.
+    share = found.scatter**2 / (found.scatter**2 + error**2)
+    near = np.abs(level - 100.0) < 2.0
+    slope = np.polyfit(level[near], found.level[near], 1)[0]
+    assert slope == pytest.approx(share, rel=0.02)
+    assert np.median(found.error) == pytest.approx(np.hypot(share * error, (1 - share) * found.scatter), rel=0.02)
+
+
+def test_a_rough_sky_is_a_surface_of_second_order_through_a_sample():
+    jj, ii = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    level = 300.0 + 0.2 * ii - 0.1 * jj + 1e-3 * (ii - 120.0) ** 2
+    image = level.astype(np.float32)
+    flags = np.zeros(SHAPE, np.uint8)
+    # A bright star and masked rows: neither matters.
+    image[50:60, 50:60] += 5000.0
+    image[100:110], flags[100:110] = 1e6, 1
+    found = rough_sky(image, flags)
+    x, y = np.array([0.0, 120.0, 239.0, 10.0]), np.array([0.0, 100.0, 199.0, 180.0])
+    assert found.order == 2
+    np.testing.assert_allclose(found.value(x, y), 300.0 + 0.2 * x - 0.1 * y + 1e-3 * (x - 120.0) ** 2, atol=0.05)
+    assert rough_sky(image, np.ones(SHAPE, np.uint8)) is None

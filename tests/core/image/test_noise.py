@@ -206,3 +206,69 @@ def test_error_image_tells_how_its_variance_grows(slope, n_stars):
     assert error_slope(image, np.sqrt(400.0 - 0.1 * (image - 400.0).clip(None, 3000)).astype(np.float32), flags) == 0.0
     assert error_slope(image, error, np.ones(SHAPE, np.uint8)) == 0.0
     assert error_slope(np.full(SHAPE, 5.0, np.float32), error, no_flags()) == 0.0
+
+
+@pytest.mark.parametrize(("sky", "known"), [(31.0, True), (29.0, False)])
+def test_a_sky_of_three_sigma_tells_of_the_gain(sky, known):
+    model = noise_model(sky, 10.0, unit="adu", read_noise=np.nan)
+    assert (model.source == "gain estimated from the sky's noise") == known
+    assert model.slope == pytest.approx(100.0 / sky if known else 0.0)
+    assert model.floor == pytest.approx(0.0 if known else 100.0, abs=1e-9)
+    # Where no noise was measured nothing is known of it.
+    assert noise_model(sky, np.nan, unit="adu", read_noise=np.nan).source == "sky's noise alone"
+    # A gain that is none is not known.
+    assert noise_model(sky, 10.0, unit="adu", read_noise=1.0, gain=0.0).source == model.source
+
+
+@pytest.mark.parametrize(("floor", "source"), [(210.0, "gain and read noise"), (260.0, "gain and the sky's noise")])
+def test_a_sky_that_is_noisier_than_the_detector_is_said(floor, source):
+    # More than 1.2 times the read noise's variance, and a tenth of all that was measured: 120 + 0.1 * (1000 + floor).
+    model = noise_model(1000.0, np.sqrt(1000.0 + floor), unit="electron", read_noise=10.0)
+    assert (model.floor, model.slope, model.source) == (pytest.approx(floor), 1.0, source)
+    # A negative sky has no photons to be taken off.
+    assert noise_model(-50.0, 20.0, unit="electron", read_noise=1.0).floor == pytest.approx(400.0)
+
+
+def flat_trend(shape):
+    return fit_surface(np.arange(3.0), np.arange(3.0), np.full(3, 50.0), np.ones(3), shape, 0)
+
+
+@pytest.mark.parametrize("good", [9, 10])
+def test_ten_pairs_tell_the_noise(good):
+    image = np.full((1, 12), 50.0, np.float32) + np.array([[0, 0, 4, 4] * 3], np.float32)
+    flags = np.zeros(image.shape, np.uint8)
+    flags[0, good:10] = 1
+    noise = pixel_noise(image, flags, flat_trend(image.shape))
+    # Pixels two apart differ by four.
+    assert noise == pytest.approx(1.4826 * 4.0 / np.sqrt(2.0)) if good == 10 else np.isnan(noise)
+    assert np.isnan(pixel_noise(image[:, :2], flags[:, :2], flat_trend((1, 2))))
+
+
+def test_the_darkest_third_of_the_pairs_tells_the_noise():
+    # Pairs of low sum differ by 2, those of stars by far more; a third of them are dark.
+    image = np.tile(np.array([50, 50, 52, 52], np.float32), (300, 1))
+    image[105:, 2:] += np.linspace(20, 900, 195, dtype=np.float32)[:, None]
+    assert pixel_noise(image, np.zeros(image.shape, np.uint8), flat_trend(image.shape)) == pytest.approx(
+        1.4826 * 2.0 / np.sqrt(2.0)
+    )
+
+
+def test_the_brightest_thousandth_tells_of_the_errors_photons():
+    rng = np.random.default_rng(12)
+    image = rng.normal(100.0, 10.0, (100, 100)).astype(np.float32)
+    image[image > 145.0] = 100.0
+    variance = np.full(image.shape, 100.0)
+    # Ten bright pixels of a slope of 2; five of them are enough, all more than five sigma bright.
+    for n, height, slope in ((10, 60.0, 2.0), (5, 60.0, 2.0), (4, 60.0, 0.0), (10, 40.0, 0.0)):
+        bright, own = image.copy(), variance.copy()
+        bright[3, :n] = 100.0 + height
+        own[3, :n] += 2.0 * height
+        found = error_slope(bright, np.sqrt(own).astype(np.float32), np.zeros(image.shape, np.uint8))
+        assert found == pytest.approx(slope, abs=0.02)
+    some = np.zeros((10, 10), np.uint8)
+    small = np.full((10, 10), 100.0, np.float32)
+    small[0, :8] = 500.0
+    error = np.sqrt(np.where(small > 100, 500.0, 100.0)).astype(np.float32)
+    assert error_slope(small, error, some) == pytest.approx(1.0)
+    some[9, 9] = 1
+    assert error_slope(small, error, some) == 0.0

@@ -252,3 +252,20 @@ def test_residuals_that_look_like_a_distortion_leave_room_for_it():
     u, v = lists.x / 500 - 1, lists.y / 500 - 1
     bent = solution.residuals + 0.3 * np.stack([u * u - 0.33, u * v])
     assert worst(lists, replace(solution, residuals=bent)) > 2.0 * worst(lists, solution)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_stars_that_say_nothing_leave_what_is_thought_beforehand(known):
+    # Half a side for each linear term of an axis; distortions of any order of magnitude from a fiftieth of a pixel to
+    # 4 % of half a side, in a corner, of which a header that has one leaves hardly more than 0.02 %.
+    lists, solution = right_solution(60, 60, 60)
+    bent = np.zeros((3, 3))
+    bent[2, 0] = 1e-9
+    start = replace(WCS, a=bent, b=bent) if known else WCS
+    sizes = np.geomspace(0.02, 0.04 * 500, 9)
+    weight = np.minimum(0.0002 * 500 / sizes, 1.0) ** 2 if known else np.ones(9)
+    usual2 = np.average(sizes**2, weights=weight)
+    # In a corner all terms are one: three linear ones, and the second and third degree of the same size each.
+    expected = np.sqrt(2.0 * (3 * 500.0**2 + 2 * usual2))
+    found = worst_error_pix(lists, start, solution, np.full(60, 1e40))
+    assert found**2 - 6 * 500.0**2 == pytest.approx(expected**2 - 6 * 500.0**2, rel=1e-3)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.fit import centroid_noise, fit_plate
+from gaiaflux.core.plate.fit import _highest_order, centroid_noise, fit_plate
 from gaiaflux.core.plate.search import MatchLists
 from gaiaflux.core.sky.projection import linear_tan, pixel_to_plane, pixel_to_sky, sip_order, sky_to_plane
 from gaiaflux.model.errors import BadFrameError
@@ -125,3 +125,49 @@ def test_centroid_noise_finds_a_floor_and_a_factor():
         assert times == pytest.approx(np.clip(expected, 1.0, 25.0))
     assert centroid_noise(1e6 * rng.chisquare(2, 5), np.ones(5))[1] <= 25.0
     assert centroid_noise(np.full(10, 1e-9), np.ones(10)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("sigmas", "used"), [(5.7, True), (6.3, False)])
+def test_a_pair_counts_up_to_six_sigma(sigmas, used):
+    # Chi squared of both axes: 36.
+    lists = pairs_of(WCS, sigma=0.0)
+    rng = np.random.default_rng(8)
+    lists.x[:], lists.y[:] = lists.x + SIGMA * rng.normal(size=200), lists.y + SIGMA * rng.normal(size=200)
+    ra, dec = lists.ra[7:8], lists.dec[7:8]
+    xi, eta = sky_to_plane(WCS.crval, ra, dec)
+    place = np.linalg.inv(WCS.cd) @ np.stack([xi, eta]) + 499.5
+    lists.x[7], lists.y[7] = place[0, 0] + 0.8 * sigmas * SIGMA, place[1, 0] - 0.6 * sigmas * SIGMA
+    solution = fit(lists, highest=1)
+    assert (solution.weight[7] > 0) == used
+    assert np.count_nonzero(solution.weight == 0) == (not used)
+
+
+@pytest.mark.parametrize(("cells", "order"), [(9, 1), (10, 2), (11, 2), (12, 3), (16, 3)])
+def test_stars_over_the_image_carry_an_order(cells, order):
+    # Of sixteen cells six tenths for the second order, seven tenths for the third.
+    place = np.repeat(np.arange(cells), 10)
+    x, y = 125.0 + 250.0 * (place % 4), 125.0 + 250.0 * (place // 4)
+    assert _highest_order(x, y, (SIZE, SIZE), 3) == order
+    assert _highest_order(x, y, (SIZE, SIZE), 1) == 1
+
+
+@pytest.mark.parametrize(("n", "best"), [(15, 15), (300, 20), (1200, 40)])
+def test_the_very_best_stars_ask_for_the_floor(n, best):
+    # At least twenty of them, or one in thirty; the others would ask for far more.
+    variance = 1e-4 * (1.0 + 1e-3 * np.arange(n))
+    floor = np.where(np.arange(n) < best, 3e-4, 9e-2)
+    squares = 1.386 * (variance + floor)
+    squares[: best // 2] *= 0.5
+    squares[best // 2 + best % 2 : best] *= 2.0
+    found, _ = centroid_noise(squares, variance)
+    ratio = squares[:best] / 1.386
+    expected = np.median(ratio / (variance[:best] + found))
+    assert expected == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_factor_on_all_errors_is_what_the_usual_star_asks_for():
+    variance = np.full(100, 1e-2)
+    for factor, found in ((0.5, 1.0), (1.0, 1.0), (30.0, 25.0)):
+        squares = 1.386 * factor * variance
+        squares[:20] = 1.386 * np.minimum(factor, 1.0) * variance[:20]
+        assert centroid_noise(squares, variance) == (pytest.approx(0.0, abs=1e-6), pytest.approx(found, rel=1e-4))

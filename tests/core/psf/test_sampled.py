@@ -165,3 +165,39 @@ def test_samples_that_make_no_psf_are_refused():
     ):
         with pytest.raises(ValueError, match=text):
             sampled_psf(*wrong, SHAPE)
+
+
+@pytest.mark.parametrize("place", [(2.3, 1.7), (47.6, 38.2), (-6.0, 20.4), (20.3, 45.1), (25.0, 20.0), (58.0, -11.0)])
+def test_at_the_edge_it_is_a_part_of_what_a_larger_image_shows(place):
+    line = np.exp(-0.5 * (np.arange(-EDGE * OVER, EDGE * OVER + 1) / OVER / 4.0) ** 2)
+    samples = line[None, None, :, None] * line
+    flux = np.array([1e5])
+    images = []
+    for shape, shift in (((40, 50), 0.0), ((160, 170), 60.0)):
+        psf = sampled_psf(samples, OVER, [0.0], [0.0], shape)
+        stamps = make_stamps(psf, np.array([place[0] + shift]), np.array([place[1] + shift]), 5.0)
+        images.append(np.zeros(shape, np.float32))
+        add_light(images[-1], stamps, flux, stamps.psf.reach(flux, 0.1))
+    np.testing.assert_allclose(images[0], images[1][60:100, 60:110], atol=1e-3)
+    assert images[1].sum() == pytest.approx(1e5, rel=1e-3)
+
+
+def test_samples_are_joined_by_a_cubic_between_them():
+    # Of three samples a pixel; a parabola is reproduced, as far as all sixteen nodes are there.
+    offsets = np.arange(-12, 13) / 3.0
+    table = 1.0 + 0.02 * offsets[None, :] - 0.03 * offsets[:, None] + 0.01 * offsets[None, :] ** 2
+    table = table - 0.02 * offsets[:, None] * offsets[None, :]
+    psf = sampled_psf(table[None, None], 3, [10.0], [10.0], (30, 30))
+    x, y = np.array([15.31, 14.77]), np.array([14.6, 15.05])
+    stamps = make_stamps(psf, x, y, 2.0)
+    jj, ii = np.mgrid[-2:3, -2:3]
+    for k in range(2):
+        dx, dy = ii + stamps.column[k] - x[k], jj + stamps.row[k] - y[k]
+        expected = (1.0 + 0.02 * dx - 0.03 * dy + 0.01 * dx**2 - 0.02 * dx * dy) / (table.sum() / 9.0)
+        inside = np.hypot(dx, dy) <= 2.0
+        np.testing.assert_allclose(stamps.values[k], np.where(inside, expected, 0.0), rtol=1e-5, atol=1e-9)
+    assert psf.edge == 4.0
+    assert stamps.psf.corner == pytest.approx(np.hypot(25, 25) / 6.0)
+    # A single place holds everywhere; a width is the diameter of the disc above half of the peak.
+    flat = sampled_psf(np.pad(np.ones((1, 1, 3, 3)), ((0, 0), (0, 0), (2, 2), (2, 2))), 2, [0.0], [0.0], (9, 9))
+    assert flat.fwhm_at(np.array([3.0]), np.array([5.0]))[0] == pytest.approx(2.0 * np.sqrt(9 / np.pi) / 2.0)

@@ -177,3 +177,86 @@ def test_attributes_come_back():
     assert all(isinstance(value, str | int | float) for value in attributes.values())
     assert scale_from_attributes(attributes) == scale
     assert scale_from_attributes({"zero_point_mag": 25.0}) is None
+
+
+def linear(n, spread=1.0, slope=0.1, noise=None, zero_point=24.0):
+    """Stars of G on a line with their colour, whose 10th to 90th percentiles are so far apart."""
+    colour = 1.0 + spread * (np.arange(n) / (n - 1) - 0.5) / 0.8
+    g = np.full(n, 15.0)
+    flux = 10 ** (-0.4 * (g - zero_point - slope * (colour - 1.0) + (0.0 if noise is None else noise)))
+    return flux, g, colour
+
+
+@pytest.mark.parametrize(("n", "spread", "with_colour"), [(8, 0.26, True), (7, 0.26, False), (8, 0.24, False)])
+def test_eight_stars_of_a_quarter_of_a_magnitude_have_a_colour_term(n, spread, with_colour):
+    flux, g, colour = linear(n, spread)
+    scale = fit_magnitude_scale(flux, g, colour, "G")
+    assert (scale.colour_term != 0.0) == with_colour
+    assert scale.note == ("ok" if with_colour else "no colour term: too few stars or colours")
+    assert scale.pivot == pytest.approx(np.median(colour))
+    if with_colour:
+        assert scale.colour_term == pytest.approx(0.1, abs=1e-6)
+        assert scale.zero_point == pytest.approx(24.0 + 0.1 * (scale.pivot - 1.0), abs=1e-6)
+        # A star without a colour takes no part in it.
+        colour[3] = np.nan
+        assert fit_magnitude_scale(flux, g, colour, "G").colour_term == 0.0
+
+
+@pytest.mark.parametrize(
+    ("n", "note", "band"), [(3, "no colour term", "r"), (2, "2 stars with a magnitude in SDSS r", "G")]
+)
+def test_three_stars_have_a_zero_point(n, note, band):
+    g, colour, flux, _ = field(noise=0.0, colour_term=0.0)
+    scale = fit_magnitude_scale(flux[:n], g[:n], colour[:n], "r")
+    assert scale.band == band
+    assert scale.note.startswith(note)
+    assert np.isfinite(scale.scatter) == (n == 3)
+    alone = fit_magnitude_scale(flux[:1], g[:1], colour[:1], "G")
+    assert alone.note == "1 stars with a magnitude in Gaia G: uncertain"
+    assert np.isfinite(alone.zero_point)
+    assert np.isnan([alone.zero_point_err, alone.scatter]).all()
+
+
+def test_stars_beyond_three_sigma_are_left_out_and_the_errors_are_those_of_the_fit():
+    # Deviations of 0.01 and 0.03 but for two stars, of 3.4 and 2.6 times 1.4826 times 0.02.
+    n = 42
+    noise = np.resize([0.01, -0.03, 0.03, -0.01], n)
+    noise[20], noise[21] = 0.02 * 1.4826 * 3.4, 0.02 * 1.4826 * 2.6
+    flux, g, colour = linear(n, noise=noise)
+    scale = fit_magnitude_scale(flux, g, colour, "G")
+    assert scale.n_stars == 41
+    keep = np.arange(n) != 20
+    value = g + 2.5 * np.log10(flux)
+    design = np.stack([np.ones(n), colour - np.median(colour)], axis=1)[keep]
+    best, squares, *_ = np.linalg.lstsq(design, value[keep], rcond=None)
+    assert (scale.zero_point, scale.colour_term) == (pytest.approx(best[0]), pytest.approx(best[1]))
+    errors = np.sqrt(np.diag(np.linalg.inv(design.T @ design)) * squares[0] / (41 - 2))
+    assert (scale.zero_point_err, scale.colour_term_err) == (pytest.approx(errors[0]), pytest.approx(errors[1]))
+    assert scale.scatter == pytest.approx(1.4826 * 0.02, rel=0.15)
+    assert scale.colour_range == (
+        pytest.approx(np.percentile(colour[keep], 1)),
+        pytest.approx(np.percentile(colour[keep], 99)),
+    )
+
+
+def test_errors_of_the_fluxes_and_of_the_relations_are_weights():
+    # Two stars of each kind: one magnitude apart, the second kind with an error of its own.
+    g, colour = np.full(4, 15.0), np.full(4, 1.0)
+    flux = 10 ** (-0.4 * (15.0 - np.array([24.0, 24.0, 24.1, 24.1])))
+    plain = fit_magnitude_scale(flux, g, colour, "G")
+    assert plain.zero_point == pytest.approx(24.05)
+    error = flux * np.array([0.0, np.nan, 0.02, 0.02])
+    weighed = fit_magnitude_scale(flux, g, colour, "G", flux_err=error)
+    # No star is trusted to better than a hundredth of a magnitude.
+    weight = 1.0 / np.hypot(0.01, 1.0857362 * np.array([0.0, 0.0, 0.02, 0.02])) ** 2
+    assert weighed.zero_point == pytest.approx(np.average([24.0, 24.0, 24.1, 24.1], weights=weight))
+
+
+def test_the_colours_part_of_a_magnitude():
+    scale = fit_magnitude_scale(*linear(20), "G")
+    low, high = scale.colour_range
+    colours = np.array([1.2, np.nan, high + 1.0, low - 1.0])
+    expected = 0.1 * (np.array([1.2, scale.pivot, high, low]) - scale.pivot)
+    np.testing.assert_allclose(scale.colour_correction(colours), expected, atol=1e-9)
+    plain = fit_magnitude_scale(*linear(20, 0.1), "G")
+    assert plain.colour_correction(colours).tolist() == [0.0] * 4

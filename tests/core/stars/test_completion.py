@@ -162,6 +162,7 @@ def test_a_step_of_the_position_is_the_weighted_least_squares_one():
     residual = rng.normal(0, 3.0, (80, 100)).astype(np.float32)
     weight = rng.uniform(0.05, 0.2, (80, 100)).astype(np.float32)
     weight[rng.random((80, 100)) < 0.1] = 0.0
+    residual[weight == 0] = np.nan  # of what has no weight nothing is known
     steps = np.zeros((3, 4))
     _newton_steps(residual, weight, stamps.values, stamps.column, stamps.row, flux, 1, steps)
     half = (stamps.values.shape[1] - 1) // 2
@@ -175,6 +176,7 @@ def test_a_step_of_the_position_is_the_weighted_least_squares_one():
         rows = stamps.row[k] + np.arange(-half, half + 1)[:, None] + np.zeros((1, 2 * half + 1), int)
         columns = stamps.column[k] + np.arange(-half, half + 1)[None, :] + np.zeros((2 * half + 1, 1), int)
         whole &= (rows >= 0) & (rows < 80) & (columns >= 0) & (columns < 100)
+        whole &= weight[np.clip(rows, 0, 79), np.clip(columns, 0, 99)] > 0
         w, r = weight[rows[whole], columns[whole]].astype(float), residual[rows[whole], columns[whole]]
         design = np.stack([dx[whole], dy[whole]], axis=1)
         normal = design.T @ (design * w[:, None])

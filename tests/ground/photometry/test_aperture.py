@@ -7,7 +7,7 @@ from gaiaflux.core.aperture.neighbours import light_at_distance
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.core.sky.projection import pixel_to_sky
 from gaiaflux.ground.frame.star_places import place_stars
-from gaiaflux.ground.photometry.aperture import measure_frame, measure_stars, radii_in_pixels
+from gaiaflux.ground.photometry.aperture import ApertureOptions, measure_frame, measure_stars, radii_in_pixels
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PixelFlag, StarFlag
@@ -21,7 +21,7 @@ SIZE = 1200
 FWHM = 5.0
 READ_NOISE = 8.0
 RADII = np.array([0.6, 0.8, 1.0, 1.25, 1.6, 2.2]) * FWHM
-ANNULUS = (4.0 * FWHM, 6.0 * FWHM)
+OPTIONS = ApertureOptions(RADII, (4.0 * FWHM, 6.0 * FWHM))
 EXPTIME = 40.0
 PSF = PsfField(
     (SIZE, SIZE),
@@ -66,7 +66,7 @@ def series(request):
     rows = []
     for seed in range(4):
         frame, x, y, flux, sigma, mag = simulate(seed, with_error=request.param)
-        result = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS)
+        result = measure_stars(frame, x, y, mag, FWHM, OPTIONS)
         attrs, arrays = result.attrs, result.arrays
         found, error = arrays["flux"] * EXPTIME, arrays["flux_err"] * EXPTIME
         alone = arrays["contamination"][:, -1] < 0.001
@@ -144,12 +144,13 @@ def test_error_of_the_sky_is_in_the_error_of_the_flux():
     frame, *_ = simulate(20, n_stars=0)
     x, y = (grid.ravel() for grid in np.meshgrid([60.0, 150.0, 240.0], [100.0, 200.0]))
     info = replace(frame.info, shape=(300, 300))
+    # A thin annulus: half of the variance is the sky's.
+    thin = ApertureOptions(RADII[-1:], (20.0, 22.5))
     pulls = []
     for _ in range(60):
         image = rng.normal(500, 22, (300, 300)).astype(np.float32)
         noisy = Frame(info, image, None, np.zeros(image.shape, np.uint8))
-        # A thin annulus: half of the variance is the sky's.
-        arrays = measure_stars(noisy, x, y, np.full(6, np.nan), FWHM, RADII[-1:], (20.0, 22.5)).arrays
+        arrays = measure_stars(noisy, x, y, np.full(6, np.nan), FWHM, thin).arrays
         pulls.append(arrays["flux"] / arrays["flux_err"])
     assert np.std(pulls) == pytest.approx(1.0, abs=0.12)
     assert abs(np.mean(pulls)) < 0.15
@@ -157,7 +158,7 @@ def test_error_of_the_sky_is_in_the_error_of_the_flux():
 
 def test_error_of_the_correction_is_in_the_error_of_the_flux():
     frame, x, y, flux, sigma, mag = simulate(4)
-    arrays = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS).arrays
+    arrays = measure_stars(frame, x, y, mag, FWHM, OPTIONS).arrays
     bright = (flux / sigma > 500) & (arrays["flags"] == 0).all(axis=1)
     # At 1.6 FWHM hardly any light is in the pixels on the circle, and the correction's scatter shows.
     relative, correction, fraction = (
@@ -174,7 +175,7 @@ def test_error_of_the_correction_is_in_the_error_of_the_flux():
 
 def test_without_correction_stars_a_model_is_used_and_flagged():
     frame, x, y, flux, sigma, mag = simulate(5)
-    result = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS, min_correction_stars=9999)
+    result = measure_stars(frame, x, y, mag, FWHM, replace(OPTIONS, min_correction_stars=9999))
     attrs, arrays = result.attrs, result.arrays
     assert attrs["n_correction_stars"] == 0
     assert not attrs["correction_measured"]
@@ -191,7 +192,7 @@ def test_neighbours_are_flagged_with_their_share():
     light = np.zeros((SIZE, SIZE), np.float32)
     add_stars(light, PSF, x, y, flux, faintest=0.02)
     frame = replace(frame, image=frame.image + light)
-    arrays = measure_stars(frame, x, y, 25 - 2.5 * np.log10(flux), FWHM, RADII, ANNULUS).arrays
+    arrays = measure_stars(frame, x, y, 25 - 2.5 * np.log10(flux), FWHM, OPTIONS).arrays
     neighbour = (arrays["flags"] & StarFlag.NEIGHBOUR) != 0
     profile = MoffatProfile.from_fwhm(FWHM, PSF.beta)
     share = [0.1 * light_at_distance(np.array([10.0]), r, profile)[0] / profile.growth(r) for r in RADII]
@@ -213,7 +214,7 @@ def test_saturated_edge_corner_off_and_unknown_places():
     flags = frame.pixel_flags | np.where(image > 100_000, PixelFlag.SATURATED, 0).astype(np.uint8)
     image = np.minimum(image, 100_000)
     frame = replace(frame, image=image, pixel_flags=flags, error=np.sqrt(np.maximum(image, 1)))
-    arrays = measure_stars(frame, x, y, np.full(6, np.nan), FWHM, RADII, ANNULUS).arrays
+    arrays = measure_stars(frame, x, y, np.full(6, np.nan), FWHM, OPTIONS).arrays
     bits = arrays["flags"]
     assert (bits[0] & StarFlag.SATURATED).all()
     assert (bits[[1, 2]] & StarFlag.EDGE).all()
@@ -232,7 +233,7 @@ def test_sky_that_cannot_be_measured_is_flagged():
     flags[(distance > 15) & (distance < 35)] = PixelFlag.BAD
     place = np.array([600.0])
     frame = replace(frame, pixel_flags=flags)
-    arrays = measure_stars(frame, place, place, np.array([np.nan]), FWHM, RADII, ANNULUS).arrays
+    arrays = measure_stars(frame, place, place, np.array([np.nan]), FWHM, OPTIONS).arrays
     assert (arrays["flags"][0] & StarFlag.BACKGROUND).all()
     assert arrays["sky"][0] == pytest.approx(sky_at(600.0, 600.0), abs=3.0)
     assert np.isfinite(arrays["flux"]).all()
@@ -242,7 +243,7 @@ def test_sky_that_cannot_be_measured_is_flagged():
 def test_no_star_and_one_star(n_stars):
     frame, *_ = simulate(9, n_stars=0)
     where = np.full(n_stars, 500.5)
-    result = measure_stars(frame, where, where, np.full(n_stars, 15.0), FWHM, RADII, ANNULUS)
+    result = measure_stars(frame, where, where, np.full(n_stars, 15.0), FWHM, OPTIONS)
     attrs, arrays = result.attrs, result.arrays
     assert attrs["status"] == "ok"
     assert attrs["n_measured"] == n_stars
@@ -254,8 +255,8 @@ def test_no_star_and_one_star(n_stars):
 def test_order_of_stars_does_not_matter():
     frame, x, y, _, _, mag = simulate(10, n_stars=300)
     order = np.random.default_rng(1).permutation(len(x))
-    first = measure_stars(frame, x, y, mag, FWHM, RADII, ANNULUS).arrays
-    second = measure_stars(frame, x[order], y[order], mag[order], FWHM, RADII, ANNULUS).arrays
+    first = measure_stars(frame, x, y, mag, FWHM, OPTIONS).arrays
+    second = measure_stars(frame, x[order], y[order], mag[order], FWHM, OPTIONS).arrays
     np.testing.assert_array_equal(first["flux"][order], second["flux"])
     np.testing.assert_array_equal(first["flags"][order], second["flags"])
 
@@ -263,9 +264,9 @@ def test_order_of_stars_does_not_matter():
 def test_unusable_frames_say_why():
     frame, x, y, _, _, mag = simulate(11, n_stars=5)
     with pytest.raises(BadFrameError, match="no usable pixels"):
-        measure_stars(replace(frame, pixel_flags=np.ones_like(frame.pixel_flags)), x, y, mag, FWHM, RADII, ANNULUS)
+        measure_stars(replace(frame, pixel_flags=np.ones_like(frame.pixel_flags)), x, y, mag, FWHM, OPTIONS)
     with pytest.raises(BadFrameError, match="exposure time"):
-        measure_stars(replace(frame, info=replace(frame.info, exptime_s=0.0)), x, y, mag, FWHM, RADII, ANNULUS)
+        measure_stars(replace(frame, info=replace(frame.info, exptime_s=0.0)), x, y, mag, FWHM, OPTIONS)
 
 
 def make_catalog(wcs, x, y, pmra):

@@ -5,7 +5,7 @@ import pytest
 
 from gaiaflux.core.aperture.choice import choose_apertures, fold_scatter
 from gaiaflux.core.aperture.scatter import frame_trends, predicted_error, recommend_radius
-from gaiaflux.ground.photometry.aperture import measure_stars
+from gaiaflux.ground.photometry.aperture import ApertureOptions, measure_stars
 from gaiaflux.model.frame import Frame, FrameInfo
 from gaiaflux.sim.moffat_field import PsfField, add_stars
 
@@ -34,10 +34,8 @@ def two_nights():
         for fwhm in (3.5, 5.5):
             frame, x, y, flux = crowded(fwhm)
             radii = np.array([0.6, 0.8, 1.0, 1.25, 1.6, 2.2]) * fwhm
-            measured = measure_stars(
-                *(frame, x, y, 25.0 - 2.5 * np.log10(flux), fwhm, radii, (4 * fwhm, 6 * fwhm)),
-                subtract_neighbours=subtract,
-            )
+            options = ApertureOptions(radii, (4 * fwhm, 6 * fwhm), subtract_neighbours=subtract)
+            measured = measure_stars(frame, x, y, 25.0 - 2.5 * np.log10(flux), fwhm, options)
             assert measured.attrs["correction_measured"]
             ratios.append(measured.stars["flux"] * 10.0 / flux[:, None])
         result[subtract] = np.array(ratios)

@@ -1,11 +1,7 @@
-import json
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from gaiaflux.core.sky.projection import pixel_to_sky
-from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.photometry.psf import measure_frame
 from gaiaflux.model.catalog import StarCatalog
@@ -16,57 +12,7 @@ from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.moffat_field import optimal_sigma
 from gaiaflux.workflow.settings import complete_section
 
-DEFAULTS = psf_options(complete_section(PsfSettings))
 SETTINGS = complete_section(PsfSettings)
-# Flags that say that a star is near another one, not that its measurement has suffered.
-COMPANY = np.uint32(StarFlag.NEIGHBOUR | StarFlag.BLENDED)
-
-
-def is_clean(flags):
-    return (flags & ~COMPANY) == 0
-
-
-def zero_of(found, flux, clean):
-    """Common factor of the bright stars' fluxes: the zero point of the frame, which calibration measures."""
-    bright = clean & (flux > 3e4)
-    weight = (flux[bright] / found.error[bright]) ** 2
-    return np.sum(weight * found.flux[bright] / flux[bright]) / np.sum(weight)
-
-
-def check_pulls(pull, *, least=30, spread=0.06, bias=0.0):
-    """Mean 0 and standard deviation 1, within 3.2 sigma of what so many can tell, and allowances.
-
-    `spread`: the errors of the PSF and of the sky under a single star are in its error only in part. `bias`: an error
-    that all stars of a box of the sky have in common.
-    """
-    n = len(pull)
-    assert n >= least
-    assert abs(np.mean(pull)) < bias + 3.2 * max(np.std(pull), 1.0) / np.sqrt(n), (np.mean(pull), n)
-    assert abs(np.std(pull) - 1.0) < spread + 3.2 / np.sqrt(2 * n), (np.std(pull), n)
-
-
-def check_arrays(found, n):
-    """What is true of every result: shapes and kinds, no NaN without a flag, errors of all fluxes."""
-    attrs, arrays = found.attrs, found.arrays
-    kinds = {"x": "f8", "y": "f8", "flux": "f4", "flux_err": "f4", "flags": "u4", "sky": "f4"}
-    kinds |= dict.fromkeys(("chi2", "psf_fraction", "crowding"), "f2")
-    for name, kind in kinds.items():
-        assert arrays[name].shape == (n,)
-        assert arrays[name].dtype == np.dtype(kind), name
-    measured = np.isfinite(arrays["flux"])
-    off = (arrays["flags"] & (StarFlag.OFF_IMAGE | StarFlag.NOT_MEASURED)) != 0
-    assert (measured == ~off).all()
-    for name in ("flux_err", "x", "y", "chi2", "psf_fraction", "crowding", "sky"):
-        assert np.isfinite(arrays[name][measured]).all(), name
-    assert (arrays["flux_err"][measured] > 0).all()
-    assert np.isnan(arrays["flux_err"][~measured]).all()
-    assert attrs["n_measured"] == np.count_nonzero(measured)
-    assert attrs["status"] == "ok"
-    assert json.loads(json.dumps(attrs)).keys() == attrs.keys()
-    names = {"status", "unit", "n_measured", "sky", "pixel_noise", "noise", "psf_status", "psf_n_stars", "psf_order"}
-    names |= {"psf_residual_order", "psf_residual_rms", "psf_fwhm_pix", "psf_ellipticity", "psf_beta", "shift_x_pix"}
-    assert names | {"shift_y_pix", "centroid_rms_pix"} <= attrs.keys()
-    assert {type(value) for value in attrs.values()} <= {str, int, float, bool}
 
 
 @pytest.fixture(scope="module", params=["error image", "gain and read noise", "error image, dark sky"])
@@ -78,12 +24,12 @@ def fields(request, scene):
         x, y, flux = scene.random_stars(seed, 350)
         frame = scene.make_frame(x, y, flux, seed, sky=sky, with_error="error image" in request.param)
         found = scene.measure(frame, x, y)
-        check_arrays(found, len(x))
+        scene.check_arrays(found, len(x))
         assert found.attrs["noise"] == request.param.split(",")[0]
-        clean = is_clean(found.flags)
+        clean = scene.is_clean(found.flags)
         psf = scene.Psf()
         sigma = optimal_sigma(flux, psf.area(x, y), psf.beta, sky + scene.read_noise**2)
-        zero = zero_of(found, flux, clean)
+        zero = scene.zero_of(found, flux, clean)
         rows.append(((found.flux / zero - flux) / found.error, flux / sigma, found.flags, found.error / sigma, x, y))
         assert zero == pytest.approx(1.0, abs=0.003)
         assert found.attrs["unit"] == "electron/s"
@@ -99,9 +45,9 @@ def fields(request, scene):
 
 
 @pytest.mark.parametrize(("low", "high"), [(3, 10), (10, 20), (20, 50), (50, 100), (100, 300), (300, 2000)])
-def test_errors_are_right_at_every_brightness(fields, low, high):
+def test_errors_are_right_at_every_brightness(fields, low, high, scene):
     pull, snr, flags, *_ = fields
-    check_pulls(pull[(snr > low) & (snr < high) & is_clean(flags)])
+    scene.check_pulls(pull[(snr > low) & (snr < high) & scene.is_clean(flags)])
 
 
 def test_noise_is_near_that_of_an_ideal_fit_of_the_star_alone(fields):
@@ -122,7 +68,7 @@ def test_stars_at_the_edge_are_flagged_and_unbiased(fields, scene):
     inside = (x > 11) & (x < nx - 12) & (y > 11) & (y < ny - 12)
     assert (flags[inside] & StarFlag.EDGE == 0).all()
     assert (flags[(x < -0.51) | (x > nx - 0.49) | (y < -0.51) | (y > ny - 0.49)] == StarFlag.OFF_IMAGE).all()
-    check_pulls(pull[(flags & ~COMPANY) == StarFlag.EDGE])
+    scene.check_pulls(pull[(flags & ~scene.company) == StarFlag.EDGE])
 
 
 def pairs(scene, seed):
@@ -145,9 +91,9 @@ def blends(scene):
     for seed in range(10):
         x, y, flux, separation, fainter = pairs(scene, seed)
         found = scene.measure(scene.make_frame(x, y, flux, seed), x, y)
-        clean = is_clean(found.flags)
+        clean = scene.is_clean(found.flags)
         assert clean.mean() > 0.98
-        pull = (found.flux / zero_of(found, flux, clean) - flux) / found.error
+        pull = (found.flux / scene.zero_of(found, flux, clean) - flux) / found.error
         n = len(separation)
         rows.append((pull[:n], pull[n:], separation, fainter, found.flags[:n], found.flags[n:]))
     return [np.concatenate(part) for part in zip(*rows, strict=True)]
@@ -155,13 +101,13 @@ def blends(scene):
 
 @pytest.mark.parametrize(("low", "high"), [(0.5, 0.7), (0.7, 1.0), (1.0, 1.5), (1.5, 2.0), (2.0, 3.0)])
 @pytest.mark.parametrize("component", ["brighter", "fainter by 2 mag at most", "fainter by 2 to 5 mag"])
-def test_blended_stars_have_right_fluxes_and_errors(blends, component, low, high):
+def test_blended_stars_have_right_fluxes_and_errors(blends, component, low, high, scene):
     bright, faint, separation, fainter, *_ = blends
     chosen = (separation > low) & (separation < high)
     if component == "brighter":
-        check_pulls(bright[chosen])
+        scene.check_pulls(bright[chosen])
     else:
-        check_pulls(faint[chosen & ((fainter < 2) == ("at most" in component))])
+        scene.check_pulls(faint[chosen & ((fainter < 2) == ("at most" in component))])
 
 
 def test_blends_are_flagged(blends):
@@ -184,7 +130,7 @@ def test_stars_that_can_hardly_be_told_apart_are_flagged(scene):
     blended[:40] = True
     np.testing.assert_array_equal((found.flags & StarFlag.BLENDED) != 0, blended)
     assert np.median(found.error[blended]) > 3 * np.median(found.error[~blended])
-    check_pulls(((found.flux - flux) / found.error)[n:])
+    scene.check_pulls(((found.flux - flux) / found.error)[n:])
     # Together they are known well.
     both = found.flux[:40] + found.flux[n:]
     assert np.std(both / 1e5) < 0.01
@@ -218,16 +164,16 @@ def test_saturated_stars_are_flagged_and_their_neighbours_are_well(scene):
         x, y = np.append(x, x[near] + distance * np.cos(angle)), np.append(y, y[near] + distance * np.sin(angle))
         flux = np.append(flux, 10 ** rng.uniform(4.3, 5, len(near)))
         found = scene.measure(scene.make_frame(x, y, flux, seed + 60), x, y)
-        check_arrays(found, len(x))
+        scene.check_arrays(found, len(x))
         assert (found.flags[near] & StarFlag.SATURATED != 0).all()
         ordinary = np.arange(len(x)) < n
         ordinary[near] = False
         assert not (found.flags[ordinary] & StarFlag.SATURATED).any()
-        pull = (found.flux / zero_of(found, flux, ordinary) - flux) / found.error
+        pull = (found.flux / scene.zero_of(found, flux, ordinary) - flux) / found.error
         pulls.append((pull[n:], pull[ordinary], found.flux[near] / flux[near]))
     beside, ordinary, hot = (np.concatenate(part) for part in zip(*pulls, strict=True))
-    check_pulls(ordinary)
-    check_pulls(beside, least=30)
+    scene.check_pulls(ordinary)
+    scene.check_pulls(beside, least=30)
     # What is left of a saturated star, its wings, still tells about its flux.
     np.testing.assert_allclose(hot, 1.0, atol=0.1)
 
@@ -243,8 +189,8 @@ def test_flagged_pixels_take_no_part(scene, kind):
         for step in (0, 1):
             mask[np.rint(y[:40]).astype(int) + step, np.rint(x[:40]).astype(int)] = True
         found = scene.measure(scene.make_frame(x, y, flux, seed, **{kind: mask}), x, y)
-        check_arrays(found, len(x))
-        zero = zero_of(found, flux, found.arrays["psf_fraction"] > 0.99)
+        scene.check_arrays(found, len(x))
+        zero = scene.zero_of(found, flux, found.arrays["psf_fraction"] > 0.99)
         pull = (found.flux / zero - flux) / found.error
         # Part of each star's light within the circle that falls on good pixels.
         psf, expected = scene.Psf(), np.zeros(len(x))
@@ -260,103 +206,8 @@ def test_flagged_pixels_take_no_part(scene, kind):
         rows.append((pull, fraction, flux / found.error))
     pull, fraction, snr = (np.concatenate(part) for part in zip(*rows, strict=True))
     assert np.isfinite(pull).all()
-    check_pulls(pull[fraction < 0.94], least=100)
-    check_pulls(pull[(fraction >= 0.94) & (snr > 50)], least=100)
-
-
-@pytest.fixture(scope="module", params=["slope", "summit"])
-def uneven_sky(request, scene):
-    """Faint stars on a sky that is 10 % brighter on one side than on the other, or 2.5 % darker in the corners."""
-    ny, nx = scene.shape
-    yy, xx = np.mgrid[:ny, :nx]
-    u, v = xx / nx - 0.5, yy / ny - 0.5
-    sky = 400 * (1 + 0.1 * u) if request.param == "slope" else 400 * (1 - 0.05 * (u * u + v * v))
-    rows = []
-    for seed in range(5):
-        x, y, flux = scene.random_stars(seed + 80, 300, margin=-1, brightest=4.4)
-        found = scene.measure(scene.make_frame(x, y, flux, seed, sky=sky), x, y)
-        true = sky[np.rint(y).astype(int), np.rint(x).astype(int)]
-        edge = np.min([x, nx - 1 - x, y, ny - 1 - y], axis=0)
-        clean = is_clean(found.flags & ~np.uint32(StarFlag.EDGE))
-        rows.append(((found.flux - flux) / found.error, found.arrays["sky"] - true, clean, x, edge))
-    return [np.concatenate(part) for part in zip(*rows, strict=True)]
-
-
-def test_an_uneven_sky_is_followed(uneven_sky):
-    pull, level, clean, _, edge = uneven_sky
-    inside = clean & (edge > 32)
-    # A box of 64 pixels knows its sky to 0.45 of 22 electrons, and somewhat less under the stars.
-    assert np.std(level[inside]) < 1.0
-    assert abs(np.mean(level[inside])) < 0.3
-    check_pulls(pull[inside], least=500, bias=0.08)
-
-
-def test_an_uneven_sky_is_followed_up_to_the_edge(uneven_sky, scene):
-    pull, level, clean, x, edge = uneven_sky
-    for side in (x < 20, x > scene.shape[1] - 21):
-        chosen = clean & (edge < 20) & side
-        assert abs(np.mean(level[chosen])) < 1.0
-        check_pulls(pull[chosen], bias=0.2, spread=0.15)
-
-
-def test_the_sky_under_a_crowd_is_not_part_of_the_stars(scene):
-    # 1200 stars of 15 pixels within the FWHM on 211,000: what the mesh first takes for sky is far too bright.
-    rows = []
-    for seed in range(2):
-        x, y, flux = scene.random_stars(seed + 90, 1200, faintest=3.0, brightest=4.8)
-        found = scene.measure(scene.make_frame(x, y, flux, seed), x, y)
-        assert found.attrs["sky"] == pytest.approx(scene.sky, abs=1.0)
-        rows.append(((found.flux / zero_of(found, flux, is_clean(found.flags)) - flux) / found.error, found.flags))
-    pull, flags = (np.concatenate(part) for part in zip(*rows, strict=True))
-    check_pulls(pull[is_clean(flags)], least=2000, spread=0.08)
-
-
-def test_the_densest_crowd(scene):
-    # 610 electrons of starlight in each pixel, on a sky of 300.
-    x, y, flux = scene.random_stars(310, 3000, margin=-1)
-    found = scene.measure(scene.make_frame(x, y, flux, 310), x, y)
-    clean = is_clean(found.flags)
-    assert clean.mean() > 0.9
-    # A fifth of a pixel's noise.
-    assert found.attrs["sky"] == pytest.approx(scene.sky, abs=4.0)
-    assert found.attrs["psf_beta"] == pytest.approx(3.0, abs=0.05)
-    pull = (found.flux / zero_of(found, flux, clean) - flux) / found.error
-    for chosen in (flux < 1e4, flux > 3e4):
-        check_pulls(pull[chosen & clean], least=900, spread=0.1, bias=0.15)
-
-
-@pytest.mark.parametrize("gain", [2.5, 0.7])
-def test_counts_without_a_gain(scene, gain):
-    rows = []
-    for seed in range(4):
-        x, y, flux = scene.random_stars(seed + 100, 300, margin=-8)
-        # The read noise is not known either.
-        frame = scene.make_frame(x, y, flux, seed, adu=gain, read_noise=float("nan"))
-        found = scene.measure(frame, x, y)
-        assert found.attrs["unit"] == "adu/s"
-        assert found.attrs["noise"] == "gain estimated from the sky's noise"
-        zero = zero_of(found, flux, is_clean(found.flags))
-        assert zero * gain == pytest.approx(1.0, abs=0.003)
-        rows.append(((found.flux / zero - flux) / (found.error * gain), found.flags, flux))
-    pull, flags, flux = (np.concatenate(part) for part in zip(*rows, strict=True))
-    faint = flux < 1e4
-    check_pulls(pull[is_clean(flags) & faint])
-    # Read noise that is taken for photon noise of the sky makes 10 % more of the variance of the stars' light.
-    check_pulls(pull[is_clean(flags) & ~faint], spread=0.15)
-
-
-def test_an_image_without_sky_and_gain_has_right_errors_of_faint_stars(scene):
-    rows = []
-    for seed in range(3):
-        x, y, flux = scene.random_stars(seed + 110, 300, margin=-8, brightest=4.5)
-        frame = scene.make_frame(x, y, flux, seed, adu=2.5)
-        frame = replace(frame, image=frame.image - np.float32(scene.sky / 2.5))
-        found = scene.measure(frame, x, y)
-        assert found.attrs["noise"] == "sky's noise alone"
-        assert found.attrs["sky"] == pytest.approx(0.0, abs=0.5)
-        rows.append(((found.flux * 2.5 - flux) / (found.error * 2.5), found.flags, flux))
-    pull, flags, flux = (np.concatenate(part) for part in zip(*rows, strict=True))
-    check_pulls(pull[is_clean(flags) & (flux < 3e3)])
+    scene.check_pulls(pull[fraction < 0.94], least=100)
+    scene.check_pulls(pull[(fraction >= 0.94) & (snr > 50)], least=100)
 
 
 def test_order_of_the_catalogue_does_not_matter(scene):
@@ -384,8 +235,8 @@ def test_a_common_shift_is_found(scene, shift):
     assert found.attrs["shift_y_pix"] == pytest.approx(shift[1], abs=0.004)
     np.testing.assert_allclose(found.arrays["x"], x, atol=0.004)
     np.testing.assert_allclose(found.arrays["y"], y, atol=0.004)
-    clean = is_clean(found.flags)
-    check_pulls(((found.flux / zero_of(found, flux, clean) - flux) / found.error)[clean])
+    clean = scene.is_clean(found.flags)
+    scene.check_pulls(((found.flux / scene.zero_of(found, flux, clean) - flux) / found.error)[clean])
 
 
 def test_unknown_places_are_off_the_image(scene):
@@ -394,7 +245,7 @@ def test_unknown_places_are_off_the_image(scene):
     plain = scene.measure(frame, x, y)
     x, y = np.append(x, [np.nan, 50.0, np.nan, np.inf, 1e9]), np.append(y, [50.0, np.nan, np.nan, 50.0, -1e9])
     found = scene.measure(frame, x, y)
-    check_arrays(found, len(x))
+    scene.check_arrays(found, len(x))
     assert (found.flags[-5:] == StarFlag.OFF_IMAGE).all()
     np.testing.assert_array_equal(found.arrays["flux"][:-5], plain.arrays["flux"])
 
@@ -425,7 +276,7 @@ def test_stars_are_measured_where_they_have_moved_to(scene):
     attrs, arrays = result.attrs, result.arrays
     np.testing.assert_allclose(arrays["x"], moved, atol=0.01)
     np.testing.assert_allclose(arrays["y"], y, atol=0.01)
-    clean = is_clean(arrays["flags"]) & (pmra > 0)
+    clean = scene.is_clean(arrays["flags"]) & (pmra > 0)
     assert np.count_nonzero(clean) > 8
     off = arrays["flux"].astype(float) * scene.exptime - flux
     assert (np.abs(off[clean]) < 4 * arrays["flux_err"][clean] * scene.exptime).all()
@@ -451,5 +302,5 @@ def test_settings_take_effect(scene):
     # More of a faint star's light decides its flux.
     assert np.median(narrow.error[alone] / wide.error[alone]) > 1.001
     for found in (narrow, wide):
-        clean = is_clean(found.flags)
-        check_pulls(((found.flux / zero_of(found, flux, clean) - flux) / found.error)[clean])
+        clean = scene.is_clean(found.flags)
+        scene.check_pulls(((found.flux / scene.zero_of(found, flux, clean) - flux) / found.error)[clean])

@@ -6,7 +6,13 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from gaiaflux.io.image.annotated_image import WCS_EXTENSION, layer_names, write_annotated
+from gaiaflux.io.image.annotated_image import (
+    WCS_EXTENSION,
+    PlateExtension,
+    TableExtension,
+    layer_names,
+    write_annotated,
+)
 from gaiaflux.model.errors import BadFrameError
 
 CARDS = "CTYPE1  = 'RA---TAN'\nCRVAL1  = 10.0\nCRPIX1  = 3.0"
@@ -22,16 +28,8 @@ def table(value=1.0):
 
 def annotate(source, target, value=1.0):
     facts = {"WCSRMS": (np.nan, "left out"), "WCSNSTAR": (12, "stars")}
-    write_annotated(
-        source,
-        target,
-        CARDS,
-        table(value),
-        TABLE_EXTENSION,
-        wcs_facts=facts,
-        table_facts={"APRAD1": (2.5, "radius")},
-        units={"ra": "deg"},
-    )
+    stars = TableExtension(TABLE_EXTENSION, table(value), {"ra": "deg"}, {"APRAD1": (2.5, "radius")})
+    write_annotated(source, target, PlateExtension(CARDS, facts), stars)
 
 
 @pytest.fixture(params=["mixed.fits", "mixed.fits.gz", "bare.fits"])

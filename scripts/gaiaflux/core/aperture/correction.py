@@ -117,6 +117,8 @@ def fit_profile(
     annulus : tuple of float, optional
         (inner, outer) radius [pixel] of the sky annulus, if the light was measured above the level there, with the
         star's own light in it.
+    reference : int
+        Index of the reference radius.
 
     Returns
     -------

@@ -82,7 +82,7 @@ def sum_circles(
     Parameters
     ----------
     image : ndarray of float32, shape (ny, nx)
-        Counts; the sky is still in them or not, as `sky` says.
+        Counts; the sky is still in them or not, as the `sky` of `filling` says.
     pixel_flags : ndarray of uint8, shape (ny, nx)
         Bits of `PixelFlag`. Saturated pixels keep their counts (a lower limit), all others that are flagged are filled.
     x, y : ndarray of float64, shape (n_stars,)

@@ -1,17 +1,37 @@
 """Flags of pixels: the first look at those of a file, and stars near saturated ones."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.model.flags import PixelFlag
 
-__all__ = ["flag_pixels", "near_saturation"]
+__all__ = ["FlaggedPixels", "flag_pixels", "near_saturation"]
 
 NONFINITE, SATURATED = PixelFlag.NONFINITE, PixelFlag.SATURATED
 LARGEST = np.float32(3.0e38)
 
 
-def flag_pixels(image: np.ndarray, scale: float, saturation: float) -> tuple[np.ndarray, np.ndarray, int]:
+class FlaggedPixels(NamedTuple):
+    """Pixels of a file in the frame's unit.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Finite everywhere; zero where the file is not.
+    flags : ndarray of uint8, shape (ny, nx)
+        `PixelFlag.NONFINITE` and `PixelFlag.SATURATED`.
+    n_finite : int
+        Number of finite pixels.
+    """
+
+    pixels: np.ndarray
+    flags: np.ndarray
+    n_finite: int
+
+
+def flag_pixels(image: np.ndarray, scale: float, saturation: float) -> FlaggedPixels:
     """Scaled pixels with their flags.
 
     Parameters
@@ -25,17 +45,12 @@ def flag_pixels(image: np.ndarray, scale: float, saturation: float) -> tuple[np.
 
     Returns
     -------
-    pixels : ndarray of float32, shape (ny, nx)
-        Finite everywhere; zero where the file is not.
-    flags : ndarray of uint8, shape (ny, nx)
-        `PixelFlag.NONFINITE` and `PixelFlag.SATURATED`.
-    n_finite : int
-        Number of finite pixels.
+    FlaggedPixels
     """
     pixels = np.empty(image.shape, np.float32)
     flags = np.empty(image.shape, np.uint8)
     n_finite = _flag_pixels(image, np.float32(scale), np.float32(saturation), pixels, flags)
-    return pixels, flags, int(n_finite)
+    return FlaggedPixels(pixels, flags, int(n_finite))
 
 
 def near_saturation(flags: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> np.ndarray:

@@ -4,6 +4,7 @@ Positions on the image are 0-based pixels.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from gaiaflux.model.wcs import TanSip
 __all__ = [
     "CELLS",
     "MAX_LOG_CHANCE",
+    "FirstMatch",
     "MatchLists",
     "SolveSettings",
     "StarTables",
@@ -217,17 +219,29 @@ def image_cell(x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.ndarr
     return row * CELLS + column
 
 
-def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> tuple[TanSip, float, str]:
+class FirstMatch(NamedTuple):
+    """A solution, how good it is [pixel], and how it was found: ``header``, ``offset`` or ``asterism``."""
+
+    wcs: TanSip
+    radius: float
+    method: str
+
+
+def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> FirstMatch:
     """Find a solution good to a few pixels: the header's as it is, else after a search.
+
+    Parameters
+    ----------
+    lists : MatchLists
+        Stars of the image and of the catalogue.
+    start : TanSip
+        Solution of the header.
+    settings : SolveSettings
+        How far it may be off.
 
     Returns
     -------
-    wcs : TanSip
-        Solution.
-    radius : float
-        How good it is [pixel].
-    method : str
-        ``header`` or ``offset``.
+    FirstMatch
 
     Raises
     ------
@@ -259,7 +273,7 @@ def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> tu
             expected = len(shared) * len(stars) * np.pi * HEADER_RADIUS_PIX**2 / (nx * ny)
             enough = max(settings.min_stars, 0.4 * min(len(shared), len(stars)))
             if len(pairs[0]) >= enough and poisson_log_tail(len(pairs[0]), expected) < MAX_LOG_CHANCE:
-                return start, 2.0 * HEADER_RADIUS_PIX, "header"
+                return FirstMatch(start, 2.0 * HEADER_RADIUS_PIX, "header")
         offset = vote_offset(
             catalog_x[catalog] - centre[0],
             catalog_y[catalog] - centre[1],
@@ -269,7 +283,7 @@ def first_match(lists: MatchLists, start: TanSip, settings: SolveSettings) -> tu
         )
         best = min(best, (offset.log_chance, offset.n_pairs, min(len(stars), len(catalog))))
         if offset.log_chance < MAX_LOG_CHANCE_SEARCH and offset.n_pairs >= min(settings.min_stars, 5):
-            return _moved(start, offset), offset.tolerance_pix, "offset"
+            return FirstMatch(_moved(start, offset), offset.tolerance_pix, "offset")
     raise BadFrameError(
         f"no offset within {settings.search_radius_arcsec:g} arcsec and rotation within "
         f"{settings.search_rotation_deg:g} deg brings the stars to the catalogue: at best {best[1]} of the {best[2]} "

@@ -15,6 +15,7 @@ from gaiaflux.core.plate.fit import PlateFit, centroid_noise, fit_plate
 from gaiaflux.core.plate.matching import neighbour_pull
 from gaiaflux.core.plate.search import (
     CELLS,
+    FirstMatch,
     MatchLists,
     SolveSettings,
     StarTables,
@@ -164,7 +165,7 @@ def _solve_by_asterisms(
         for start in [found] if distorted is None else [_with_distortion(found, distorted), found]:
             try:
                 lists = prepare_lists(given, start, near)
-                return _solve(lists, start, (start, radius, "asterism"), near)
+                return _solve(lists, start, FirstMatch(start, radius, "asterism"), near)
             except BadFrameError as error:
                 reasons.append(error)
     raise reasons[0]
@@ -193,9 +194,7 @@ def _centred(wcs: TanSip) -> TanSip:
     return fit_tan_sip(start, x, y, (ra[:-1], dec[:-1]), order=max(2, sip_order(wcs)), steps=3)
 
 
-def _solve(
-    lists: MatchLists, start: TanSip, match: tuple[TanSip, float, str], settings: SolveSettings
-) -> AstrometricFit:
+def _solve(lists: MatchLists, start: TanSip, match: FirstMatch, settings: SolveSettings) -> AstrometricFit:
     base, radius, method = match
     wcs = base
     last_radius = max(FINAL_RADIUS_PIX, 0.35 * lists.fwhm)

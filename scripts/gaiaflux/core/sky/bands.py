@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gaiaflux.core.maths.robust import robust_scatter
+from gaiaflux.model.status import OK
 from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = [
@@ -269,7 +270,7 @@ def fit_magnitude_scale(
     if band != "G" and use.sum() < _LEAST_STARS:
         other = fit_magnitude_scale(flux, g, colour, "G", flux_err=flux_err)
         short = f"{int(use.sum())} stars with a magnitude in {BANDS[band].system}"
-        note = short if other.note == "ok" else f"{short}; {other.note}"
+        note = short if other.note == OK else f"{short}; {other.note}"
         return MagnitudeScale(**{**vars(other), "note": note})
     value = np.where(use, mag + 2.5 * np.log10(np.where(use, flux, 1.0)), 0.0)
     sigma = np.hypot(np.nan_to_num(scatter), _LEAST_ERROR)
@@ -312,7 +313,7 @@ def _fit(
         errors[:terms] = np.sqrt(np.diag(np.linalg.inv(weighted.T @ weighted)) * chi2)
     inside = keep & np.isfinite(colour)
     ends = np.percentile(colour[inside], [1, 99]) if inside.any() else (np.nan, np.nan)
-    note = "ok"
+    note = OK
     if n < _LEAST_STARS:
         note = f"{n} stars with a magnitude in {BANDS[band].system}: {'uncertain' if n else 'no zero point'}"
     elif terms == 1:

@@ -234,7 +234,7 @@ def profile_chi2(
 
     Parameters
     ----------
-    image, unusable, a2, exponent, noise, flux_variance
+    image, unusable, a2, profile, noise, flux_variance
         As for `fit_sweeps`.
     parameters : ndarray, shape (n_stars, 3)
         Flux, x and y, improved in place.

@@ -11,6 +11,7 @@ from gaiaflux.core.sky.sphere import directions, separation_deg, sky_of_directio
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError, InputError
+from gaiaflux.model.status import OK
 
 __all__ = ["Footprint", "series_footprint"]
 
@@ -130,7 +131,7 @@ def _fields(star_files: Iterable[str | Path]) -> tuple[list[_Field], int]:
         with BatchReader(path) as batch:
             for frame_id in batch.frame_ids:
                 attrs = batch.attrs(frame_id)
-                if attrs["status"] != "ok":
+                if attrs["status"] != OK:
                     continue
                 field = _field(attrs)
                 if field is None:

@@ -10,6 +10,7 @@ from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
 from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.model.errors import BadFrameError, InputError
+from gaiaflux.model.status import OK
 from gaiaflux.model.wcs import TanSip
 
 __all__ = ["check_fits_series", "choose_reference", "frame_offsets_pix", "rank_references"]
@@ -45,7 +46,7 @@ def rank_references(frames: Mapping[str, Mapping[str, Any]], *, as_catalogue: bo
     list of str
         Identifiers of the frames that have stars; equal frames in the order of their names.
     """
-    usable = {key: facts for key, facts in sorted(frames.items()) if facts["status"] == "ok"}
+    usable = {key: facts for key, facts in sorted(frames.items()) if facts["status"] == OK}
     if not usable:
         return []
     kind = _most_common([_kind(facts) for facts in usable.values()])
@@ -105,7 +106,7 @@ def choose_reference(
     for frame_id in ranking:
         found = facts[frame_id]
         try:
-            if found["status"] != "ok":
+            if found["status"] != OK:
                 raise BadFrameError(found["status"])
             if not math.isfinite(found["mjd_utc"]):
                 raise BadFrameError("the time of the exposure is unknown")
@@ -154,7 +155,7 @@ def _find_stack(
     def suits(frame_id: str) -> bool:
         found = facts[frame_id]
         return (
-            found["status"] == "ok"
+            found["status"] == OK
             and _kind(found) == _kind(reference)
             and math.isfinite(found["mjd_utc"])
             and _seeing(found) <= limits["seeing"]
@@ -235,7 +236,7 @@ def frame_offsets_pix(wcs: TanSip, frames: Mapping[str, Mapping[str, Any]]) -> f
     ny, nx = wcs.shape
     largest = 0.0
     for facts in frames.values():
-        if facts["status"] != "ok" or not facts["wcs_cards"]:
+        if facts["status"] != OK or not facts["wcs_cards"]:
             continue
         try:
             header = tan_sip_from_cards(facts["wcs_cards"], (facts["ny"], facts["nx"]))

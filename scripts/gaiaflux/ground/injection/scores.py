@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, robust_scatter
-from gaiaflux.ground.injection.planting import PlantedStars, read_planted
+from gaiaflux.ground.injection.planted_stars import PlantedStars, read_planted
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.export.light_curves import write_columns
 from gaiaflux.model.errors import InputError

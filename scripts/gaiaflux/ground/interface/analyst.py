@@ -23,7 +23,7 @@ from gaiaflux.ground.frame.star_places import place_stars
 from gaiaflux.ground.interface.aperture_table import run_aperture_photometry
 from gaiaflux.ground.photometry.aperture import measure_frame, radii_in_pixels
 from gaiaflux.io.gaia.columns import Column, catalog_from_columns, wanted_names
-from gaiaflux.io.image.annotated_image import layer_names, write_annotated
+from gaiaflux.io.image.annotated_image import PlateExtension, TableExtension, layer_names, write_annotated
 from gaiaflux.io.image.frames import frame_settings, read_frame
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
 from gaiaflux.model.catalog import SkyCatalog
@@ -205,17 +205,13 @@ class AperturePhotometryAnalyst:
         target = Path(self.image_path if output_path is None else output_path)
         if target.is_dir():
             target /= os.path.basename(self.image_path)
+        radii = {APERTURE.name: np.array([self.phot_aperture])}
+        facts = table_facts(self.image_name, f"{self._frame.info.unit}/s", radii, {})
         write_annotated(
             self.image_path,
             target,
-            cards_from_tan_sip(self._plate.wcs),
-            table.as_array(),
-            APERTURE.annotation.extension,
-            wcs_facts=plate_facts(self._plate.facts),
-            table_facts=table_facts(
-                self.image_name, f"{self._frame.info.unit}/s", {APERTURE.name: np.array([self.phot_aperture])}, {}
-            ),
-            units=TABLE_UNITS,
+            PlateExtension(cards_from_tan_sip(self._plate.wcs), plate_facts(self._plate.facts)),
+            TableExtension(APERTURE.annotation.extension, table.as_array(), TABLE_UNITS, facts),
         )
         self._logger.info("%s: products saved in %s", self.image_name, target)
 

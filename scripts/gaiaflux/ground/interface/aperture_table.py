@@ -1,6 +1,6 @@
 """Fluxes in circular apertures with a local background, as a table; for images and positions of the user's own."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -66,30 +66,35 @@ def run_aperture_photometry(image: np.ndarray, error: np.ndarray, positions: np.
     if not (np.isfinite(radius) and radius > 0):
         raise ValueError(f"the aperture's radius must be positive, not {radius}")
     positions = positions.reshape(-1, 2)
-    total, variance, area = _sums(image, error, positions, float(radius))
+    sums = _sums(image, error, positions, float(radius))
     level, level_err = _background(image, positions, float(radius))
     return Table(
         {
             "id": np.arange(1, len(positions) + 1),
             "x_center": positions[:, 0],
             "y_center": positions[:, 1],
-            "aperture_sum": total - area * level,
-            "aperture_sum_err": np.sqrt(variance + (area * level_err) ** 2),
+            "aperture_sum": sums.total - sums.area * level,
+            "aperture_sum_err": np.sqrt(sums.variance + (sums.area * level_err) ** 2),
         },
         units={"x_center": "pix", "y_center": "pix"},
     )
 
 
-def _sums(
-    image: np.ndarray, error: np.ndarray, positions: np.ndarray, radius: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class _Sums(NamedTuple):
     """Sum, its variance and the area in the image of each circle; NaN off the image."""
+
+    total: np.ndarray
+    variance: np.ndarray
+    area: np.ndarray
+
+
+def _sums(image: np.ndarray, error: np.ndarray, positions: np.ndarray, radius: float) -> _Sums:
     from photutils.aperture import CircularAperture
 
     total, variance, area = (np.full(len(positions), np.nan) for _ in range(3))
     rows = np.flatnonzero(np.isfinite(positions).all(axis=1))
     if rows.size == 0:
-        return total, variance, area
+        return _Sums(total, variance, area)
     for row, mask in zip(rows, CircularAperture(positions[rows], radius).to_mask(method="exact"), strict=True):
         inside, part = mask.get_overlap_slices(image.shape)
         if inside is None:
@@ -103,7 +108,7 @@ def _sums(
         # Of each pixel the part w counts, so that its variance counts with w squared.
         variance[row] = weight**2 @ error[inside][touched] ** 2
         area[row] = weight.sum()
-    return total, variance, area
+    return _Sums(total, variance, area)
 
 
 def _background(image: np.ndarray, positions: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """Aperture photometry of one frame: the stars of the catalogue, at their places in this frame."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gaiaflux.core.aperture.correction import GrowthCorrection
@@ -7,6 +9,7 @@ from gaiaflux.core.aperture.sums import ApertureSums
 from gaiaflux.core.image.local_sky import LocalSky, combine_sky
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.ground.photometry.aperture_steps import (
+    CorrectionStars,
     Field,
     choose_correction_stars,
     estimate_light,
@@ -23,14 +26,49 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
 from gaiaflux.model.settings.aperture import ApertureSettings
+from gaiaflux.model.status import OK
 
-__all__ = ["measure_frame", "measure_stars", "radii_in_pixels"]
+__all__ = ["ApertureOptions", "measure_frame", "measure_stars", "radii_in_pixels"]
 
 _NEIGHBOUR_FRACTION = 0.01
 # Error of the neighbours' light that is taken off: their brightness, the wings of the profile.
 _NEIGHBOUR_ERROR = 0.03
 # Largest value of what is stored as float16.
 _MOST = 6e4
+
+
+@dataclass(frozen=True)
+class ApertureOptions:
+    """How the stars of a frame are measured.
+
+    Attributes
+    ----------
+    radii : ndarray of float64, shape (n_radii,)
+        Increasing [pixel].
+    annulus : tuple of float
+        Inner and outer radius of the sky annulus [pixel].
+    min_correction_stars : int
+        With fewer stars fit for it, the aperture correction is a model's and all stars are flagged.
+    subtract_neighbours : bool
+        Whether to take the light of the other stars of known magnitude off each aperture: as bright as they are in
+        this frame, or, where they are faint or blended, as the catalogue says. Its error is 3 % of it.
+    """
+
+    radii: np.ndarray
+    annulus: tuple[float, float]
+    min_correction_stars: int = 10
+    subtract_neighbours: bool = True
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the steps have found: of the stars on the image sums and sky; of those near it too their light."""
+
+    sums: ApertureSums
+    sky: LocalSky
+    correction: GrowthCorrection
+    light: np.ndarray
+    taken_light: np.ndarray  # of which the part in the apertures of others is taken off
 
 
 def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResult:
@@ -54,17 +92,8 @@ def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResul
     """
     scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(placed.wcs.cd))))
     radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale)
-    return measure_stars(
-        placed.frame,
-        placed.x,
-        placed.y,
-        placed.catalog.best_mag,
-        placed.fwhm_pix,
-        radii,
-        annulus,
-        min_correction_stars=settings.min_correction_stars,
-        subtract_neighbours=settings.subtract_neighbours,
-    )
+    options = ApertureOptions(radii, annulus, settings.min_correction_stars, settings.subtract_neighbours)
+    return measure_stars(placed.frame, placed.x, placed.y, placed.catalog.best_mag, placed.fwhm_pix, options)
 
 
 def radii_in_pixels(
@@ -99,16 +128,7 @@ def radii_in_pixels(
 
 
 def measure_stars(
-    frame: Frame,
-    x: np.ndarray,
-    y: np.ndarray,
-    mag: np.ndarray,
-    fwhm_pix: float,
-    radii: np.ndarray,
-    annulus: tuple[float, float],
-    *,
-    min_correction_stars: int = 10,
-    subtract_neighbours: bool = True,
+    frame: Frame, x: np.ndarray, y: np.ndarray, mag: np.ndarray, fwhm_pix: float, options: ApertureOptions
 ) -> FrameResult:
     """Measure stars at given places of a frame.
 
@@ -122,15 +142,8 @@ def measure_stars(
         Catalogue magnitudes, NaN where unknown; they only say how bright neighbours are.
     fwhm_pix : float
         The frame's seeing [pixel].
-    radii : ndarray, shape (n_radii,)
-        Increasing [pixel].
-    annulus : tuple of float
-        Inner and outer radius of the sky annulus [pixel].
-    min_correction_stars : int
-        With fewer stars fit for it, the aperture correction is a model's and all stars are flagged.
-    subtract_neighbours : bool
-        Whether to take the light of the other stars of known magnitude off each aperture: as bright as they are in
-        this frame, or, where they are faint or blended, as the catalogue says. Its error is 3 % of it.
+    options : ApertureOptions
+        Apertures, and how they are measured.
 
     Returns
     -------
@@ -154,6 +167,7 @@ def measure_stars(
     x, y, mag = (np.asarray(values, np.float64) for values in (x, y, mag))
     if not frame.info.exptime_s > 0:
         raise BadFrameError("exposure time is zero or unknown")
+    radii, annulus = options.radii, options.annulus
     reach = annulus[0] + radii[-1]
     ny, nx = frame.image.shape
     on = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
@@ -169,37 +183,32 @@ def measure_stars(
     light = estimate_light(field, sums, mag[rows], profile, fwhm_pix)
     raw_ring, discs = sky_annuli(field, light, profile)
     ring = without_wings(field, raw_ring, light, discs, profile)
-    chosen = choose_correction_stars(field, sums, light, profile, fwhm_pix, min_correction_stars)
-    growth = sums_of(field, chosen, field.all_radii, None, 0.0)
-    near = light_of_neighbours(field, light, field.all_radii, profile, chosen)
-    correction = find_correction(field, chosen, growth, near, ring.level, ring.error, profile, annulus)
+    chosen = choose_correction_stars(field, sums, light, profile, fwhm_pix, options.min_correction_stars)
+    stars = CorrectionStars(
+        chosen,
+        sums_of(field, chosen, field.all_radii, None, 0.0),
+        light_of_neighbours(field, light, field.all_radii, profile, chosen),
+    )
+    correction = find_correction(field, stars, ring.level, ring.error, profile, annulus)
     # The profile is known now: take the stars' own light off their annuli, and correct with the better sky.
     profile = correction.profile
     ring = without_wings(field, raw_ring, light, discs, profile)
     own_light = light[:n_on] * profile.annulus_brightness(*annulus)
     sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.noise.trend, field.noise.sigma)
-    correction = find_correction(field, chosen, growth, near, sky.level, sky.error, profile, None)
+    correction = find_correction(field, stars, sky.level, sky.error, profile, None)
     sums = fill_in(field, sums, correction.profile, sky.level)
     # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
-    known = light * np.isfinite(mag[rows]) if subtract_neighbours else np.zeros(len(rows))
-    return _assemble(field, rows, (x, y), sums, sky, correction, light, known)
+    known = light * np.isfinite(mag[rows]) if options.subtract_neighbours else np.zeros(len(rows))
+    return _assemble(field, _Found(sums, sky, correction, light, known), rows, (x, y))
 
 
-def _assemble(
-    field: Field,
-    rows: np.ndarray,
-    positions: tuple[np.ndarray, np.ndarray],
-    sums: ApertureSums,
-    sky: LocalSky,
-    correction: GrowthCorrection,
-    light: np.ndarray,
-    known_light: np.ndarray,
-) -> FrameResult:
+def _assemble(field: Field, found: _Found, rows: np.ndarray, positions: tuple[np.ndarray, np.ndarray]) -> FrameResult:
+    sums, sky, correction, light = found.sums, found.sky, found.correction, found.light
     n_on, radii, info = field.n_on, field.radii, field.frame.info
     area = np.pi * radii**2
     fraction, fraction_err = correction.fraction(field.x[:n_on], field.y[:n_on])
     near = light_of_neighbours(field, light, radii, correction.profile, np.arange(n_on))
-    taken = light_of_neighbours(field, known_light, radii, correction.profile, np.arange(n_on))
+    taken = light_of_neighbours(field, found.taken_light, radii, correction.profile, np.arange(n_on))
     flux = (sums.total - area * sky.level[:, None] - taken) / fraction
     _, series_err = correction.fraction(field.x[:n_on], field.y[:n_on], star_scatter=False)
     variance = (sums.variance + (area * sky.error[:, None]) ** 2) / fraction**2 + (flux * series_err / fraction) ** 2
@@ -246,7 +255,7 @@ def _facts(
     field: Field, sky: LocalSky, correction: GrowthCorrection, n_measured: int
 ) -> dict[str, str | bool | int | float]:
     return {
-        "status": "ok",
+        "status": OK,
         "unit": f"{field.frame.info.unit}/s",
         "n_measured": n_measured,
         "n_correction_stars": correction.n_stars,

@@ -15,6 +15,7 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 
 __all__ = [
+    "CorrectionStars",
     "Field",
     "choose_correction_stars",
     "estimate_light",
@@ -68,6 +69,25 @@ class Field:
     reference_radius: float
     annulus: tuple[float, float]
     noise: FrameNoise
+
+
+@dataclass(frozen=True)
+class CorrectionStars:
+    """Stars that the aperture correction is measured on.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n_chosen,)
+        Rows of the stars in a `Field`.
+    growth : ApertureSums
+        Their sums in its `all_radii`.
+    near : ndarray, shape (n_chosen, n_all)
+        Light of neighbours in them [image unit].
+    """
+
+    rows: np.ndarray
+    growth: ApertureSums
+    near: np.ndarray
 
 
 def prepare(
@@ -240,9 +260,7 @@ def choose_correction_stars(
 
 def find_correction(
     field: Field,
-    chosen: np.ndarray,
-    growth: ApertureSums,
-    near: np.ndarray,
+    stars: CorrectionStars,
     level: np.ndarray,
     level_err: np.ndarray,
     profile: MoffatProfile,
@@ -254,12 +272,8 @@ def find_correction(
     ----------
     field : Field
         Frame and stars.
-    chosen : ndarray of int, shape (n_chosen,)
-        Rows of the stars.
-    growth : ApertureSums
-        Their sums in `field.all_radii`.
-    near : ndarray, shape (n_chosen, n_all)
-        Light of neighbours, taken off.
+    stars : CorrectionStars
+        Chosen stars; the light of their neighbours is taken off.
     level, level_err : ndarray, shape (n_on,)
         Sky of the stars on the image.
     profile : MoffatProfile
@@ -272,11 +286,12 @@ def find_correction(
     -------
     GrowthCorrection
     """
-    usable = np.isfinite(level[chosen]) & np.isfinite(growth.total).all(axis=1)
+    growth, near = stars.growth, stars.near
+    usable = np.isfinite(level[stars.rows]) & np.isfinite(growth.total).all(axis=1)
     usable &= ((growth.flags & _UNFIT) == 0).all(axis=1)
     if np.count_nonzero(usable) == 0:
         return model_correction(field.radii, profile)
-    rows = chosen[usable]
+    rows = stars.rows[usable]
     flux = growth.total[usable] - np.pi * field.all_radii**2 * level[rows][:, None] - near[usable]
     variance = growth.variance[usable] + (_NEIGHBOUR_ERROR * near[usable]) ** 2
     return fit_correction(

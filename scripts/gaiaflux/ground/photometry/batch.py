@@ -14,6 +14,7 @@ from gaiaflux.io.plate_solution import read_plate
 from gaiaflux.model.catalog import StarCatalog
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
+from gaiaflux.model.status import OK
 
 __all__ = ["SolvedBatch", "measure_batch"]
 
@@ -70,7 +71,7 @@ def measure_batch(
     for entry in batch.frames:
         frame_id = str(entry["frame_id"])
         plate = batch.plates.attrs(frame_id)
-        if plate["status"] != "ok":
+        if plate["status"] != OK:
             out.add(frame_id, {"status": plate["status"]})
             continue
         try:

@@ -1,6 +1,7 @@
 """PSF photometry of one frame: all stars of the catalogue, at their places in this frame, fitted together."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from gaiaflux.model.flags import PIXEL_TO_STAR, StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
 from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.model.status import OK, PsfOrigin
 
 __all__ = ["measure_frame", "measure_stars", "subtract_stars"]
 
@@ -124,9 +126,25 @@ def measure_stars(
     return _assemble(frame, rows, shifted, fit, solution, facts)
 
 
-def subtract_stars(
-    frame: Frame, arrays: Mapping[str, np.ndarray], options: PsfOptions
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class StarsSubtracted(NamedTuple):
+    """A frame without its stars.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        With its sky [image unit].
+    residual : ndarray of float32, shape (ny, nx)
+        Without its sky.
+    sigma : ndarray of float32, shape (ny, nx)
+        Noise of each pixel, the stars' photon noise included; infinite where a pixel is not used.
+    """
+
+    image: np.ndarray
+    residual: np.ndarray
+    sigma: np.ndarray
+
+
+def subtract_stars(frame: Frame, arrays: Mapping[str, np.ndarray], options: PsfOptions) -> StarsSubtracted:
     """Take all measured stars off a frame.
 
     Parameters
@@ -140,12 +158,7 @@ def subtract_stars(
 
     Returns
     -------
-    subtracted : ndarray of float32, shape (ny, nx)
-        Image without stars, with its sky [image unit].
-    residual : ndarray of float32, shape (ny, nx)
-        The same without its sky.
-    sigma : ndarray of float32, shape (ny, nx)
-        Noise of each pixel, the stars' photon noise included; infinite where a pixel is not used.
+    StarsSubtracted
     """
     psf = psf_of_arrays(arrays)
     pixels = pixels_of(frame, frame_noise(frame))
@@ -161,7 +174,7 @@ def subtract_stars(
     weight = pixels.weight(residual)
     with np.errstate(divide="ignore"):
         sigma = (1.0 / np.sqrt(weight)).astype(np.float32)
-    return pixels.image - light, residual, sigma
+    return StarsSubtracted(pixels.image - light, residual, sigma)
 
 
 def _check_psf(fit: PsfFit, fwhm_pix: float) -> None:
@@ -186,10 +199,10 @@ def _check_psf(fit: PsfFit, fwhm_pix: float) -> None:
 
 def _psf_facts(fit: PsfFit, options: PsfOptions) -> dict[str, str | int | float]:
     psf = fit.psf
-    status = "ok" if fit.order == options.max_order else "lower order"
+    status = PsfOrigin.OWN if fit.order == options.max_order else PsfOrigin.LOWER_ORDER
     facts = {name: value for name, value in psf.describe().items() if name != "kind"}
     return {
-        "psf_status": "borrowed" if fit.stars is None else status,
+        "psf_status": PsfOrigin.BORROWED if fit.stars is None else status,
         "psf_n_stars": 0 if fit.stars is None else int(np.count_nonzero(fit.stars.used)),
         "psf_order": fit.order,
         "psf_residual_order": fit.psf.residual_order,
@@ -244,7 +257,7 @@ def _assemble(
     all_flags[rows[on]] = flags[on]
     total = spread(flux / info.exptime_s)
     attrs = {
-        "status": "ok",
+        "status": OK,
         "unit": f"{info.unit}/s",
         "n_measured": int(np.count_nonzero(np.isfinite(total))),
         **facts,

@@ -49,6 +49,17 @@ class Carrier(TapConn):
     def execute_tapget(self, subcontext: str, *, verbose: bool = False) -> Response:
         """A good answer, redirections followed.
 
+        Parameters
+        ----------
+        subcontext : str
+            Place below the service's.
+        verbose : bool
+            Of no effect.
+
+        Returns
+        -------
+        Response
+
         Raises
         ------
         ServerFailure
@@ -58,6 +69,21 @@ class Carrier(TapConn):
 
     def execute_tappost(self, subcontext: str, data: str, content_type: str = "", *, verbose: bool = False) -> Response:
         """The place of the job that was made.
+
+        Parameters
+        ----------
+        subcontext : str
+            Place below the service's.
+        data : str
+            Form.
+        content_type : str
+            Of no effect: a form is one.
+        verbose : bool
+            Of no effect.
+
+        Returns
+        -------
+        Response
 
         Raises
         ------

@@ -71,6 +71,15 @@ class TapClient:
     def count(self, query: str) -> int:
         """Number that a ``SELECT COUNT(*)`` query gives, asked synchronously.
 
+        Parameters
+        ----------
+        query : str
+            ADQL.
+
+        Returns
+        -------
+        int
+
         Raises
         ------
         ServerFailure

@@ -9,6 +9,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from gaiaflux.io.atomic import replacing
 from gaiaflux.model.errors import BadFrameError
 
-__all__ = ["WCS_EXTENSION", "Facts", "layer_names", "write_annotated"]
+__all__ = ["WCS_EXTENSION", "Facts", "PlateExtension", "TableExtension", "layer_names", "write_annotated"]
 
 WCS_EXTENSION = "GAIAFLUX_WCS"
 """Extension without pixels whose header is the refined plate solution."""
@@ -30,6 +31,44 @@ Facts = Mapping[str, tuple[str | bool | int | float, str]]
 
 _BLOCK = 2880
 _GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class PlateExtension:
+    """What the extension `WCS_EXTENSION` says.
+
+    Attributes
+    ----------
+    cards : str
+        FITS cards of the plate solution, one a line.
+    facts : mapping of str to tuple
+        Further keywords of its header: (value, comment). What is not finite is left out.
+    """
+
+    cards: str
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableExtension:
+    """A table, and what its header says.
+
+    Attributes
+    ----------
+    name : str
+        Name of the extension.
+    rows : structured ndarray, shape (n_stars,)
+        Columns of numbers; 64-bit integers stay what they are.
+    units : mapping of str to str
+        FITS unit of a column.
+    facts : mapping of str to tuple
+        Further keywords of its header, as those of `PlateExtension`.
+    """
+
+    name: str
+    rows: np.ndarray
+    units: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
 
 def layer_names(path: str | Path) -> list[str]:
@@ -53,17 +92,7 @@ def layer_names(path: str | Path) -> list[str]:
     return [name for name, _ in _layers(_content(Path(path)), str(path))]
 
 
-def write_annotated(
-    source: str | Path,
-    target: str | Path,
-    wcs_cards: str,
-    table: np.ndarray,
-    table_name: str,
-    *,
-    wcs_facts: Facts | None = None,
-    table_facts: Facts | None = None,
-    units: Mapping[str, str] | None = None,
-) -> None:
+def write_annotated(source: str | Path, target: str | Path, plate: PlateExtension, table: TableExtension) -> None:
     """Write an image with a plate solution and a table as further extensions.
 
     Extensions of these names that the image has already are replaced where they stand; new ones are put at the end.
@@ -75,16 +104,10 @@ def write_annotated(
     target : str or Path
         File to write, which may be the source itself; it appears under its name only when all of it is there. A source
         compressed by gzip stays so in its own place; elsewhere the ending ``.gz`` decides.
-    wcs_cards : str
-        FITS cards, one a line.
-    table : structured ndarray, shape (n_stars,)
-        Columns of numbers; 64-bit integers stay what they are.
-    table_name : str
-        Name of the table's extension.
-    wcs_facts, table_facts : mapping of str to tuple, optional
-        Further keywords of each header: (value, comment). What is not finite is left out.
-    units : mapping of str to str, optional
-        FITS unit of a column.
+    plate : PlateExtension
+        Plate solution.
+    table : TableExtension
+        Measured stars.
 
     Raises
     ------
@@ -95,10 +118,7 @@ def write_annotated(
     # Of a link the file that it leads to decides, and is replaced.
     target = target.resolve()
     zipped = _is_zipped(source) if target == source.resolve() else target.name.lower().endswith(".gz")
-    new = {
-        WCS_EXTENSION: _wcs_bytes(wcs_cards, wcs_facts or {}),
-        table_name: _table_bytes(table, table_name, table_facts or {}, units or {}),
-    }
+    new = {WCS_EXTENSION: _wcs_bytes(plate), table.name: _table_bytes(table)}
     content = _content(source)
     pieces: list[bytes | memoryview] = []
     written = set()
@@ -138,22 +158,22 @@ def _layers(content: bytes, where: str) -> list[tuple[str, slice]]:
             return found
 
 
-def _wcs_bytes(cards: str, facts: Facts) -> bytes:
+def _wcs_bytes(plate: PlateExtension) -> bytes:
     # An image of no pixels, but of two axes as the solution has: astropy warns of a solution of more axes.
     structure = [("XTENSION", "IMAGE", "no pixels"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", 0), ("NAXIS2", 0)]
     structure += [("PCOUNT", 0), ("GCOUNT", 1), ("EXTNAME", WCS_EXTENSION, "refined plate solution")]
     header = fits.Header(structure)
-    header.extend(fits.Header.fromstring(cards, sep="\n"))
-    _add_facts(header, facts)
+    header.extend(fits.Header.fromstring(plate.cards, sep="\n"))
+    _add_facts(header, plate.facts)
     return header.tostring().encode("ascii")
 
 
-def _table_bytes(table: np.ndarray, name: str, facts: Facts, units: Mapping[str, str]) -> bytes:
-    hdu = fits.BinTableHDU(table, name=name)
+def _table_bytes(table: TableExtension) -> bytes:
+    hdu = fits.BinTableHDU(table.rows, name=table.name)
     for column in hdu.columns:
-        if units.get(column.name):
-            column.unit = units[column.name]
-    _add_facts(hdu.header, facts)
+        if table.units.get(column.name):
+            column.unit = table.units[column.name]
+    _add_facts(hdu.header, table.facts)
     buffer = BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer)
     return buffer.getvalue()[_BLOCK:]

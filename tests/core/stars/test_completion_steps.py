@@ -1,0 +1,120 @@
+"""Steps of the search for what a catalogue lacks."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.core.psf.stamps import make_stamps
+from gaiaflux.core.stars.completion import _limit, _moved, _new_peaks, _stays, _vertex, detection_limit
+
+SHAPE = (80, 100)
+FWHM = 4.0
+NOISE = 5.0
+
+
+def solution(x=(), y=(), flux=None, residual=None, light=None, weight=None, shape=SHAPE):
+    stamps = make_stamps(moffat_psf(shape, FWHM), np.asarray(x, float), np.asarray(y, float), 9.0)
+    flux = np.full(len(stamps), 1e4) if flux is None else np.asarray(flux, float)
+    zero = np.zeros(shape, np.float32)
+    weight = np.full(shape, NOISE**-2, np.float32) if weight is None else weight
+    full = stamps.values.sum(axis=(1, 2))
+    return SimpleNamespace(
+        stamps=stamps, flux=flux, residual=zero if residual is None else residual.astype(np.float32),
+        light=zero if light is None else light.astype(np.float32), weight=weight, error=np.full(len(stamps), 10.0),
+        sums=SimpleNamespace(light=full.astype(float)),
+    )  # fmt: skip
+
+
+def test_the_top_of_a_parabola():
+    at = np.array([-0.7, -0.4, 0.0, 0.3, 0.6])
+    before, peak, after = (5.0 - 2.0 * (k - at) ** 2 for k in (-1, 0, 1))
+    np.testing.assert_allclose(_vertex(before, peak, after), [-0.5, -0.4, 0.0, 0.3, 0.5])
+    # A valley and a plain have none.
+    assert _vertex(np.array([3.0, 1.0]), np.array([1.0, 1.0]), np.array([2.0, 1.0])).tolist() == [0.0, 0.0]
+
+
+def test_found_stars_stay_that_are_significant_and_on_good_pixels():
+    made = solution(x=[20, 40, 60, 80, 30, 50], y=[20] * 4 + [60] * 2, flux=[1.0, 51.0, 49.0, 51.0, 51.0, 1.0])
+    made.sums.light[3] *= 0.71
+    made.sums.light[4] *= 0.69
+    assert _stays(made, 0, 5.0).tolist() == [False, True, False, True, False, False]
+    # The catalogue's stay, whatever they are.
+    assert _stays(made, 1, 5.0).tolist() == [True, True, False, True, False, False]
+
+
+def test_the_limit_counts_stars_on_the_image_and_pixels_with_weight():
+    x, y = (
+        np.array([20.0, -0.4, -0.6, 99.4, 99.6, 30, 31, 32, 33]),
+        np.array([20.0, 5, 5, 5, 5, -0.4, -0.6, 79.4, 79.6]),
+    )
+    made = solution(x=x, y=y)
+    made.weight[:, :50] = 0.0
+    assert _limit(made, FWHM, 1.0) == detection_limit(5, 4000, FWHM)
+    assert _limit(made, FWHM, 12.0) == 12.0
+
+
+def test_a_step_is_a_quarter_of_the_width_and_seven_tenths_in_all():
+    x, y = np.array([20.0, 50.0, 70.0]), np.array([20.0, 40.0, 30.0])
+    made = solution(x=x, y=y, flux=[3e4, 3e4, 3e4])
+    # All stars lie three pixels to the right of their places; the first one is the catalogue's.
+    shifted = make_stamps(moffat_psf(SHAPE, FWHM), x + 3.0, y, 9.0)
+    for k in range(3):
+        half = (shifted.values.shape[1] - 1) // 2
+        for stamps, sign in ((shifted, 1), (made.stamps, -1)):
+            j, i = stamps.row[k] - half, stamps.column[k] - half
+            made.residual[j : j + 2 * half + 1, i : i + 2 * half + 1] += sign * 3e4 * stamps.values[k]
+    found_x, found_y = _moved(made, 1, np.stack([x, y]), FWHM)
+    np.testing.assert_allclose(found_x, [20.0, 51.0, 71.0], atol=1e-9)
+    np.testing.assert_allclose(found_y, y, atol=1e-3)
+    # With a step before it the second one would be 2.9 pixels from its peak, the third one 2.7.
+    start = np.stack([x - [0.0, 1.9, 1.7], y])
+    found_x, found_y = _moved(made, 1, start, FWHM)
+    np.testing.assert_allclose(found_x, [20.0, 50.0 - 1.9, 71.0], atol=1e-9)
+
+
+def peaks(snr, *, x=(), y=(), limit=5.0, light=None, weight=None, place=(50.0, 40.0)):
+    """Places that are found of a star of a signal to noise by a Gaussian filter of its own width."""
+    star = moffat_psf(SHAPE, FWHM)
+    residual = np.zeros(SHAPE)
+    yy, xx = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    residual += star.values(*place, xx - place[0], yy - place[1])
+    filtered = np.exp(-0.5 * ((xx - place[0]) ** 2 + (yy - place[1]) ** 2) / (FWHM / 2.3548) ** 2)
+    # The filter's own significance for one unit of flux.
+    unit = (residual * filtered).sum() / np.sqrt((filtered**2).sum()) / NOISE
+    made = solution(residual=residual * snr / unit, light=light, weight=weight)
+    return _new_peaks(made, FWHM, limit, np.asarray(x, float), np.asarray(y, float))
+
+
+def test_peaks_are_as_significant_as_a_filter_of_the_stars_width_makes_them():
+    assert peaks(4.9).shape == (2, 0)
+    np.testing.assert_allclose(peaks(5.15), [[50.0], [40.0]], atol=0.02)
+    np.testing.assert_allclose(peaks(9.0, place=(50.3, 39.6)), [[50.3], [39.6]], atol=0.06)
+    # Light of stars that was taken off may be wrong by two per cent: here by twice the noise.
+    doubt = np.full(SHAPE, 2.0 * NOISE / 0.02)
+    assert peaks(5.15 * np.sqrt(5.0) * 0.94, light=doubt).shape == (2, 0)
+    assert peaks(5.15 * np.sqrt(5.0), light=doubt).shape == (2, 1)
+
+
+def test_beside_a_known_star_and_on_lost_pixels_nothing_is_found():
+    # 0.45 of the width are 1.8 pixels.
+    assert peaks(9.0, x=[51.75], y=[40.0]).shape == (2, 0)
+    assert peaks(9.0, x=[20.0, 51.85], y=[70.0, 40.0]).shape == (2, 1)
+    assert peaks(9.0, x=[50.0, 20.0], y=[41.85, 60.0]).shape == (2, 1)
+    lost = np.full(SHAPE, NOISE**-2, np.float32)
+    for share, seen in ((0.33, 1), (0.27, 0)):
+        some = lost.copy()
+        some[20:60, 30:70] *= share
+        # Where most of the weight is lost a peak is none.
+        assert peaks(9.0 / np.sqrt(share), weight=some).shape == (2, seen)
+
+
+@pytest.mark.parametrize("n_stars", [10, 1000])
+def test_the_limit_is_where_noise_makes_four_in_a_thousand_stars(n_stars):
+    limit = detection_limit(n_stars, 10**6, FWHM)
+    sigma = FWHM / (2 * np.sqrt(2 * np.log(2)))
+    peaks_of_noise = 1e6 * limit * np.exp(-0.5 * limit**2) / ((2 * np.pi) ** 1.5 * 2 * sigma**2)
+    assert peaks_of_noise == pytest.approx(0.004 * n_stars, rel=1e-3)
+    # Without any star it is that of one.
+    assert detection_limit(0, 10**6, FWHM) == detection_limit(1, 10**6, FWHM)
