@@ -8,6 +8,7 @@ import pytest
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import make_stamps
 from gaiaflux.core.stars.completion import _limit, _moved, _new_peaks, _stays, _vertex, detection_limit
+from gaiaflux.core.stars.doubt import FluxMap, flux_map
 
 SHAPE = (80, 100)
 FWHM = 4.0
@@ -23,8 +24,14 @@ def solution(x=(), y=(), flux=None, residual=None, light=None, weight=None, shap
     return SimpleNamespace(
         stamps=stamps, flux=flux, residual=zero if residual is None else residual.astype(np.float32),
         light=zero if light is None else light.astype(np.float32), weight=weight, error=np.full(len(stamps), 10.0),
-        sums=SimpleNamespace(light=full.astype(float)),
+        sums=SimpleNamespace(
+            light=full.astype(float), curvature=NOISE**-2 * (stamps.values.astype(float) ** 2).sum(axis=(1, 2))
+        ),
     )  # fmt: skip
+
+
+def nothing_shown(shape=SHAPE):
+    return FluxMap(*(np.full(shape, value, np.float32) for value in (0.0, 1.0, 0.0, 0.0, 1.0)))
 
 
 def test_the_top_of_a_parabola():
@@ -39,9 +46,26 @@ def test_found_stars_stay_that_are_significant_and_on_good_pixels():
     made = solution(x=[20, 40, 60, 80, 30, 50], y=[20] * 4 + [60] * 2, flux=[1.0, 51.0, 49.0, 51.0, 51.0, 1.0])
     made.sums.light[3] *= 0.71
     made.sums.light[4] *= 0.69
-    assert _stays(made, 0, 5.0).tolist() == [False, True, False, True, False, False]
+    assert _stays(made, nothing_shown(), 0, 5.0).tolist() == [False, True, False, True, False, False]
     # The catalogue's stay, whatever they are.
-    assert _stays(made, 1, 5.0).tolist() == [True, True, False, True, False, False]
+    assert _stays(made, nothing_shown(), 1, 5.0).tolist() == [True, True, False, True, False, False]
+
+
+def test_found_stars_stay_that_stand_out_of_what_else_is_shown():
+    made = solution(x=[20, 40, 60, 80], y=[20] * 4, flux=[100.0] * 4)
+    shown = nothing_shown()
+    shown.excess[:, 30:50] = 2.1
+    shown.leavings[:, 50:70] = 20.0
+    # The area of the star, sum P / sum P^2, under a level of 2.
+    shown.structure[:, 70:] = 2.0
+    stamp = made.stamps.values[3].astype(float)
+    area = stamp.sum() / (stamp**2).sum()
+    assert _stays(made, shown, 0, 4.9).tolist() == [True, False, False, bool(100.0 - 2.0 * area > 49.0)]
+    assert _stays(made, shown, 0, 4.4).tolist() == [True, True, True, bool(100.0 - 2.0 * area > 44.0)]
+    made.flux[3] = 2.0 * area + 50.0
+    assert _stays(made, shown, 0, 4.9)[3]
+    made.flux[3] = 2.0 * area + 48.0
+    assert not _stays(made, shown, 0, 4.9)[3]
 
 
 def test_the_limit_counts_stars_on_the_image_and_pixels_with_weight():
@@ -74,7 +98,7 @@ def test_a_step_is_a_quarter_of_the_width_and_seven_tenths_in_all():
     np.testing.assert_allclose(found_x, [20.0, 50.0 - 1.9, 71.0], atol=1e-9)
 
 
-def peaks(snr, *, x=(), y=(), limit=5.0, light=None, weight=None, place=(50.0, 40.0)):
+def peaks(snr, *, x=(), y=(), limit=5.0, weight=None, place=(50.0, 40.0)):
     """Places that are found of a star of a signal to noise by a Gaussian filter of its own width."""
     star = moffat_psf(SHAPE, FWHM)
     residual = np.zeros(SHAPE)
@@ -83,18 +107,15 @@ def peaks(snr, *, x=(), y=(), limit=5.0, light=None, weight=None, place=(50.0, 4
     filtered = np.exp(-0.5 * ((xx - place[0]) ** 2 + (yy - place[1]) ** 2) / (FWHM / 2.3548) ** 2)
     # The filter's own significance for one unit of flux.
     unit = (residual * filtered).sum() / np.sqrt((filtered**2).sum()) / NOISE
-    made = solution(residual=residual * snr / unit, light=light, weight=weight)
-    return _new_peaks(made, FWHM, limit, np.asarray(x, float), np.asarray(y, float))
+    made = solution(residual=residual * snr / unit, weight=weight)
+    made.flux[:] = 0.0
+    return _new_peaks(flux_map(made, FWHM), FWHM, limit, np.asarray(x, float), np.asarray(y, float))
 
 
 def test_peaks_are_as_significant_as_a_filter_of_the_stars_width_makes_them():
     assert peaks(4.9).shape == (2, 0)
     np.testing.assert_allclose(peaks(5.15), [[50.0], [40.0]], atol=0.02)
     np.testing.assert_allclose(peaks(9.0, place=(50.3, 39.6)), [[50.3], [39.6]], atol=0.06)
-    # Light of stars that was taken off may be wrong by two per cent: here by twice the noise.
-    doubt = np.full(SHAPE, 2.0 * NOISE / 0.02)
-    assert peaks(5.15 * np.sqrt(5.0) * 0.94, light=doubt).shape == (2, 0)
-    assert peaks(5.15 * np.sqrt(5.0), light=doubt).shape == (2, 1)
 
 
 def test_beside_a_known_star_and_on_lost_pixels_nothing_is_found():

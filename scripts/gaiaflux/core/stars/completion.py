@@ -14,13 +14,13 @@ from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes
 from gaiaflux.core.stars.deep_kernels import near_known
-from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
+from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
+from gaiaflux.core.stars.doubt import CONFUSED, FluxMap, flux_map
 
 __all__ = ["Completed", "complete_stars", "detection_limit"]
 
 ROUNDS = 5
 POSITION_STEPS = 4
-MODEL_ERROR = 0.02  # of the stars' light in a pixel: what may be left of it and is no star
 MIN_SEPARATION = 0.45  # [FWHM] from a known star
 MAX_STEP = 0.25  # [FWHM] that a position may change at once
 MAX_SHIFT = 0.7  # [FWHM] in all
@@ -28,7 +28,6 @@ PEAK_FRACTION = 0.9  # of the limit, for peaks; the fit decides
 LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
 CONVERGED = 0.003  # change of the number of stars
 NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
-CONFUSED = 0.1  # stars in the area of a beam above which blends are taken for stars
 LEAST_LIMIT = 3.0
 
 
@@ -94,7 +93,8 @@ def complete_stars(
         once = options.for_width(width, 1)
         before = len(x)
         limit = _limit(solution, width, min_snr)
-        found = _new_peaks(solution, width, PEAK_FRACTION * limit, x, y)
+        shown = flux_map(solution, width)
+        found = _new_peaks(shown, width, PEAK_FRACTION * limit, x, y)
         x, y, start = np.append(x, found[0]), np.append(y, found[1]), np.append(start, found, axis=1)
         flux = np.append(solution.flux, np.zeros(found.shape[1]))
         for _ in range(POSITION_STEPS):
@@ -104,7 +104,7 @@ def complete_stars(
         # The second look: without the false ones some of the others are fainter.
         for _ in range(2):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
-            stays = _stays(solution, n_known, _limit(solution, width, min_snr))
+            stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr))
             x, y, start, flux = x[stays], y[stays], start[:, stays], solution.flux[stays]
         last = abs(len(x) - before) <= CONVERGED * len(x) or round_number == ROUNDS - 1
         if round_number == 0 or last:
@@ -158,28 +158,25 @@ def _limit(solution: Solution, fwhm: float, min_snr: float) -> float:
     return max(min_snr, detection_limit(int(np.count_nonzero(inside)), usable, fwhm))
 
 
-def _stays(solution: Solution, n_known: int, min_snr: float) -> np.ndarray:
-    """Known stars, and the found ones that are significant and mostly on good pixels."""
-    full = solution.stamps.values.sum(axis=(1, 2), dtype=np.float64)
-    stays = (solution.flux > min_snr * solution.error) & (solution.sums.light > LEAST_LIGHT * full)
+def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> np.ndarray:
+    """Known stars, and the found ones that are significant beside all else and mostly on good pixels."""
+    stamps, sums = solution.stamps, solution.sums
+    ny, nx = solution.weight.shape
+    at = np.clip(stamps.row, 0, ny - 1), np.clip(stamps.column, 0, nx - 1)
+    full = stamps.values.sum(axis=(1, 2), dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # What a level of 1 under the star adds to its flux.
+        area = np.where(sums.curvature > 0, sums.light * solution.weight[at] / sums.curvature, 0.0)
+    flux = solution.flux - area * shown.structure[at]
+    noise = np.hypot(solution.error * shown.excess[at], shown.leavings[at])
+    stays = (flux > min_snr * noise) & (sums.light > LEAST_LIGHT * full)
     stays[:n_known] = True
     return stays
 
 
-def _new_peaks(solution: Solution, fwhm: float, min_snr: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _new_peaks(shown: FluxMap, fwhm: float, min_snr: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Places of the significant maxima of the residual that are no known star, shape (2, n)."""
-    weight = np.zeros_like(solution.weight)
-    variance = (np.float32(MODEL_ERROR) * solution.light) ** 2
-    variance *= solution.weight
-    variance += np.float32(1.0)
-    np.divide(solution.weight, variance, out=weight)
-    sigma = fwhm * FWHM_TO_SIGMA
-    signal = convolve(solution.residual * weight, sigma)
-    # The square of a Gaussian is 1 / (4 pi sigma^2) times a Gaussian of 1 / sqrt(2) of its width.
-    power = convolve(weight, sigma / np.sqrt(2.0))
-    power /= np.float32(4.0 * np.pi * sigma**2)
-    enough = power > 0.3 * float(np.median(power))
-    significance = np.where(enough, signal / np.sqrt(np.where(enough, power, np.float32(1.0))), np.float32(0.0))
+    significance = shown.flux / shown.noise
     column, row, _ = find_peaks(significance, np.full((1, 1), min_snr, np.float32), max(significance.shape))
     found = np.stack(
         [
