@@ -112,6 +112,7 @@ def test_a_second_call_has_nothing_to_do(spoiled_run):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 200])
 def test_batches_and_arrival_change_no_number(size, spoiled_run, spoiled_folder, tmp_path, make_chain):
     """The same frames, some of them later and in other batches, give the same dataset."""

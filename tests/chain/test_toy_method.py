@@ -23,6 +23,8 @@ from gaiaflux.sim.detector import Camera
 from gaiaflux.sim.field import GAIA_UNITS, FieldConfig
 from gaiaflux.sim.series import Series, SeriesConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "rules", "schemas", "profiles", "envs", "scripts")
 N_FRAMES = 6
@@ -79,8 +81,6 @@ import numpy as np
 
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.measurement import FrameResult
-
-pytestmark = pytest.mark.slow
 
 __all__ = ["measure_frame"]
 

@@ -24,7 +24,7 @@ class CatalogSource:
     system : str
         System of its magnitudes.
     columns : mapping of str to str
-        Name in its tables (in small letters; found in any case) of ``source_id``, ``ra``, ``dec``, ``mag``, and of what
+        Name in its tables (found in any case) of ``source_id``, ``ra``, ``dec``, ``mag``, and of what
         there is of ``colour``, or ``blue`` and ``red`` whose difference it is; ``pmra`` (with cos dec), ``pmdec``,
         ``parallax``, ``ref_epoch``; ``ra_error``, ``dec_error`` or ``pos_err``; ``pmra_error``, ``pmdec_error`` or
         ``pm_err``; ``ruwe``. Units are converted where the table states them; else they are deg, mas, mas/yr.
@@ -36,6 +36,9 @@ class CatalogSource:
     system: str
     columns: Mapping[str, str]
     epoch: float = 2016.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", {role: name.lower() for role, name in self.columns.items()})
 
     @property
     def required(self) -> tuple[str, ...]:

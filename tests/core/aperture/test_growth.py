@@ -150,3 +150,13 @@ def test_ratios_of_circles_and_their_errors():
     assert fit.profile.alpha == pytest.approx(PROFILE.alpha, rel=1e-3)
     assert fit.profile.beta == pytest.approx(PROFILE.beta, rel=1e-3)
     np.testing.assert_allclose(fit.widening.value(x, y), 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("sigmas", "order"), [(2.9, 0), (3.5, 1)])
+def test_a_star_counts_up_to_four_sigma(sigmas, order):
+    # The one star on the other side of the field asks for a slope: it would spare its square, which costs two terms of
+    # ln 100.
+    x, y = np.where(np.arange(100) == 7, 799.0, 0.0), np.linspace(0.0, 999.0, 100)
+    width = np.where(np.arange(100) == 7, sigmas, 0.6745 * np.where(np.arange(100) % 2, 1.0, -1.0))
+    assert (sigmas**2 > 2 * np.log(100)) == bool(order)
+    assert _supported_order(x, y, width, np.ones(100), SHAPE, 1) == order

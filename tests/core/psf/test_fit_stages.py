@@ -1,5 +1,6 @@
 """In how many turns PSF, sky and fluxes settle, and what is done in the last one."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf import fit as psf_fit
-from gaiaflux.core.psf.fluxes import PsfOptions
 from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.ground.frame.psf_options import psf_options
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
 
+DEFAULTS = psf_options(complete_section(PsfSettings))
 SHAPE = (50, 60)
 N = 30
 
@@ -49,7 +53,7 @@ class Stages:
     def run(self, borrowed=None, **options):
         pixels = Pixels(np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.uint8), 1.0, 1.0, 1.0)
         x, y = np.full(N, 20.0), np.full(N, 30.0)
-        return psf_fit.fit_psf(pixels, x, y, 4.0, PsfOptions(**options), borrowed)
+        return psf_fit.fit_psf(pixels, x, y, 4.0, replace(DEFAULTS, **options), borrowed)
 
 
 def test_it_ends_when_the_exponent_stands_still(monkeypatch):

@@ -10,7 +10,7 @@ from gaiaflux.core.kernels.compile import Kernel
 
 __all__ = ["PACKAGES", "compile_all", "find_kernels"]
 
-PACKAGES = ("gaiaflux.core", "gaiaflux.sim", "gaiaflux.tess")
+PACKAGES = ("gaiaflux.core", "gaiaflux.sim", "gaiaflux.ground", "gaiaflux.tess")
 
 
 def compile_all() -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 __all__ = [
     "AT_REST",
     "AU_LIGHT_TIME_S",
+    "BARYCENTRIC_SCALES",
     "StarMotion",
     "barycentric_jd_tdb",
     "earth_position_au",
@@ -19,6 +20,8 @@ __all__ = [
     "utc_from_scale",
 ]
 
+BARYCENTRIC_SCALES = ("bjd_tdb", "hjd_utc")
+"""Time scales that depend on where the telescope looks."""
 AU_LIGHT_TIME_S = 499.00478383615643
 """Light time of one astronomical unit [s]: 149597870700 m (IAU 2012 B2) over c."""
 
@@ -167,7 +170,7 @@ def utc_from_scale(mjd: float, scale: str, ra_deg: float, dec_deg: float) -> flo
     ValueError
         Unknown scale.
     """
-    if scale not in ("tdb", "bjd_tdb", "hjd_utc"):
+    if scale not in ("tdb", *BARYCENTRIC_SCALES):
         raise ValueError(f"unknown time scale {scale!r}")
     if not _FIRST_MJD < mjd < _LAST_MJD:
         return float("nan")

@@ -240,8 +240,8 @@ def _iso_to_mjd(stamp: str, utc_offset_h: float = 0.0) -> float | None:
 
 def _to_utc(mjd: float, scale: str, ra_dec_deg: tuple[float, float]) -> float:
     """UTC at the observatory (the Earth's centre is near enough: 21 ms) of a TDB, HJD or BJD."""
-    from gaiaflux.core.sky.timing import utc_from_scale
+    from gaiaflux.core.sky.timing import BARYCENTRIC_SCALES, utc_from_scale
 
-    if scale != "tdb" and not all(math.isfinite(value) for value in ra_dec_deg):
+    if scale in BARYCENTRIC_SCALES and not all(math.isfinite(value) for value in ra_dec_deg):
         raise BadFrameError(f"a time in {scale} needs the pointing, and the header has none: set centre_deg")
     return utc_from_scale(mjd, scale, *ra_dec_deg)
