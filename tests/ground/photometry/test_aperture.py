@@ -318,6 +318,17 @@ def test_stars_are_measured_where_they_have_moved_to():
         place_stars(frame, wcs, make_catalog(wcs, x, y, pmra), float("nan"))
 
 
+def test_apertures_are_not_smaller_than_the_pixels_allow():
+    settings = complete_section(ApertureSettings, radii_fwhm=[1.0, 2.0], annulus_fwhm=[4.0, 6.0])
+    for fwhm, unit in ((1.3, 2.0), (1.99, 2.0), (2.2, 2.2)):
+        radii, annulus = radii_in_pixels(settings, fwhm, 0.5)
+        np.testing.assert_allclose(radii, [unit, 2 * unit])
+        np.testing.assert_allclose(annulus, [4 * unit, 6 * unit])
+    # What is asked for on the sky stays as it is.
+    arcsec = complete_section(ApertureSettings, radii_arcsec=[0.5], annulus_arcsec=[8.0, 12.0])
+    assert radii_in_pixels(arcsec, 1.3, 0.5)[0].tolist() == [1.0]
+
+
 def test_radii_in_arcsec_and_in_fwhm():
     fwhm = complete_section(ApertureSettings, radii_fwhm=[2.0, 1.0], annulus_fwhm=[4.0, 6.0])
     radii, annulus = radii_in_pixels(fwhm, 5.0, 0.5)

@@ -34,6 +34,7 @@ _NEIGHBOUR_FRACTION = 0.01
 # Error of the neighbours' light that is taken off: their brightness, the wings of the profile.
 _NEIGHBOUR_ERROR = 0.03
 # Largest value of what is stored as float16.
+LEAST_WIDTH_PIX = 2.0
 _MOST = 6e4
 
 
@@ -106,7 +107,8 @@ def radii_in_pixels(
     settings : ApertureSettings
         Radii in arcsec go before those in units of the seeing, which are there where the others are not.
     fwhm_pix : float
-        The frame's seeing [pixel].
+        The frame's seeing [pixel]; where it is less than 2 pixels, 2: in a smaller circle the place of a star between
+        the pixels decides how much of it is inside.
     scale_arcsec : float
         The frame's pixel scale [arcsec/pixel].
 
@@ -118,12 +120,13 @@ def radii_in_pixels(
         Inner and outer radius [pixel].
     """
     in_arcsec = settings.radii_arcsec is not None
-    unit = 1.0 / scale_arcsec if in_arcsec else fwhm_pix
+    width = max(fwhm_pix, LEAST_WIDTH_PIX)
+    unit = 1.0 / scale_arcsec if in_arcsec else width
     radii = np.sort(np.asarray(settings.radii_arcsec if in_arcsec else settings.radii_fwhm, np.float64)) * unit
     if settings.annulus_arcsec is not None:
         annulus = np.asarray(settings.annulus_arcsec, np.float64) / scale_arcsec
     else:
-        annulus = np.asarray(settings.annulus_fwhm, np.float64) * fwhm_pix
+        annulus = np.asarray(settings.annulus_fwhm, np.float64) * width
     return radii, (float(annulus[0]), float(annulus[1]))
 
 
