@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gaiaflux.core.psf.fluxes import stars_per_beam
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import make_stamps
-from gaiaflux.core.stars.doubt import flux_map, stars_per_beam
+from gaiaflux.core.stars.doubt import flux_map
 
 SIZE = 400
 FWHM = 4.0

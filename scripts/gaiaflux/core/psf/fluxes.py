@@ -21,7 +21,16 @@ from gaiaflux.core.psf.equations import (
 from gaiaflux.core.psf.protocol import Psf, Stamps
 from gaiaflux.core.psf.stamps import add_light, make_stamps
 
-__all__ = ["FluxOptions", "PsfOptions", "Solution", "TakenOff", "solve_fluxes", "stars_within_reach", "take_off"]
+__all__ = [
+    "FluxOptions",
+    "PsfOptions",
+    "Solution",
+    "TakenOff",
+    "solve_fluxes",
+    "stars_per_beam",
+    "stars_within_reach",
+    "take_off",
+]
 
 # The function is added as far as it is brighter than this part of the sky's noise, but not farther than so many FWHM.
 FAINTEST = 0.02
@@ -277,6 +286,22 @@ def solve_fluxes(
     sums = sum_stamps(residual, weight, stamps)
     flux = flux + solve(equations, sums.gradient)
     return Solution(stamps, flux, equations, sums, background, residual, light, weight)
+
+
+def stars_per_beam(solution: Solution, fwhm: float) -> float:
+    """Stars in an area of pi FWHM^2 / (4 ln 2) of the image.
+
+    Parameters
+    ----------
+    solution : Solution
+    fwhm : float
+        Seeing [pixel].
+    """
+    ny, nx = solution.residual.shape
+    stamps = solution.stamps
+    inside = (stamps.column >= 0) & (stamps.row >= 0) & (stamps.column < nx) & (stamps.row < ny)
+    usable = max(int(np.count_nonzero(solution.weight)), 1)
+    return float(np.count_nonzero(inside) * np.pi * fwhm**2 / (4.0 * np.log(2.0)) / usable)
 
 
 def stars_within_reach(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], reach: float) -> np.ndarray:

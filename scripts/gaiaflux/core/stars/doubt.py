@@ -13,7 +13,7 @@ import numpy as np
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.kernels.devices import kth_smallest
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
-from gaiaflux.core.psf.fluxes import Solution
+from gaiaflux.core.psf.fluxes import Solution, stars_per_beam
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve
 
 __all__ = ["CONFUSED", "FluxMap", "flux_map"]
@@ -108,15 +108,6 @@ def _filtered(signal: np.ndarray, weight: np.ndarray, sigma: float) -> tuple[np.
     # The square of a Gaussian is 1 / (4 pi sigma^2) times a Gaussian of 1 / sqrt(2) of its width.
     power = convolve(weight, sigma / np.sqrt(2.0)) / np.float32(4.0 * np.pi * sigma**2)
     return convolve(signal, sigma), power
-
-
-def stars_per_beam(solution: Solution, fwhm: float) -> float:
-    """Stars in an area of pi FWHM^2 / (4 ln 2) of the image."""
-    ny, nx = solution.residual.shape
-    stamps = solution.stamps
-    inside = (stamps.column >= 0) & (stamps.row >= 0) & (stamps.column < nx) & (stamps.row < ny)
-    usable = max(int(np.count_nonzero(solution.weight)), 1)
-    return float(np.count_nonzero(inside) * np.pi * fwhm**2 / (4.0 * np.log(2.0)) / usable)
 
 
 def _response(solution: Solution, sigma: float) -> float:

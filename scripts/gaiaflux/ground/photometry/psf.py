@@ -8,6 +8,7 @@ import numpy as np
 from gaiaflux.core.image.pixel_flags import near_saturation
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach, take_off
+from gaiaflux.core.psf.local_sky import star_skies
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.stamps import lost_light, make_stamps
 from gaiaflux.ground.frame.noise import frame_noise
@@ -223,6 +224,8 @@ def _assemble(
     facts: Mapping[str, str | int | float],
 ) -> FrameResult:
     info, stamps, sums = frame.info, solution.stamps, solution.sums
+    skies = star_skies(solution, fit.psf.fwhm)
+    fitted = solution.flux + skies.flux
     ny, nx = frame.image.shape
     on = (stamps.x >= -0.5) & (stamps.x < nx - 0.5) & (stamps.y >= -0.5) & (stamps.y < ny - 0.5)
     full = stamps.values.sum(axis=(1, 2), dtype=np.float64)
@@ -230,8 +233,9 @@ def _assemble(
     alone = 1.0 / np.sqrt(np.where(sums.curvature > 0, sums.curvature, np.nan))
     noise = solution.error
     seen = (fraction >= _LEAST_LIGHT) & np.isfinite(alone)
-    flux = np.where(seen, solution.flux, np.nan)
-    error = np.where(seen, np.hypot(noise, solution.flux * fit.flux_error_at(stamps.x, stamps.y)), np.nan)
+    flux = np.where(seen, fitted, np.nan)
+    by_psf = fitted * fit.flux_error_at(stamps.x, stamps.y)
+    error = np.where(seen, np.sqrt(noise**2 + by_psf**2 + skies.error**2), np.nan)
     chi2 = sums.chi2 / np.maximum(sums.n_pixels, 1)
     neighbours = solution.neighbours
     flags = _flags(frame, fit, solution, full)
@@ -271,10 +275,10 @@ def _assemble(
         "chi2": spread(np.minimum(chi2, _MOST), np.float16),
         "psf_fraction": spread(fraction, np.float16),
         "crowding": spread(np.clip(crowding, -_MOST, _MOST), np.float16),
-        "sky": spread(solution.background.level_at(stamps.x, stamps.y)),
+        "sky": spread(solution.background.level_at(stamps.x, stamps.y) + skies.level),
     }
     # Stars beyond the edge, whose wings reach the image: x, y, flux.
-    beyond = np.stack([stamps.x, stamps.y, solution.flux / info.exptime_s], axis=1)[~on & seen]
+    beyond = np.stack([stamps.x, stamps.y, fitted / info.exptime_s], axis=1)[~on & seen]
     return FrameResult(attrs, stars, {"beyond": beyond, **psf_arrays(fit.psf)})
 
 
