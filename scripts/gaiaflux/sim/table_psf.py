@@ -153,10 +153,11 @@ class TablePsf:
         return np.linspace(-1.0, 1.0, NODES) if self.optics.varies else np.zeros(1)
 
     def _place(self, x: float | np.ndarray, y: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def from_middle(a: float | np.ndarray, n: int) -> np.ndarray:
+            return np.clip(2.0 * np.asarray(a, dtype=float) / (n - 1) - 1.0, -1.0, 1.0)
+
         ny, nx = self.shape
-        return tuple(  # type: ignore[return-value]
-            np.clip(2.0 * np.asarray(a, dtype=float) / (n - 1) - 1.0, -1.0, 1.0) for a, n in ((x, nx), (y, ny))
-        )
+        return from_middle(x, nx), from_middle(y, ny)
 
     def _spread(self, place: tuple[float, ...]) -> Spread:
         u, v = place

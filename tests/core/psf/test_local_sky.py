@@ -80,5 +80,5 @@ def test_levels_are_drawn_to_zero_as_far_as_they_are_noise():
 def test_between_dense_stars_nothing_is_corrected():
     solution, _ = measured(12.0 * WAVES, 4, n_stars=1200)
     skies = star_skies(solution, FWHM)
-    for values in (skies.level, skies.level_error, skies.flux, skies.error):
+    for values in (skies.level, skies.flux, skies.error):
         assert not values.any()

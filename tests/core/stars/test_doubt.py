@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gaiaflux.core.psf.fluxes import stars_per_beam
+from gaiaflux.core.psf.fluxes import stars_and_pixels, stars_per_beam
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import make_stamps
 from gaiaflux.core.stars.doubt import flux_map
@@ -128,4 +128,4 @@ def test_pixels_without_weight_show_nothing():
 def test_stars_in_a_beam():
     made = solved([10.0, 50.0, -3.0], [10.0, 60.0, 20.0], [1.0, 1.0, 1.0])
     beam = np.pi * FWHM**2 / (4 * np.log(2))
-    assert stars_per_beam(made, FWHM) == pytest.approx(2 * beam / SIZE**2)
+    assert stars_per_beam(*stars_and_pixels(made), FWHM) == pytest.approx(2 * beam / SIZE**2)

@@ -27,6 +27,7 @@ __all__ = [
     "Solution",
     "TakenOff",
     "solve_fluxes",
+    "stars_and_pixels",
     "stars_per_beam",
     "stars_within_reach",
     "take_off",
@@ -288,20 +289,30 @@ def solve_fluxes(
     return Solution(stamps, flux, equations, sums, background, residual, light, weight)
 
 
-def stars_per_beam(solution: Solution, fwhm: float) -> float:
-    """Stars in an area of pi FWHM^2 / (4 ln 2) of the image.
+def stars_and_pixels(solution: Solution) -> tuple[int, int]:
+    """Stars on the image, and its usable pixels.
 
     Parameters
     ----------
     solution : Solution
-    fwhm : float
-        Seeing [pixel].
     """
     ny, nx = solution.residual.shape
     stamps = solution.stamps
     inside = (stamps.column >= 0) & (stamps.row >= 0) & (stamps.column < nx) & (stamps.row < ny)
-    usable = max(int(np.count_nonzero(solution.weight)), 1)
-    return float(np.count_nonzero(inside) * np.pi * fwhm**2 / (4.0 * np.log(2.0)) / usable)
+    return int(np.count_nonzero(inside)), int(np.count_nonzero(solution.weight))
+
+
+def stars_per_beam(n_stars: int, n_pixels: int, fwhm: float) -> float:
+    """Stars in an area of pi FWHM^2 / (4 ln 2).
+
+    Parameters
+    ----------
+    n_stars, n_pixels : int
+        Stars on an image, and its usable pixels.
+    fwhm : float
+        Seeing [pixel].
+    """
+    return float(n_stars * np.pi * fwhm**2 / (4.0 * np.log(2.0)) / max(n_pixels, 1))
 
 
 def stars_within_reach(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], reach: float) -> np.ndarray:

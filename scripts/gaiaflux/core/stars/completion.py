@@ -12,7 +12,7 @@ import numpy as np
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
-from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes
+from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes, stars_and_pixels, stars_per_beam
 from gaiaflux.core.stars.deep_kernels import near_known
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
 from gaiaflux.core.stars.doubt import CONFUSED, FluxMap, flux_map
@@ -145,17 +145,12 @@ def detection_limit(n_stars: int, n_pixels: int, fwhm: float) -> float:
     for _ in range(30):
         limit = float(np.sqrt(2.0 * np.log(max(ratio * limit, 1.0))))
         limit = max(limit, LEAST_LIMIT)
-    per_beam = n_stars * np.pi * fwhm**2 / (4.0 * np.log(2.0)) / max(n_pixels, 1)
-    return limit * max(1.0, float(per_beam) / CONFUSED)
+    return limit * max(1.0, stars_per_beam(n_stars, n_pixels, fwhm) / CONFUSED)
 
 
 def _limit(solution: Solution, fwhm: float, min_snr: float) -> float:
     """Limit for the stars that are fitted now."""
-    ny, nx = solution.residual.shape
-    stamps = solution.stamps
-    inside = (stamps.column >= 0) & (stamps.row >= 0) & (stamps.column < nx) & (stamps.row < ny)
-    usable = int(np.count_nonzero(solution.weight))
-    return max(min_snr, detection_limit(int(np.count_nonzero(inside)), usable, fwhm))
+    return max(min_snr, detection_limit(*stars_and_pixels(solution), fwhm))
 
 
 def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> np.ndarray:

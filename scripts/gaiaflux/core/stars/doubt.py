@@ -13,7 +13,7 @@ import numpy as np
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.core.kernels.devices import kth_smallest
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
-from gaiaflux.core.psf.fluxes import Solution, stars_per_beam
+from gaiaflux.core.psf.fluxes import Solution, stars_and_pixels, stars_per_beam
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve
 
 __all__ = ["CONFUSED", "FluxMap", "flux_map"]
@@ -91,7 +91,8 @@ def flux_map(solution: Solution, fwhm: float) -> FluxMap:
     flux = np.where(enough, signal / power / np.float32(response), np.float32(0.0))
     variance = np.where(enough, np.float32(1.0 / response**2) / power, np.float32(np.inf))
     # Structure has more peaks than noise of its size; stars that are too dense to be told apart have not.
-    tail = 1.0 + (TAIL - 1.0) * float(np.clip(1.0 - stars_per_beam(solution, fwhm) / CONFUSED, 0.0, 1.0))
+    crowding = min(stars_per_beam(*stars_and_pixels(solution), fwhm) / CONFUSED, 1.0)
+    tail = 1.0 + (TAIL - 1.0) * (1.0 - crowding)
     excess = _excess(flux, variance, fwhm, tail)
     variance *= excess**2
     leavings = _leavings(variance, flux, solution, fwhm)
@@ -252,7 +253,7 @@ def _ring_squares(
                     n += 1
             if n >= least:
                 quantile = kth_smallest(scratch, n, min(int(share * n), n - 1))
-                squares[k, ring] = quantile - 1.0742 * noise / n
+                squares[k, ring] = quantile - RING_SQUARE * noise / n
 
 
 @kernel(

@@ -17,7 +17,7 @@ __all__ = ["find_trails", "flag_trails"]
 
 PEAK_SNR = 4.0  # of the pixels that vote
 MOST_PEAKS = 2000
-CELL = 16  # [pixel]
+CELL = 16  # [pixel] of which one peak votes: a bright star has many
 N_ANGLES = 360
 LINE_WIDTH = 6.0  # [pixel] of the bins of the transform: half a step of the angle moves the end of a line by so much
 LEAST_PEAKS = 12
@@ -27,9 +27,7 @@ BLOCK = 32  # pixels along a line whose median is taken
 BLOCK_SNR = 4.0
 LEAST_LENGTH = 96  # [pixel]
 LEAST_FILLED = 0.6  # of the blocks between a trail's ends
-LEAST_BRIGHT = (
-    0.85  # of the places along a trail that are brighter than the sky: half of those of a row of stars are not
-)
+LEAST_BRIGHT = 0.85  # of the places along a trail: half of those along a row of stars are no brighter than the sky
 HALF_SPAN = 20  # [pixel] across a line
 SIDES = (12, 20)  # [pixel] where the sky beside a trail is taken
 MARGIN = 1  # [pixel] around what is seen of a trail

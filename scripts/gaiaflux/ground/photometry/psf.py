@@ -98,9 +98,10 @@ def measure_stars(
         their central brightness), ``psf_fwhm_pix``, ``psf_ellipticity``, ``psf_beta``; ``shift_x_pix``,
         ``shift_y_pix`` (common offset of the stars from their places) and ``centroid_rms_pix`` (scatter of bright
         stars about them, an axis).
-        `stars`: ``x``, ``y`` (where it was measured [pixel]), ``flux``, ``flux_err`` (total light [image unit / s]),
-        ``flags`` (bits of `StarFlag`), ``chi2`` (per pixel), ``psf_fraction`` (of the PSF's light that falls on good
-        pixels), ``crowding`` (what the neighbours would add to the flux, over the flux, if they were not fitted),
+        `stars`: ``x``, ``y`` (where it was measured [pixel]), ``flux``, ``flux_err`` (total light [image unit / s], on
+        the sky that the annulus of the star shows), ``flags`` (bits of `StarFlag`), ``chi2`` (per pixel),
+        ``psf_fraction`` (of the PSF's light that falls on good pixels),
+        ``crowding`` (what the neighbours would add to the flux, over the flux, if they were not fitted),
         ``sky`` [image unit per pixel]; NaN where not measured.
         `further`: ``beyond`` (n, 3): x, y and flux of stars just beyond the edge; and the arrays of
         `gaiaflux.io.psf_model.psf_arrays`.
