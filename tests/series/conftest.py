@@ -115,6 +115,7 @@ class MeasuredSeries:
                 "flux": self.flux[order, j].astype("f4"),
                 "flux_err": self.error[order, j].astype("f4"),
                 "flags": self.flags[order, j],
+                "sky_share": np.zeros(self.n, "f2"),
             }
             if shuffle_stars:
                 arrays["star_id"] = self.catalog.star_id[order]

@@ -53,6 +53,7 @@ def assemble(folder, n, *, rows=None, ids=None, status=STATUS, flux=None, flags=
                     attrs |= {"unit": "electron/s", "n_measured": len(some)}
                     arrays = {"radii_pix": np.array([2.0, 3.0, 5.0])[:radii], "flux": made[j][some].astype("f4")}
                     arrays |= {"flux_err": np.ones(arrays["flux"].shape, "f4"), "flags": bits[j][some]}
+                    arrays["sky_share"] = np.zeros(len(some), "f2")
                     if rows is None:
                         attrs["catalog_sha256"] = ATTRS["catalog_sha256"]
                     else:

@@ -59,6 +59,12 @@ def spoil(name):
         elif name == "borrowed_psf":
             calibration["psf_status"] = np.array(["ok"] * M, dtype=object)
             calibration["psf_status"][rows] = "borrowed"
+        elif name == "poor_psf":
+            calibration["psf_residual_rms"] = np.full(M, 0.02)
+            calibration["psf_residual_rms"][rows] = 0.04
+        elif name == "structured_sky":
+            calibration["sky_structure"] = np.full(M, 1.4)
+            calibration["sky_structure"][rows] = 1.6
         elif name == "no_time":
             frames["mjd_utc"][rows] = np.nan
 

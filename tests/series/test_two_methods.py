@@ -65,6 +65,7 @@ class Series:
         self.flux = {"aperture": mean + noise, "psf": mean + 0.5 * noise}
         self.flags = {"aperture": np.zeros((N, M, 2), "u4"), "psf": np.zeros((N, M), "u4")}
         self.facts = {name: rng.uniform(0.5, 1.5, (N, M)).astype("f2") for name in PSF.star_facts}
+        self.facts["sky_share"] *= np.float16(0.1)
         self.status = {kind: ["ok"] * M for kind in KINDS}
 
     def write(self, folder, batches, shuffle_stars=False, kinds=KINDS):
@@ -92,7 +93,7 @@ class Series:
             arrays = {"flags": self.flags[kind][order, j]}
             if kind == "aperture":
                 flux, error = np.stack([flux, flux], axis=1), np.stack([error, 3 * error], axis=1)
-                arrays["radii_pix"] = np.array([3.0, 6.0])
+                arrays |= {"radii_pix": np.array([3.0, 6.0]), "sky_share": self.facts["sky_share"][order, j]}
                 attrs |= {"n_correction_stars": 40, "profile_fwhm_pix": 4.5}
             else:
                 error = 0.5 * error

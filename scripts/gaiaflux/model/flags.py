@@ -70,6 +70,9 @@ class StarFlag:
         int, "a neighbour so close that the error of the fitted flux is more than twice that of a star alone"
     ] = 2048
     TRAIL: Annotated[int, "a straight trail (satellite, bleeding column) crosses the aperture"] = 4096
+    STRUCTURED_SKY: Annotated[
+        int, "the sky around has structure that nothing follows: fluxes at empty places scatter 1.5 times their noise"
+    ] = 8192
 
 
 class FrameFlag:
@@ -91,6 +94,8 @@ class FrameFlag:
         int, "too few stars to measure the frame's PSF: the reference image's was scaled to the frame's seeing"
     ] = 256
     NO_TIME: Annotated[int, "the time of mid-exposure is not known"] = 512
+    POOR_PSF: Annotated[int, "the PSF does not describe the stars it was measured on; its points are flagged"] = 1024
+    STRUCTURED_SKY: Annotated[int, "the sky has structure that no model follows; errors are enlarged by it"] = 2048
 
 
 SPOILED = (

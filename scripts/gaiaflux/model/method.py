@@ -13,6 +13,7 @@ __all__ = [
     "BATCH_FACTS",
     "COMMON_FACTS",
     "MEASUREMENTS",
+    "SKY_SHARE",
     "Annotation",
     "Look",
     "Method",
@@ -43,6 +44,9 @@ COMMON_FACTS = {
     "n_measured": Column("i4", "", "stars with a flux by this method; -1 where the frame was not measured"),
 }
 """What every method says of each frame."""
+SKY_SHARE = "sky_share"
+"""Fact of stars of a method whose errors hold structure of the sky; what of it stays from frame to frame is no error of
+a light curve."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Folders of a series' results and groups of its dataset that are no method's.

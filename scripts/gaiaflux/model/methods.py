@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from gaiaflux.model.columns import Column
 from gaiaflux.model.errors import InputError
-from gaiaflux.model.method import COMMON_FACTS, Annotation, Look, Method, OnRequest, Reported, check_together
+from gaiaflux.model.method import COMMON_FACTS, SKY_SHARE, Annotation, Look, Method, OnRequest, Reported, check_together
 from gaiaflux.model.nearest import nearest
 from gaiaflux.model.status import PsfOrigin
 
@@ -28,10 +28,16 @@ APERTURE = Method(
     ),
     blend=("neighbour", "neighbour in the aperture"),
     radii=Column("f8", "pixel", "radii of the apertures in each frame; NaN where not measured"),
+    star_facts={
+        SKY_SHARE: Column(
+            "f2", "", "part of flux_err^2 by structure of the sky beneath the star, by the middle one of the radii"
+        ),
+    },
     frame_facts={
         **COMMON_FACTS,
         "n_correction_stars": Column("i4", "", "stars of the frame's aperture correction; -1 where not measured"),
         "profile_fwhm_pix": Column("f8", "pixel", "full width at half maximum of the profile of the correction"),
+        "sky_structure": Column("f8", "", "scatter of apertures at empty places over their stated noise"),
     },
     intermediate={
         "sky": Column("f4", "count/pixel", "level of the sky under the star; of the frame, its median"),
@@ -74,6 +80,7 @@ PSF = Method(
         "chi2": Column("f2", "", "chi-squared per pixel of the fit of the PSF; NaN where not measured"),
         "psf_fraction": Column("f2", "", "part of the PSF's light that falls on good pixels; NaN where not measured"),
         "crowding": Column("f2", "", "neighbours' light in the star's PSF over its own; NaN where not measured"),
+        SKY_SHARE: Column("f2", "", "part of flux_err^2 by structure of the sky beneath the star"),
     },
     frame_facts={
         **COMMON_FACTS,
@@ -86,6 +93,7 @@ PSF = Method(
         "psf_n_stars": Column("i4", "", "stars that the PSF was measured with; -1 where the frame was not measured"),
         "psf_order": Column("i4", "", "order of the PSF's change over the field; -1 where not measured"),
         "psf_residual_order": Column("i4", "", "the same of its empirical residual; -1 where there is none"),
+        "sky_structure": Column("f8", "", "scatter of fluxes at empty places over their stated noise"),
         "psf_residual_rms": Column("f8", "", "rms of what the PSF leaves of its stars, relative to their light"),
         "psf_fwhm_pix": Column("f8", "pixel", "full width at half maximum of the PSF in the middle of the frame"),
         "psf_ellipticity": Column("f8", "", "1 - minor / major axis of the PSF in the middle of the frame"),

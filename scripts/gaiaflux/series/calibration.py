@@ -22,12 +22,19 @@ from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
-from gaiaflux.series.frame_flags import frame_flags
+from gaiaflux.series.frame_flags import FACTS, frame_flags
 from gaiaflux.series.further_arrays import write_further_arrays
-from gaiaflux.series.light_curves import Calibration, fit_series_noise, photons_per_unit, write_light_curves
+from gaiaflux.series.light_curves import (
+    Calibration,
+    fit_changing_sky,
+    fit_series_noise,
+    photons_per_unit,
+    write_light_curves,
+)
 from gaiaflux.series.magnitudes import magnitude_scale, write_magnitude_scale
 from gaiaflux.series.method_choice import write_recommendation
 from gaiaflux.series.method_facts import copy_facts
+from gaiaflux.series.sky_share import SkyShare
 from gaiaflux.series.solution import frame_scintillation, series_facts, solve_series
 from gaiaflux.series.star_summary import ApertureSummary, Grids, choose_and_write, read_rows
 
@@ -85,7 +92,7 @@ def calibrate_dataset(
 
 def _frame_facts(out: DatasetWriter, method: str) -> dict[str, np.ndarray]:
     """What the flags of the frames are decided by."""
-    names = [f"{method}/{name}" for name in ("pscale", "n_ensemble", "calibration_status", "psf_status")]
+    names = [f"{method}/{name}" for name in FACTS]
     return {name.partition("/")[2]: out.read(name) for name in names if name in out}
 
 
@@ -116,7 +123,7 @@ def _calibrate_method(
     shared: Sequence[Term],
 ) -> tuple[np.ndarray, ApertureSummary]:
     """Write the group of one method; returns the zero points of the frames [mag], and a summary of the stars."""
-    n_frames, n_stars, _ = source.grid(f"{method}/flux").shape
+    n_frames, n_stars, n_radii = source.grid(f"{method}/flux").shape
     unit = str(source.grid(f"{method}/flux").attrs["unit"])
     shape = (n_stars, n_frames)
     where = ", at the radius recommended for it" if f"{method}/radii_pix" in source else ""
@@ -146,8 +153,14 @@ def _calibrate_method(
     members = np.full(n_stars, -1)
     members[rows] = np.arange(rows.size)
     calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit))
+    share = SkyShare(source, method, summary, radii, n_radii)
+    if share.stated:
+        share.changing = fit_changing_sky(share, grids, calibration, stars)
+    measured = measured._replace(flux_err=share.less(error, rows))
     noise, factor = fit_series_noise(calibration, rows, measured, stars)
-    write_light_curves(out, method, grids, calibration, stars, noise.excess, factor)
+    write_light_curves(out, method, grids, calibration, stars, (noise.excess, factor), share)
+    if share.stated:
+        out.attributes({"sky_changing_part": share.changing}, method)
     write_further_arrays(source, out, method_named(method), (calibration, noise.excess, factor), stars)
     write_solution(out, method, solution, star_notes(solution, rows, summary, stars))
     write_terms(out, method, terms)

@@ -1,14 +1,18 @@
 """Flags of frames from what was measured of them and from their calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from gaiaflux.model.flags import FrameFlag
+from gaiaflux.model.quality import POOR_PSF_RMS, STRUCTURED_SKY
 from gaiaflux.model.status import OK, PsfOrigin
 
-__all__ = ["frame_flags"]
+__all__ = ["FACTS", "frame_flags"]
+
+FACTS = ("pscale", "n_ensemble", "calibration_status", "psf_status", "psf_residual_rms", "sky_structure")
+"""What the flags of a frame are decided by, of those that a method's group has."""
 
 _CLOUDY = 10 ** (-0.4 * 0.5)
 _CLEAREST = 90.0  # percentile of the scales that counts as clear
@@ -21,12 +25,11 @@ Columns = Mapping[str, np.ndarray]
 
 
 class _Calibration(NamedTuple):
-    """Scale and number of ensemble stars of each frame, whether it is calibrated, and whether its PSF is borrowed."""
+    """Scale and number of ensemble stars of each frame, and whether it is calibrated."""
 
     scale: np.ndarray
     n_ensemble: np.ndarray
     calibrated: np.ndarray
-    borrowed: np.ndarray
 
 
 def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndarray:
@@ -41,8 +44,8 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
         Columns of ``/frames`` (m frames): status, camera, mjd_utc, exptime_s, fwhm_pix, ellipticity, sky, wcs_rms_mas,
         wcs_n_stars, n_measured. A number that is not known (NaN) sets no flag, but for the time.
     calibrations : mapping of str to mapping
-        For each method of photometry pscale, n_ensemble and calibration_status (m,) as in its group, and psf_status
-        where it has one. A frame counts as calibrated where one method could do it; the other facts are those of the
+        For each method of photometry the `FACTS` (m,) that its group has: pscale, n_ensemble and calibration_status at
+        least. A frame counts as calibrated where one method could do it; the other facts are those of the
         first method that could.
 
     Returns
@@ -55,7 +58,7 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
     cameras = np.asarray(frames["camera"])
     # Exposures differ in length.
     sky = np.asarray(frames["sky"], dtype=float) / np.asarray(frames["exptime_s"], dtype=float)
-    scale, ensemble, calibrated, borrowed = _calibration(calibrations, number)
+    scale, ensemble, calibrated = _calibration(calibrations, number)
     usual = {
         name: _usual(values, measured, cameras)
         for name, values in (
@@ -80,7 +83,9 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
         (FrameFlag.ELONGATED, elongated),
         (FrameFlag.FEW_STARS, few),
         (FrameFlag.POOR_WCS, poor_wcs),
-        (FrameFlag.BORROWED_PSF, borrowed),
+        (FrameFlag.BORROWED_PSF, _any(calibrations, "psf_status", number, lambda text: text == PsfOrigin.BORROWED)),
+        (FrameFlag.POOR_PSF, _any(calibrations, "psf_residual_rms", number, lambda rms: rms > POOR_PSF_RMS)),
+        (FrameFlag.STRUCTURED_SKY, _any(calibrations, "sky_structure", number, lambda ratio: ratio > STRUCTURED_SKY)),
         (FrameFlag.NO_CALIBRATION, ~calibrated),
     ):
         flags[measured & where] |= bit
@@ -92,15 +97,24 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
 def _calibration(calibrations: Mapping[str, Columns], number: int) -> _Calibration:
     """What all methods together say of the calibration of each frame."""
     scale, ensemble = np.full(number, np.nan), np.full(number, np.nan)
-    calibrated, borrowed = np.zeros(number, dtype=bool), np.zeros(number, dtype=bool)
+    calibrated = np.zeros(number, dtype=bool)
     for columns in calibrations.values():
         own = (np.asarray(columns["calibration_status"]) == OK) & np.isfinite(columns["pscale"])
         new = own & ~calibrated
         scale[new], ensemble[new] = columns["pscale"][new], columns["n_ensemble"][new]
         calibrated |= own
-        if "psf_status" in columns:
-            borrowed |= np.asarray(columns["psf_status"]) == PsfOrigin.BORROWED
-    return _Calibration(scale, ensemble, calibrated, borrowed)
+    return _Calibration(scale, ensemble, calibrated)
+
+
+def _any(
+    calibrations: Mapping[str, Columns], name: str, number: int, bad: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Frames of which any method says so."""
+    found = np.zeros(number, dtype=bool)
+    for columns in calibrations.values():
+        if name in columns:
+            found |= bad(np.asarray(columns[name]))
+    return found
 
 
 def _usual(values: np.ndarray, measured: np.ndarray, cameras: np.ndarray) -> np.ndarray:

@@ -13,9 +13,17 @@ from gaiaflux.core.maths.two_way import quadratic_form
 from gaiaflux.io.dataset import DatasetWriter
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.units import MAG_PER_RELATIVE
-from gaiaflux.series.star_summary import Grids, Measured, sampled_frames, star_blocks
+from gaiaflux.series.sky_share import SkyShare, changing_part
+from gaiaflux.series.star_summary import Grids, Measured, read_rows, sampled_frames, star_blocks
 
-__all__ = ["NOISE_TERMS", "Calibration", "fit_series_noise", "photons_per_unit", "write_light_curves"]
+__all__ = [
+    "NOISE_TERMS",
+    "Calibration",
+    "fit_changing_sky",
+    "fit_series_noise",
+    "photons_per_unit",
+    "write_light_curves",
+]
 
 _ORDINARY = 1.2  # largest factor on the errors of a frame that tells of the floor of the others
 NOISE_TERMS = {
@@ -105,14 +113,47 @@ def fit_series_noise(
     return noise, factor
 
 
+def fit_changing_sky(share: SkyShare, grids: Grids, calibration: Calibration, stars: Mapping[str, np.ndarray]) -> float:
+    """How much of the sky's structure in the errors changes from frame to frame, as the stars it matters for show.
+
+    Parameters
+    ----------
+    share : SkyShare
+        Of the errors.
+    grids : Grids
+        Flux, flux_err and flags, shape (n_stars, n_frames).
+    calibration : Calibration
+        Solution.
+    stars : mapping of str to ndarray
+        Columns of ``/stars``.
+
+    Returns
+    -------
+    float
+        See `changing_part`.
+    """
+    rows = share.telling_stars(sampled_frames(grids.flux.shape[1]))
+    measured = read_rows(grids, rows)
+    excess = np.nan_to_num(calibration.scintillation) ** 2
+    cal, error = apply_ensemble(
+        calibration.solution,
+        measured.flux,
+        measured.flux_err,
+        _star_facts(stars, rows),
+        calibration.members[rows],
+        excess,
+    )
+    return changing_part(share.of(rows), cal, error, measured.usable & np.isfinite(cal) & np.isfinite(error))
+
+
 def write_light_curves(
     out: DatasetWriter,
     method: str,
     grids: Grids,
     calibration: Calibration,
     stars: Mapping[str, np.ndarray],
-    floor2: float,
-    factor: np.ndarray,
+    noise: tuple[float, np.ndarray],
+    share: SkyShare,
 ) -> None:
     """Write ``flux_cal``, ``flux_cal_err`` and what the noise of each star is made of.
 
@@ -128,11 +169,12 @@ def write_light_curves(
         Solution.
     stars : mapping of str to ndarray
         Columns of ``/stars``.
-    floor2 : float
-        Relative variance that is added to that of all points.
-    factor : ndarray, shape (m,)
-        By which all errors of each frame are multiplied then.
+    noise : tuple of float and ndarray of shape (m,)
+        Relative variance that is added to that of all points, and by what all errors of each frame are multiplied then.
+    share : SkyShare
+        What of the errors stays the same from frame to frame and is none of a light curve.
     """
+    floor2, factor = noise
     shape, unit = grids.flux.shape, str(grids.flux.attrs["unit"])
     flux_cal = out.grid(
         f"{method}/flux_cal",
@@ -147,14 +189,15 @@ def write_light_curves(
         shape,
         "f4",
         unit,
-        "one-sigma error of flux_cal: that of flux, of the frame's scale, scintillation and the floor of the method, "
-        "all times error_factor of the frame",
+        "one-sigma error of flux_cal: that of flux (without structure of the sky that stays the same), of the frame's "
+        "scale, scintillation and the floor of the method, all times error_factor of the frame",
     )
     excess = np.nan_to_num(calibration.scintillation) ** 2 + floor2
     sample = sampled_frames(shape[1])
     budget = {name: np.full(shape[0], np.nan, dtype="f4") for name in NOISE_TERMS}
     for block in star_blocks(*shape):
         measured = Measured(*(grid[block] for grid in grids))
+        measured = measured._replace(flux_err=share.less(measured.flux_err, block))
         facts = _star_facts(stars, block)
         cal, cal_err = apply_ensemble(
             calibration.solution, measured.flux, measured.flux_err, facts, calibration.members[block], excess

@@ -7,6 +7,7 @@ from gaiaflux.core.image.background import BoxBackground
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.fluxes import FluxOptions, solve_fluxes
 from gaiaflux.core.psf.local_sky import _drawn_to_zero, star_skies
+from gaiaflux.core.psf.misfit import flux_misfit
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
 
@@ -33,7 +34,7 @@ def measured(structure, seed, n_stars=250, psf=PSF):
 
 
 def pull(solution, flux, skies=None):
-    more, error = (0.0, 0.0) if skies is None else (skies.flux, skies.error)
+    more, error = (0.0, 0.0) if skies is None else (skies.flux, np.hypot(skies.error, skies.hidden))
     alone = solution.error < 1.3 * np.median(solution.error)
     pulls = ((solution.flux + more - flux) / np.hypot(solution.error, error))[alone]
     return 1.4826 * np.median(np.abs(pulls - np.median(pulls)))
@@ -42,24 +43,34 @@ def pull(solution, flux, skies=None):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_on_a_smooth_sky_nothing_is_added(seed):
     solution, flux = measured(0.0, seed)
-    skies = star_skies(solution, FWHM)
+    skies = star_skies(solution, PSF, FWHM)
     assert np.std(skies.flux) < 0.3 * np.median(solution.error)
     assert np.median(skies.error) < 0.4 * np.median(solution.error)
+    assert np.median(skies.structure) < 1.15
     assert 0.75 < pull(solution, flux, skies) < 1.15
 
 
 @pytest.mark.parametrize("seed", [4, 5, 6])
 def test_structure_that_the_mesh_does_not_follow(seed):
     solution, flux = measured(12.0 * WAVES, seed)
-    skies = star_skies(solution, FWHM)
+    skies = star_skies(solution, PSF, FWHM)
     before, after = solution.flux - flux, solution.flux + skies.flux - flux
     assert pull(solution, flux) > 1.8
     assert np.median(np.abs(after)) < 0.7 * np.median(np.abs(before))
-    assert 0.8 < pull(solution, flux, skies) < 1.6
+    assert 0.8 < pull(solution, flux, skies) < 1.2
     # The level follows what the mesh has left.
     stamps = solution.stamps
     truth = 12.0 * WAVES[stamps.row, stamps.column] + SKY - solution.background.level_at(stamps.x, stamps.y)
     assert np.corrcoef(skies.level, truth)[0, 1] > 0.85
+
+
+def test_structure_finer_than_the_rings_goes_into_the_errors():
+    fine = 10.0 * np.sin(2 * np.pi * X / 17.0) * np.sin(2 * np.pi * Y / 17.0)
+    solution, flux = measured(fine, 7)
+    skies = star_skies(solution, PSF, FWHM)
+    assert np.median(skies.structure) > 1.4
+    assert pull(solution, flux) > 1.35
+    assert 0.75 < pull(solution, flux, skies) < 1.25
 
 
 def test_levels_are_drawn_to_zero_as_far_as_they_are_noise():
@@ -79,6 +90,34 @@ def test_levels_are_drawn_to_zero_as_far_as_they_are_noise():
 
 def test_between_dense_stars_nothing_is_corrected():
     solution, _ = measured(12.0 * WAVES, 4, n_stars=1200)
-    skies = star_skies(solution, FWHM)
-    for values in (skies.level, skies.flux, skies.error):
+    skies = star_skies(solution, PSF, FWHM)
+    for values in (skies.level, skies.flux, skies.error, skies.hidden):
         assert not values.any()
+    assert np.isnan(skies.structure).all()
+
+
+def test_misfit_is_what_another_profile_leaves():
+    solution, _ = measured(0.0, 8)
+    bright = np.argsort(-solution.flux)[:60]
+    skies = star_skies(solution, PSF, FWHM)
+    assert flux_misfit(solution, skies, bright) < 0.01
+    assert flux_misfit(solution, skies, bright[:7]) == 0.0
+    # Stars whose width depends on the place, by a PSF that is the same everywhere.
+    rng = np.random.default_rng(9)
+    stamps, weight = solution.stamps, solution.weight
+    scatter = 0.05
+    for k, part in zip(bright, rng.normal(0.0, scatter, len(bright)), strict=True):
+        half = (stamps.values.shape[1] - 1) // 2
+        j, i = stamps.row[k] - half, stamps.column[k] - half
+        cut = np.s_[max(j, 0) : j + 2 * half + 1, max(i, 0) : i + 2 * half + 1]
+        if solution.residual[cut].shape == stamps.values[k].shape:
+            solution.residual[cut] += (part * 1e5 * stamps.values[k]).astype(np.float32)
+            solution.flux[k] = 1e5
+    assert weight.min() > 0
+    assert flux_misfit(solution, skies, bright) == pytest.approx(scatter, rel=0.35)
+
+
+def test_structure_of_the_sky_is_no_misfit():
+    solution, _ = measured(12.0 * WAVES, 4)
+    bright = np.argsort(-solution.flux)[:60]
+    assert flux_misfit(solution, star_skies(solution, PSF, FWHM), bright) < 0.02

@@ -1,25 +1,30 @@
 """Sky beneath each star: what the residual image shows around it, and how well that tells what lies under it.
 
 The level in an annulus around a star, on the image without stars, corrects its flux (Stetson 1987, PASP 99, 191),
-drawn to zero as far as the annuli of the whole frame scatter by no more than their noise. Where stars are too dense for
-annuli between them nothing is corrected.
+drawn to zero as far as the annuli of the whole frame scatter by no more than their noise. What that leaves of the sky's
+structure is measured where there is no star: fluxes of the PSF at empty places scatter by more than their noise, and
+that goes into the errors. Where stars are too dense for annuli and empty places between them nothing is done.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.core.image.empty_places import DENSE, HiddenSky, grid_places, hidden_variance, nothing_hidden
 from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.psf.equations import solve, sum_stamps
 from gaiaflux.core.psf.fluxes import Solution, stars_and_pixels, stars_per_beam
+from gaiaflux.core.psf.protocol import Psf
+from gaiaflux.core.psf.stamps import make_stamps
 
 __all__ = ["StarSkies", "star_skies"]
 
 INNER_FWHM, OUTER_FWHM = 1.8, 4.5
 LEAST_WIDTH = 6.0  # of the annulus [pixel]
 SURE = 9.0  # squared significance above which a level is the star's own matter
-DENSE = 0.08  # stars a beam above which annuli hold more stars than sky
+MOST_LIGHT = 0.3  # of the noise, of stars at an empty place, mean under the PSF
+WHOLE = 0.9  # of its light that an empty place must have on good pixels
 
 
 @dataclass(frozen=True)
@@ -28,28 +33,37 @@ class StarSkies:
 
     Attributes
     ----------
-    level : ndarray of float64
-        Beyond the sky that was subtracted [light per pixel].
+    level, level_error : ndarray of float64
+        Beyond the sky that was subtracted, and all that is not known of it [light per pixel].
     flux : ndarray of float64
         To be added to the fitted fluxes.
     error : ndarray of float64
         Of the flux, one sigma, by what is not known of the level; the pixels' own noise is no part of it.
+    hidden : ndarray of float64
+        The same by structure that the level does not follow.
+    structure : ndarray of float64
+        Scatter of fluxes at empty places around over their stated one, at least 1; NaN where none tells.
     """
 
     level: np.ndarray
+    level_error: np.ndarray
     flux: np.ndarray
     error: np.ndarray
+    hidden: np.ndarray
+    structure: np.ndarray
 
 
-def star_skies(solution: Solution, fwhm: float) -> StarSkies:
+def star_skies(solution: Solution, psf: Psf, fwhm: float) -> StarSkies:
     """Measure the sky under each star.
 
     Parameters
     ----------
     solution : Solution
         All stars of a frame, fitted.
+    psf : Psf
+        Its point-spread function.
     fwhm : float
-        Width of its PSF [pixel].
+        Its width [pixel].
 
     Returns
     -------
@@ -58,15 +72,41 @@ def star_skies(solution: Solution, fwhm: float) -> StarSkies:
     stamps, weight = solution.stamps, solution.weight
     if stars_per_beam(*stars_and_pixels(solution), fwhm) > DENSE:
         nothing = np.zeros(len(stamps))
-        return StarSkies(nothing, nothing, nothing)
-    inner = INNER_FWHM * fwhm
-    annulus = inner, max(OUTER_FWHM * fwhm, inner + LEAST_WIDTH)
-    around = measure_annuli(solution.residual, (weight <= 0).astype(np.uint8), stamps.x, stamps.y, annulus)
-    kept, left = _drawn_to_zero(around.level, around.error**2, _excess(around))
+        return StarSkies(nothing, nothing, nothing, nothing, nothing, nothing_hidden(len(stamps)).ratio)
+    around = _annuli(solution, stamps.x, stamps.y, fwhm)
+    excess = _excess(around)
+    kept, left = _drawn_to_zero(around.level, around.error**2, excess)
     under = sum_stamps(np.ones_like(weight), weight, stamps).gradient
     correction = -solve(solution.equations, kept * under)
     area = np.divide(under, solution.sums.curvature, out=np.zeros(len(stamps)), where=solution.sums.curvature > 0)
-    return StarSkies(kept, correction, area * np.sqrt(left))
+    hidden = _hidden(solution, psf, fwhm, excess)
+    level_error = np.sqrt(left + hidden.variance)
+    return StarSkies(kept, level_error, correction, area * np.sqrt(left), area * np.sqrt(hidden.variance), hidden.ratio)
+
+
+def _annuli(solution: Solution, x: np.ndarray, y: np.ndarray, fwhm: float) -> AnnulusSky:
+    """What the image without stars shows around places."""
+    inner = INNER_FWHM * fwhm
+    annulus = inner, max(OUTER_FWHM * fwhm, inner + LEAST_WIDTH)
+    return measure_annuli(solution.residual, (solution.weight <= 0).astype(np.uint8), x, y, annulus)
+
+
+def _hidden(solution: Solution, psf: Psf, fwhm: float, excess: float) -> HiddenSky:
+    """Sky under the stars that is not known of it, from fluxes at empty places, over the PSF's area."""
+    weight = solution.weight
+    x, y = grid_places(weight.shape)
+    stamps = make_stamps(psf, x, y, solution.stamps.radius)
+    sums = sum_stamps(solution.residual, weight, stamps)
+    under = sum_stamps(np.ones_like(weight), weight, stamps).gradient
+    light = sum_stamps(solution.light, weight, stamps).gradient
+    full = stamps.values.sum(axis=(1, 2), dtype=np.float64)
+    around = _annuli(solution, x, y, fwhm)
+    kept, left = _drawn_to_zero(around.level, around.error**2, excess)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dark = light / under < MOST_LIGHT * np.sqrt(full / under)
+        level, variance = sums.gradient / under - kept, sums.curvature / under**2 + left
+    good = (sums.light > WHOLE * full) & np.isfinite(around.level) & dark
+    return hidden_variance(solution.stamps.x, solution.stamps.y, (x[good], y[good]), level[good], variance[good])
 
 
 def _excess(around: AnnulusSky) -> float:

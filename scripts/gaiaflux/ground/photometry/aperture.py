@@ -6,6 +6,7 @@ import numpy as np
 
 from gaiaflux.core.aperture.correction import GrowthCorrection
 from gaiaflux.core.aperture.sums import ApertureSums
+from gaiaflux.core.image.empty_places import HiddenSky, typical_structure
 from gaiaflux.core.image.local_sky import LocalSky, combine_sky
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.ground.photometry.aperture_steps import (
@@ -15,6 +16,7 @@ from gaiaflux.ground.photometry.aperture_steps import (
     estimate_light,
     fill_in,
     find_correction,
+    hidden_sky,
     light_of_neighbours,
     prepare,
     sky_annuli,
@@ -25,6 +27,7 @@ from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
+from gaiaflux.model.quality import STRUCTURED_SKY
 from gaiaflux.model.settings.aperture import ApertureSettings
 from gaiaflux.model.status import OK
 
@@ -67,6 +70,7 @@ class _Found:
 
     sums: ApertureSums
     sky: LocalSky
+    hidden: HiddenSky  # per pixel, in neither
     correction: GrowthCorrection
     light: np.ndarray
     taken_light: np.ndarray  # of which the part in the apertures of others is taken off
@@ -154,12 +158,14 @@ def measure_stars(
         `attrs`: ``status`` (``ok``), ``unit`` of the fluxes, ``n_measured`` (stars with a flux in every radius),
         ``n_correction_stars``, ``correction_measured``, ``outside_fraction`` (light beyond the correction's reference
         radius ``reference_radius_pix``, from the profile of width ``profile_fwhm_pix`` and exponent ``profile_beta``),
-        ``sky`` (median level), ``sky_scatter`` (real structure of the sky between stars), ``pixel_noise``, ``noise``
+        ``sky`` (median level), ``sky_scatter`` (real structure of the sky between stars),
+        ``sky_structure`` (scatter of empty apertures over the stated one, median), ``pixel_noise``, ``noise``
         (where the variances come from), ``annulus_inner_pix``, ``annulus_outer_pix``.
         `stars`: ``x``, ``y`` [pixel], ``sky``, ``sky_err`` [image unit per pixel]; per star and radius ``flux``,
         ``flux_err`` (total light [image unit / s]), ``flags`` (bits of `StarFlag`), ``fraction``, ``fraction_err`` (of
         the star's light inside the aperture), ``filled`` (part of the light inside that was filled in),
-        ``contamination`` (neighbours' light over the star's). NaN where not measured.
+        ``contamination`` (neighbours' light over the star's); per star ``sky_share`` (part of ``flux_err``^2 by
+        structure of the sky that the annuli do not tell, by the middle one of the radii). NaN where not measured.
         `further`: ``radii_pix`` (n_radii,).
 
     Raises
@@ -184,8 +190,8 @@ def measure_stars(
     # Pixels are filled in later, when sky and profile are known.
     sums = sums_of(field, slice(0, n_on), radii, None, 0.0)
     light = estimate_light(field, sums, mag[rows], profile, fwhm_pix)
-    raw_ring, discs = sky_annuli(field, light, profile)
-    ring = without_wings(field, raw_ring, light, discs, profile)
+    annuli = sky_annuli(field, light, profile)
+    ring = without_wings(field, annuli.ring, light, annuli.discs, profile)
     chosen = choose_correction_stars(field, sums, light, profile, fwhm_pix, options.min_correction_stars)
     stars = CorrectionStars(
         chosen,
@@ -195,14 +201,15 @@ def measure_stars(
     correction = find_correction(field, stars, ring.level, ring.error, profile, annulus)
     # The profile is known now: take the stars' own light off their annuli, and correct with the better sky.
     profile = correction.profile
-    ring = without_wings(field, raw_ring, light, discs, profile)
+    ring = without_wings(field, annuli.ring, light, annuli.discs, profile)
     own_light = light[:n_on] * profile.annulus_brightness(*annulus)
     sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.noise.trend, field.noise.sigma)
     correction = find_correction(field, stars, sky.level, sky.error, profile, None)
     sums = fill_in(field, sums, correction.profile, sky.level)
     # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
     known = light * np.isfinite(mag[rows]) if options.subtract_neighbours else np.zeros(len(rows))
-    return _assemble(field, _Found(sums, sky, correction, light, known), rows, (x, y))
+    hidden = hidden_sky(field, annuli, fwhm_pix)
+    return _assemble(field, _Found(sums, sky, hidden, correction, light, known), rows, (x, y))
 
 
 def _assemble(field: Field, found: _Found, rows: np.ndarray, positions: tuple[np.ndarray, np.ndarray]) -> FrameResult:
@@ -214,14 +221,16 @@ def _assemble(field: Field, found: _Found, rows: np.ndarray, positions: tuple[np
     taken = light_of_neighbours(field, found.taken_light, radii, correction.profile, np.arange(n_on))
     flux = (sums.total - area * sky.level[:, None] - taken) / fraction
     _, series_err = correction.fraction(field.x[:n_on], field.y[:n_on], star_scatter=False)
+    hidden = area**2 * found.hidden.variance[:, None] / fraction**2
     variance = (sums.variance + (area * sky.error[:, None]) ** 2) / fraction**2 + (flux * series_err / fraction) ** 2
-    variance += (_NEIGHBOUR_ERROR * taken / fraction) ** 2
+    variance += (_NEIGHBOUR_ERROR * taken / fraction) ** 2 + hidden
     with np.errstate(invalid="ignore", divide="ignore"):
         contamination = near / (light[:n_on, None] * fraction)
         crowded = near > _NEIGHBOUR_FRACTION * light[:n_on, None] * fraction
     flags = sums.flags.copy()
     flags[crowded] |= StarFlag.NEIGHBOUR
     flags[sky.unreliable] |= StarFlag.BACKGROUND
+    flags[found.hidden.ratio > STRUCTURED_SKY] |= StarFlag.STRUCTURED_SKY
     if not correction.measured:
         flags |= StarFlag.NO_APERTURE_CORRECTION
     on = rows[:n_on]
@@ -248,15 +257,15 @@ def _assemble(field: Field, found: _Found, rows: np.ndarray, positions: tuple[np
         "fraction": spread(fraction),
         # Two digits are enough for these.
         "fraction_err": spread(np.minimum(fraction_err, _MOST), np.float16),
+        "sky_share": spread((hidden / variance)[:, len(radii) // 2], np.float16),
         "filled": spread(sums.filled, np.float16),
         "contamination": spread(np.minimum(contamination, _MOST), np.float16),
     }
-    return FrameResult(_facts(field, sky, correction, n_measured), stars, {"radii_pix": radii})
+    return FrameResult(_facts(field, found, n_measured), stars, {"radii_pix": radii})
 
 
-def _facts(
-    field: Field, sky: LocalSky, correction: GrowthCorrection, n_measured: int
-) -> dict[str, str | bool | int | float]:
+def _facts(field: Field, found: _Found, n_measured: int) -> dict[str, str | bool | int | float]:
+    sky, correction = found.sky, found.correction
     return {
         "status": OK,
         "unit": f"{field.frame.info.unit}/s",
@@ -269,6 +278,7 @@ def _facts(
         "profile_beta": correction.profile.beta,
         "sky": float(np.median(sky.level)) if field.n_on else float("nan"),
         "sky_scatter": sky.scatter,
+        "sky_structure": typical_structure(found.hidden.ratio),
         "pixel_noise": field.noise.sigma,
         "noise": field.noise.source,
         "annulus_inner_pix": field.annulus[0],

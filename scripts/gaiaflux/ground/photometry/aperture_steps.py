@@ -1,13 +1,16 @@
 """Steps of the aperture photometry of one frame, in the order in which the module `aperture` beside it takes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from gaiaflux.core.aperture.correction import GrowthCorrection, GrowthCurves, fit_correction, model_correction
 from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, Filling, sum_circles
-from gaiaflux.core.image.local_sky import AnnulusSky, measure_annuli, paint_discs
+from gaiaflux.core.image.empty_places import DENSE, HiddenSky, grid_places, hidden_variance, nothing_hidden
+from gaiaflux.core.image.local_sky import AnnulusSky, combine_sky, measure_annuli, paint_discs
+from gaiaflux.core.psf.fluxes import stars_per_beam
 from gaiaflux.core.psf.good_stars import choose_good_stars
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.ground.frame.noise import FrameNoise, frame_noise
@@ -21,6 +24,7 @@ __all__ = [
     "estimate_light",
     "fill_in",
     "find_correction",
+    "hidden_sky",
     "light_of_neighbours",
     "prepare",
     "sky_annuli",
@@ -32,6 +36,9 @@ __all__ = [
 _GROWTH_RADII = (0.7, 1.0, 1.5, 2.2, 3.0)
 # Radius that the field-dependent correction refers to [FWHM]; one of the above.
 _REFERENCE_FWHM = 2.2
+# Radius of empty apertures [FWHM], and part of one that may belong to stars.
+_EMPTY_FWHM = 1.5
+_MOST_HIDDEN = 0.02
 # Around a known star, the sky begins where the star's light is below this part of the sky's noise.
 _MASK_LEVEL = 0.05
 # A saturated or half-seen star may be so many times brighter than what was measured of it.
@@ -208,8 +215,26 @@ def estimate_light(
     return light
 
 
-def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> tuple[AnnulusSky, np.ndarray]:
-    """Sky around the stars on the image, and the radius of the disc that was kept out of it around each star."""
+class SkyAnnuli(NamedTuple):
+    """Sky around the stars on the image.
+
+    Attributes
+    ----------
+    ring : AnnulusSky
+        Of each star.
+    discs : ndarray of float64, shape (n_near,)
+        Radius of the disc that was kept out of it around each star [pixel].
+    avoid : ndarray of uint8, shape (ny, nx)
+        Nonzero in discs and on unusable pixels.
+    """
+
+    ring: AnnulusSky
+    discs: np.ndarray
+    avoid: np.ndarray
+
+
+def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> SkyAnnuli:
+    """Sky around the stars on the image."""
     avoid = field.frame.pixel_flags.copy()
     discs = np.zeros(len(light))
     bright = light > 0
@@ -219,7 +244,7 @@ def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> tuple
     x, y = field.x[: field.n_on], field.y[: field.n_on]
     slope_x, slope_y = field.noise.trend.gradient(x, y)
     ring = measure_annuli(field.frame.image, avoid, x, y, field.annulus, slope_x=slope_x, slope_y=slope_y)
-    return ring, discs
+    return SkyAnnuli(ring, discs, avoid)
 
 
 def without_wings(
@@ -229,6 +254,28 @@ def without_wings(
     on = slice(0, field.n_on)
     wings = float(np.sum(light[on] * (1.0 - profile.growth(discs[on])))) / field.frame.image.size
     return AnnulusSky(ring.level - wings, ring.error, ring.n_pixels)
+
+
+def hidden_sky(field: Field, annuli: SkyAnnuli, fwhm: float) -> HiddenSky:
+    """Sky under the stars on the image that their annuli do not tell, from apertures at empty places, per pixel^2."""
+    n_on = field.n_on
+    if stars_per_beam(n_on, int(np.count_nonzero(field.frame.pixel_flags == 0)), fwhm) > DENSE:
+        return nothing_hidden(n_on)
+    radius = np.array([_EMPTY_FWHM * fwhm])
+    area = np.pi * float(radius[0]) ** 2
+    x, y = grid_places(field.frame.image.shape)
+    mask = (annuli.avoid != 0).astype(np.float32)
+    masked = sum_circles(mask, np.zeros_like(annuli.avoid), x, y, radius, noise=(1.0, 0.0)).total[:, 0]
+    empty = masked < _MOST_HIDDEN * area
+    x, y = x[empty], y[empty]
+    slope_x, slope_y = field.noise.trend.gradient(x, y)
+    ring = measure_annuli(field.frame.image, annuli.avoid, x, y, field.annulus, slope_x=slope_x, slope_y=slope_y)
+    sky = combine_sky(x, y, ring, np.zeros(len(x)), field.noise.trend, field.noise.sigma)
+    sums = sums_of(replace(field, x=x, y=y), slice(None), radius, None, 0.0)
+    good = (sums.flags[:, 0] == 0) & ~sky.unreliable
+    level, variance = sums.total[:, 0] / area - sky.level, sums.variance[:, 0] / area**2 + sky.error**2
+    places = x[good], y[good]
+    return hidden_variance(field.x[:n_on], field.y[:n_on], places, level[good], variance[good])
 
 
 def light_of_neighbours(

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gaiaflux.core.image.empty_places import typical_structure
 from gaiaflux.core.image.pixel_flags import near_saturation
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach, take_off
-from gaiaflux.core.psf.local_sky import star_skies
+from gaiaflux.core.psf.local_sky import StarSkies, star_skies
+from gaiaflux.core.psf.misfit import flux_misfit
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.stamps import lost_light, make_stamps
 from gaiaflux.ground.frame.noise import frame_noise
@@ -19,6 +21,7 @@ from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PIXEL_TO_STAR, StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
+from gaiaflux.model.quality import POOR_PSF_RMS, STRUCTURED_SKY
 from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.status import OK, PsfOrigin
 
@@ -93,7 +96,8 @@ def measure_stars(
     -------
     FrameResult
         `attrs`: ``status`` (``ok``), ``unit`` of the fluxes, ``n_measured``, ``sky`` (median level), ``pixel_noise``,
-        ``noise`` (where the variances come from); of the PSF: ``psf_status`` (``ok``, ``lower order`` or ``borrowed``),
+        ``noise`` (where the variances come from), ``sky_structure`` (scatter of fluxes at empty places over the stated
+        one, median); of the PSF: ``psf_status`` (``ok``, ``lower order`` or ``borrowed``),
         ``psf_n_stars``, ``psf_order``, ``psf_residual_order`` (-1 = none), ``psf_residual_rms`` (of its stars, over
         their central brightness), ``psf_fwhm_pix``, ``psf_ellipticity``, ``psf_beta``; ``shift_x_pix``,
         ``shift_y_pix`` (common offset of the stars from their places) and ``centroid_rms_pix`` (scatter of bright
@@ -102,6 +106,7 @@ def measure_stars(
         the sky that the annulus of the star shows), ``flags`` (bits of `StarFlag`), ``chi2`` (per pixel),
         ``psf_fraction`` (of the PSF's light that falls on good pixels),
         ``crowding`` (what the neighbours would add to the flux, over the flux, if they were not fitted),
+        ``sky_share`` (part of ``flux_err``^2 by structure of the sky that annuli do not tell),
         ``sky`` [image unit per pixel]; NaN where not measured.
         `further`: ``beyond`` (n, 3): x, y and flux of stars just beyond the edge; and the arrays of
         `gaiaflux.io.psf_model.psf_arrays`.
@@ -125,7 +130,9 @@ def measure_stars(
     facts = _psf_facts(fit, options)
     facts |= {"pixel_noise": noise.sigma, "noise": noise.source, "sky": float(np.median(solution.background.level))}
     shifted = x + fit.shift[0], y + fit.shift[1]
-    return _assemble(frame, rows, shifted, fit, solution, facts)
+    skies = star_skies(solution, fit.psf, fit.psf.fwhm)
+    facts |= {"sky_structure": typical_structure(skies.structure)}
+    return _assemble(frame, rows, shifted, fit, solution, skies, facts)
 
 
 class StarsSubtracted(NamedTuple):
@@ -222,10 +229,10 @@ def _assemble(
     positions: tuple[np.ndarray, np.ndarray],
     fit: PsfFit,
     solution: Solution,
+    skies: StarSkies,
     facts: Mapping[str, str | int | float],
 ) -> FrameResult:
     info, stamps, sums = frame.info, solution.stamps, solution.sums
-    skies = star_skies(solution, fit.psf.fwhm)
     fitted = solution.flux + skies.flux
     ny, nx = frame.image.shape
     on = (stamps.x >= -0.5) & (stamps.x < nx - 0.5) & (stamps.y >= -0.5) & (stamps.y < ny - 0.5)
@@ -235,12 +242,14 @@ def _assemble(
     noise = solution.error
     seen = (fraction >= _LEAST_LIGHT) & np.isfinite(alone)
     flux = np.where(seen, fitted, np.nan)
-    by_psf = fitted * fit.flux_error_at(stamps.x, stamps.y)
-    error = np.where(seen, np.sqrt(noise**2 + by_psf**2 + skies.error**2), np.nan)
+    misfit = flux_misfit(solution, skies, fit.stars.row[fit.stars.used]) if fit.stars is not None else 0.0
+    by_psf = fitted * np.hypot(fit.flux_error_at(stamps.x, stamps.y), misfit)
+    error = np.where(seen, np.sqrt(noise**2 + by_psf**2 + skies.error**2 + skies.hidden**2), np.nan)
     chi2 = sums.chi2 / np.maximum(sums.n_pixels, 1)
     neighbours = solution.neighbours
     flags = _flags(frame, fit, solution, full)
     flags[~seen] |= StarFlag.NOT_MEASURED
+    flags[skies.structure > STRUCTURED_SKY] |= StarFlag.STRUCTURED_SKY
     with np.errstate(invalid="ignore", divide="ignore"):
         flags[noise > _BLENDED * alone] |= StarFlag.BLENDED
         flags[neighbours > _NEIGHBOUR_FRACTION * flux] |= StarFlag.NEIGHBOUR
@@ -248,8 +257,6 @@ def _assemble(
         # A bright star's chi2 shows the PSF's own error, which every star of its brightness has.
         tolerated = 1.0 + (_PSF_ERROR * flux / np.hypot(alone, 1e-30)) ** 2 / np.maximum(sums.n_pixels, 1)
         flags[chi2 > _POOR_CHI2 * tolerated] |= StarFlag.POOR_FIT
-    if fit.stars is None:
-        flags |= StarFlag.BORROWED_PSF
     n_stars = len(positions[0])
 
     def spread(values: np.ndarray, dtype: type = np.float32) -> np.ndarray:
@@ -276,6 +283,7 @@ def _assemble(
         "chi2": spread(np.minimum(chi2, _MOST), np.float16),
         "psf_fraction": spread(fraction, np.float16),
         "crowding": spread(np.clip(crowding, -_MOST, _MOST), np.float16),
+        "sky_share": spread((skies.hidden / error) ** 2, np.float16),
         "sky": spread(solution.background.level_at(stamps.x, stamps.y) + skies.level),
     }
     # Stars beyond the edge, whose wings reach the image: x, y, flux.
@@ -284,7 +292,7 @@ def _assemble(
 
 
 def _flags(frame: Frame, fit: PsfFit, solution: Solution, full: np.ndarray) -> np.ndarray:
-    """Flags of what the pixels of each star have suffered, shape (n,)."""
+    """Flags of what the pixels of each star have suffered, and of the PSF, shape (n,)."""
     stamps = solution.stamps
     flags = np.zeros(len(stamps), np.uint32)
     flags[near_saturation(frame.pixel_flags, stamps.x, stamps.y, fit.psf.fwhm)] |= StarFlag.SATURATED
@@ -293,4 +301,8 @@ def _flags(frame: Frame, fit: PsfFit, solution: Solution, full: np.ndarray) -> n
         lost, inside = lost_light(frame.pixel_flags, stamps, bits)
         flags[lost > _LOST * full] |= flag
     flags[inside < (1.0 - _LOST) * full] |= StarFlag.EDGE
+    if fit.residual_rms > POOR_PSF_RMS:
+        flags |= StarFlag.POOR_FIT
+    if fit.stars is None:
+        flags |= StarFlag.BORROWED_PSF
     return flags
