@@ -242,7 +242,10 @@ def _assemble(
     noise = solution.error
     seen = (fraction >= _LEAST_LIGHT) & np.isfinite(alone)
     flux = np.where(seen, fitted, np.nan)
-    misfit = flux_misfit(solution, skies, fit.stars.row[fit.stars.used]) if fit.stars is not None else 0.0
+    misfit = 0.0
+    # A smaller one is much the same in all frames, and no error of a light curve.
+    if fit.stars is not None and fit.residual_rms > POOR_PSF_RMS:
+        misfit = flux_misfit(solution, skies, fit.stars.row[fit.stars.used])
     by_psf = fitted * np.hypot(fit.flux_error_at(stamps.x, stamps.y), misfit)
     error = np.where(seen, np.sqrt(noise**2 + by_psf**2 + skies.error**2 + skies.hidden**2), np.nan)
     chi2 = sums.chi2 / np.maximum(sums.n_pixels, 1)
