@@ -6,6 +6,7 @@ from gaiaflux.ground.photometry.aperture import measure_frame
 from gaiaflux.ground.photometry.batch import SolvedBatch, measure_batch
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import frame_settings
+from gaiaflux.io.psf_model import read_reference_psf
 from gaiaflux.io.star_catalog import read_star_catalog
 from gaiaflux.model.settings.aperture import ApertureSettings
 from gaiaflux.model.typed import typed
@@ -19,6 +20,7 @@ def main(smk: "snakemake") -> None:
     """Write ``output.aperture``: fluxes of all stars in each frame, or the reason why there are none."""
     settings = typed(ApertureSettings, smk.params.settings)
     catalog, facts = read_star_catalog(smk.input.catalog)
+    psf = read_reference_psf(smk.input.catalog)
     with (
         BatchReader(smk.input.stars) as stars,
         BatchReader(smk.input.wcs) as plates,
@@ -28,7 +30,7 @@ def main(smk: "snakemake") -> None:
             SolvedBatch(smk.params.frames, frame_settings(smk.params.reading), stars, plates),
             catalog,
             facts,
-            lambda placed: measure_frame(placed, settings),
+            lambda placed: measure_frame(placed, settings, psf),
             out,
         )
 

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.wing import Wing
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.model.errors import InputError
 
@@ -23,7 +24,7 @@ __all__ = [
 PSF_GROUP = "psf"
 PSF_PREFIX = "psf_"
 """With which the names of these arrays begin."""
-_NAMES = ("beta", "form", "order", "residual", "residual_order", "shape")
+_NAMES = ("beta", "form", "order", "residual", "residual_order", "shape", "wing")
 
 
 def psf_arrays(psf: PsfModel) -> dict[str, np.ndarray]:
@@ -36,7 +37,8 @@ def psf_arrays(psf: PsfModel) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to ndarray
-        psf_shape, psf_beta, psf_order, psf_form [1/pixel^2], psf_residual_order, psf_residual [1/pixel].
+        psf_shape, psf_beta, psf_order, psf_form [1/pixel^2], psf_residual_order, psf_residual [1/pixel],
+        psf_wing (radii [pixel] and strengths of `Wing`).
     """
     return {
         f"{PSF_PREFIX}shape": np.array(psf.shape, np.int64),
@@ -45,6 +47,7 @@ def psf_arrays(psf: PsfModel) -> dict[str, np.ndarray]:
         f"{PSF_PREFIX}form": psf.form,
         f"{PSF_PREFIX}residual_order": np.array(psf.residual_order, np.int64),
         f"{PSF_PREFIX}residual": psf.residual.astype(np.float32),
+        f"{PSF_PREFIX}wing": np.array([psf.wing.radius, psf.wing.strength], np.float64),
     }
 
 
@@ -67,6 +70,7 @@ def psf_of_arrays(arrays: Mapping[str, np.ndarray]) -> PsfModel:
         order=int(value["order"]),
         residual=value["residual"].astype(np.float64),
         residual_order=int(value["residual_order"]),
+        wing=Wing(*np.asarray(value["wing"], np.float64)),
     )
 
 

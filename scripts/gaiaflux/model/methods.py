@@ -98,6 +98,7 @@ PSF = Method(
         "psf_fwhm_pix": Column("f8", "pixel", "full width at half maximum of the PSF in the middle of the frame"),
         "psf_ellipticity": Column("f8", "", "1 - minor / major axis of the PSF in the middle of the frame"),
         "psf_beta": Column("f8", "", "exponent of the PSF's Moffat core"),
+        "psf_wing_light": Column("f8", "", "part of a star's light in the wing beyond core and fitted circle"),
         "shift_x_pix": Column("f8", "pixel", "columns by which the stars lie off the plate solution"),
         "shift_y_pix": Column("f8", "pixel", "rows by which the stars lie off the plate solution"),
         "centroid_rms_pix": Column("f8", "pixel", "rms of the stars' own centroids about the places measured at"),

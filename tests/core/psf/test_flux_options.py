@@ -69,7 +69,7 @@ def test_stars_are_taken_off_as_far_as_they_matter(scene):
     stamps = make_stamps(moffat_psf(SHAPE, FWHM), x, y, 9.0)
     faintest = 0.5
     profile = MoffatProfile.from_fwhm(FWHM)
-    reach = stamps.psf.reach(np.append(flux[:1], np.zeros(29)), faintest)
+    reach = stamps.psf.reach(np.append(flux[:1], np.zeros(29)), faintest, 100.0)
     assert reach[0] == pytest.approx(profile.radius_of(np.array(faintest / flux[0])))
     assert not reach[1:].any()
     parts = take_off(pixels, stamps, flux, replace(DEFAULTS, background=Flat(SKY)).for_width(FWHM))

@@ -101,10 +101,10 @@ def test_wings_beyond_the_stamp_reach_the_edge_of_the_samples():
     wide, narrow = (make_stamps(psf, x, y, radius) for radius in (22.0, 5.0))
     images = np.zeros((2, *SHAPE), np.float32)
     for image, stamps in zip(images, (wide, narrow), strict=True):
-        add_light(image, stamps, flux, stamps.psf.reach(flux, 0.1))
+        add_light(image, stamps, flux, stamps.psf.reach(flux, 0.1, 100.0))
     np.testing.assert_allclose(images[1], images[0], atol=1e-3)
     assert images[0].sum() == pytest.approx(1e5, rel=1e-3)
-    assert narrow.psf.reach(np.array([0.0]), 0.1) == 0.0
+    assert narrow.psf.reach(np.array([0.0]), 0.1, 100.0) == 0.0
 
 
 def test_places_of_the_field_are_joined_linearly_and_held_beyond():
@@ -177,7 +177,7 @@ def test_at_the_edge_it_is_a_part_of_what_a_larger_image_shows(place):
         psf = sampled_psf(samples, OVER, [0.0], [0.0], shape)
         stamps = make_stamps(psf, np.array([place[0] + shift]), np.array([place[1] + shift]), 5.0)
         images.append(np.zeros(shape, np.float32))
-        add_light(images[-1], stamps, flux, stamps.psf.reach(flux, 0.1))
+        add_light(images[-1], stamps, flux, stamps.psf.reach(flux, 0.1, 100.0))
     np.testing.assert_allclose(images[0], images[1][60:100, 60:110], atol=1e-3)
     assert images[1].sum() == pytest.approx(1e5, rel=1e-3)
 

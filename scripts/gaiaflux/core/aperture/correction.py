@@ -3,7 +3,7 @@
 The light profile is that of a Moffat function (`gaiaflux.core.psf.moffat`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class GrowthCorrection:
         ln(alpha) of the place relative to the mean profile.
     n_stars : int
         Stars that it was measured with; 0 for a model.
+    far_light : float or None
+        Part of the light outside of the reference radius, where it is known otherwise than from the profile.
     """
 
     radii: np.ndarray
@@ -54,6 +56,18 @@ class GrowthCorrection:
     ratios: tuple[Surface, ...]
     widening: Surface | None
     n_stars: int
+    far_light: float | None = None
+
+    def with_far_light(self, far_light: float | None) -> "GrowthCorrection":
+        """The same with a known part of the light outside of the reference radius; None changes nothing."""
+        return replace(self, far_light=far_light)
+
+    @property
+    def outside(self) -> float:
+        """Part of the light outside of the reference radius."""
+        if self.far_light is not None:
+            return self.far_light
+        return 1.0 - float(self.profile.growth(self.reference_radius))
 
     @property
     def measured(self) -> bool:
@@ -78,7 +92,7 @@ class GrowthCorrection:
             of the light outside the reference radius; not the part of the profile that all stars share.
         """
         if self.widening is None:
-            fraction = self.profile.growth(self.radii)
+            fraction = self._of_all_light(self.profile.growth(self.radii))
             error = np.abs(self.profile.growth_slope(self.radii)) * _UNKNOWN_FWHM_VARIATION
             known = np.isfinite(x) & np.isfinite(y)
             return np.where(known[:, None], fraction, np.nan), np.where(known[:, None], error, np.nan)
@@ -92,8 +106,12 @@ class GrowthCorrection:
         ratio_err = np.stack(
             [np.hypot(surface.error(x, y), scatter * surface.scatter) for surface in self.ratios], axis=1
         )
-        fraction = ratio * inside[:, None]
+        fraction = self._of_all_light(ratio * inside[:, None])
         return fraction, np.hypot(ratio_err * inside[:, None], ratio * inside_err[:, None])
+
+    def _of_all_light(self, fraction: np.ndarray) -> np.ndarray:
+        """Fractions of the profile's light as fractions of all."""
+        return fraction * ((1.0 - self.outside) / float(self.profile.growth(self.reference_radius)))
 
 
 def fit_profile(

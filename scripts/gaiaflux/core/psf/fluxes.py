@@ -50,7 +50,7 @@ class FluxOptions:
     radius_pix : float
         Radius of the pixels of each star [pixel].
     farthest_pix : float
-        No star is taken off beyond this radius [pixel].
+        No star is taken off beyond this radius, but for its wing [pixel].
     background : BackgroundEstimator
         How the sky is measured.
     rounds : int
@@ -187,8 +187,7 @@ def take_off(
         No clean pixels.
     """
     light = np.zeros_like(pixels.image)
-    reach = stamps.psf.reach(flux, FAINTEST * pixels.noise)
-    add_light(light, stamps, flux, np.minimum(reach, options.farthest_pix))
+    add_light(light, stamps, flux, stamps.psf.reach(flux, FAINTEST * pixels.noise, options.farthest_pix))
     without = pixels.image - light
     background = sky if sky is not None else options.background(without, pixels.flags)
     if former is not None:

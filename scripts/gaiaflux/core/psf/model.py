@@ -14,6 +14,7 @@ from gaiaflux.core.maths.surface import frame_terms
 from gaiaflux.core.psf.interpolation import interpolate
 from gaiaflux.core.psf.moffat import half_maximum
 from gaiaflux.core.psf.moffat_stamps import PlacedMoffat, determinant
+from gaiaflux.core.psf.wing import NO_WING, Wing
 
 __all__ = ["PsfModel", "moffat_psf"]
 
@@ -40,6 +41,8 @@ class PsfModel:
         [1/pixel]; size is odd and the outermost nodes are zero. No terms: the core alone.
     residual_order : int
         Their degree; -1 where there is no residual.
+    wing : Wing
+        Light beyond the residual, beside that of the core.
     """
 
     shape: tuple[int, int]
@@ -48,6 +51,7 @@ class PsfModel:
     order: int
     residual: np.ndarray
     residual_order: int
+    wing: Wing = NO_WING
 
     def form_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """A, B and C at positions [pixel]; outside of the frame the value at the nearest edge. Shape (n, 3)."""
@@ -70,8 +74,8 @@ class PsfModel:
         return frame_terms(x, y, self.shape, self.residual_order)
 
     def scale_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Factor that makes core and residual together 1, shape (n,)."""
-        return 1.0 / (1.0 + self.residual_terms_at(x, y) @ self.residual.sum(axis=(1, 2)))
+        """Factor that makes core, residual and wing together 1, shape (n,)."""
+        return 1.0 / (1.0 + self.wing.light + self.residual_terms_at(x, y) @ self.residual.sum(axis=(1, 2)))
 
     def at(self, x: np.ndarray, y: np.ndarray) -> PlacedMoffat:
         """The function at the places of stars; see `Psf.at`."""
@@ -79,7 +83,7 @@ class PsfModel:
         amplitude = scale * (self.beta - 1.0) / np.pi * np.sqrt(determinant(form))
         weights = np.ascontiguousarray(self.residual_terms_at(x, y) * scale[:, None])
         nodes = self.residual if self.residual_order >= 0 else self.residual[:0]
-        return PlacedMoffat(x, y, form, amplitude, self.beta, np.ascontiguousarray(nodes), weights)
+        return PlacedMoffat(x, y, form, amplitude, self.beta, np.ascontiguousarray(nodes), weights, self.wing, scale)
 
     def describe(self) -> dict[str, str | int | float]:
         """Width, ellipticity and exponent of the core in the middle of the frame, and degree of the residual."""
@@ -91,6 +95,7 @@ class PsfModel:
             "fwhm_pix": self.fwhm,
             "ellipticity": float(self.ellipticity_at(*middle)[0][0]),
             "beta": self.beta,
+            "wing_light": self.wing.light / (1.0 + self.wing.light),
         }
 
     def fwhm_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -134,6 +139,8 @@ class PsfModel:
         if self.residual_order >= 0:
             nodes = np.tensordot(self.residual_terms_at(*at)[0], self.residual, axes=1)
             value = value + interpolate(nodes, dx, dy)
+        if self.wing.exists:
+            value = value + self.wing.at(np.hypot(dx, dy))
         return value * self.scale_at(*at)[0]
 
     def stamp(self, x: float, y: float, half: int) -> np.ndarray:
@@ -155,8 +162,16 @@ class PsfModel:
         dx, dy = np.meshgrid(round(x) + offsets - x, round(y) + offsets - y)
         return self.values(x, y, dx, dy)
 
+    def light_beyond(self, radius: float) -> float:
+        """Part of a star's light beyond a radius [pixel] that is not smaller than the residual's, mid-frame."""
+        ny, nx = self.shape
+        middle = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
+        core2 = 1.0 / float(np.sqrt(determinant(self.form_at(*middle)))[0])
+        core = (1.0 + radius**2 / core2) ** (1.0 - self.beta)
+        return float(self.scale_at(*middle)[0]) * (core + self.wing.light - self.wing.within(radius))
+
     def scaled(self, factor: float, shape: tuple[int, int] | None = None) -> "PsfModel":
-        """The same function, wider by a factor; its residual, which has a scale of its own, is left out."""
+        """The same function, wider by a factor, with its wing as it is and without the residual."""
         none = np.zeros((0, *self.residual.shape[1:]))
         return replace(self, shape=shape or self.shape, form=self.form / factor**2, residual=none, residual_order=-1)
 

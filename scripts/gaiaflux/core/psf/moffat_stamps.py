@@ -9,6 +9,7 @@ from gaiaflux.core.kernels.devices import cubic_weights
 from gaiaflux.core.psf.interpolation import cubic_slopes, interpolate
 from gaiaflux.core.psf.protocol import Stamps
 from gaiaflux.core.psf.stamps import add_stamp
+from gaiaflux.core.psf.wing import Wing
 
 __all__ = ["PlacedMoffat", "determinant"]
 
@@ -34,6 +35,10 @@ class PlacedMoffat:
         Terms of the residual at whole offsets from the star [1/pixel].
     weights : ndarray of float64, shape (n, n_residual_terms)
         Of the terms.
+    wing : Wing
+        Beyond the residual.
+    scale : ndarray of float64, shape (n,)
+        Factor on it.
     """
 
     x: np.ndarray
@@ -43,6 +48,8 @@ class PlacedMoffat:
     beta: float
     nodes: np.ndarray
     weights: np.ndarray
+    wing: Wing
+    scale: np.ndarray
 
     def values(self, column: np.ndarray, row: np.ndarray, radius: float) -> np.ndarray:
         """Part of each star's light in the pixels around it; see `PlacedPsf.values`."""
@@ -77,14 +84,22 @@ class PlacedMoffat:
         along_x[outside], along_y[outside] = 0.0, 0.0
         return along_x.astype(np.float32), along_y.astype(np.float32)
 
-    def reach(self, flux: np.ndarray, faintest: float) -> np.ndarray:
-        """Radius at which the core has become too faint to matter; see `PlacedPsf.reach`."""
+    def reach(self, flux: np.ndarray, faintest: float, farthest: float) -> np.ndarray:
+        """Radius at which core and wing have become too faint to matter; see `PlacedPsf.reach`."""
         with np.errstate(divide="ignore", over="ignore"):
             ratio = np.maximum(np.abs(flux) * self.amplitude / faintest, 1.0)
-            return np.sqrt((ratio ** (1.0 / self.beta) - 1.0) / np.sqrt(determinant(self.form)))
+            core = np.sqrt((ratio ** (1.0 / self.beta) - 1.0) / np.sqrt(determinant(self.form)))
+        core = np.minimum(core, farthest)
+        if not self.wing.exists:
+            return core
+        # The wing may swing: what counts is how bright it is from some radius on.
+        brightest = np.maximum.accumulate(np.abs(self.wing.table())[::-1])[::-1]
+        with np.errstate(divide="ignore"):
+            faint = faintest / (np.abs(flux) * self.scale)
+        return np.maximum(core, np.searchsorted(-brightest, -faint).astype(np.float64))
 
     def add_light(self, image: np.ndarray, stamps: Stamps, flux: np.ndarray, reach: np.ndarray) -> None:
-        """Add stars to an image; beyond the stamps the core alone; see `PlacedPsf.add_light`."""
+        """Add stars to an image; beyond the stamps core and wing; see `PlacedPsf.add_light`."""
         widest = float(np.sqrt(2.0 * np.max(np.maximum(self.form[:, 0], self.form[:, 2]))))
         table = _profile_table(self.beta, widest * (float(np.max(reach)) + 2.0))
         _add_light(
@@ -100,6 +115,8 @@ class PlacedMoffat:
             reach,
             stamps.radius,
             table,
+            self.scale,
+            self.wing.table(),
         )
 
 
@@ -218,7 +235,7 @@ def _add_residual(
 
 @kernel(
     "void(float32[:, ::1], float32[:, :, ::1], int64[::1], int64[::1], float64[::1], float64[::1], float64[:, ::1],"
-    " float64[::1], float64[::1], float64[::1], float64, float64[::1])"
+    " float64[::1], float64[::1], float64[::1], float64, float64[::1], float64[::1], float64[::1])"
 )
 def _add_light(
     image: np.ndarray,
@@ -233,6 +250,8 @@ def _add_light(
     reach: np.ndarray,
     radius: float,
     table: np.ndarray,
+    scale: np.ndarray,
+    wing: np.ndarray,
 ) -> None:
     ny, nx = image.shape
     for k in range(len(values)):
@@ -248,6 +267,13 @@ def _add_light(
             width = np.sqrt(max(reach[k] * reach[k] - dy * dy, 0.0))
             for i in range(max(0, int(np.ceil(x[k] - width))), min(nx - 1, int(np.floor(x[k] + width))) + 1):
                 dx = i - x[k]
-                if dx * dx + dy * dy > radius * radius:
+                d2 = dx * dx + dy * dy
+                if d2 > radius * radius:
                     r2 = dx * (a * dx + 2.0 * b * dy) + c * dy * dy
-                    image[j, i] += np.float32(light * _lookup(table, r2))
+                    value = light * _lookup(table, r2)
+                    if len(wing) > 0:
+                        d = np.sqrt(d2)
+                        m = int(d)
+                        if m + 1 < len(wing):
+                            value += flux[k] * scale[k] * (wing[m] + (d - m) * (wing[m + 1] - wing[m]))
+                    image[j, i] += np.float32(value)

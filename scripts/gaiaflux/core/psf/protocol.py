@@ -39,7 +39,7 @@ class PlacedPsf(Protocol):
         """
         ...
 
-    def reach(self, flux: np.ndarray, faintest: float) -> np.ndarray:
+    def reach(self, flux: np.ndarray, faintest: float, farthest: float) -> np.ndarray:
         """Radius beyond which a star adds less than a brightness to any pixel.
 
         Parameters
@@ -48,6 +48,8 @@ class PlacedPsf(Protocol):
             Total light, of either sign.
         faintest : float
             [light per pixel], as a part of the sky's noise.
+        farthest : float
+            Radius to which a function that is measured near the star may be carried on [pixel].
 
         Returns
         -------

@@ -110,9 +110,9 @@ class PlacedSamples:
         """Derivatives with respect to the star's x and y; see `PlacedPsf.gradients`."""
         return self._stamps(column, row, radius, 1), self._stamps(column, row, radius, 2)
 
-    def reach(self, flux: np.ndarray, faintest: float) -> np.ndarray:
+    def reach(self, flux: np.ndarray, faintest: float, farthest: float) -> np.ndarray:
         """The corner of the samples, however bright the star; see `PlacedPsf.reach`."""
-        return np.where(np.asarray(flux) != 0.0, self.corner, 0.0)
+        return np.where(np.asarray(flux) != 0.0, min(self.corner, farthest), 0.0)
 
     def add_light(self, image: np.ndarray, stamps: Stamps, flux: np.ndarray, reach: np.ndarray) -> None:
         """Add stars to an image; see `PlacedPsf.add_light`."""

@@ -176,7 +176,9 @@ def fit_shape(scene: Scene, rows: np.ndarray, start: PsfModel, order: int) -> Sh
             break
     form = np.concatenate([theta[:-2].reshape(3, n_terms), higher], axis=1)
     none = np.zeros((0, 1, 1))
-    psf = PsfModel(start.shape, float(theta[-2]), form, max(order, start.order if higher.size else 0), none, -1)
+    psf = PsfModel(
+        start.shape, float(theta[-2]), form, max(order, start.order if higher.size else 0), none, -1, start.wing
+    )
     position = np.linalg.inv(inner)[:, 1:, 1:]
     error = np.sqrt(0.5 * (position[:, 0, 0] + position[:, 1, 1]))
     stars = StarFit(rows, nuisance[:, 0], nuisance[:, 1], nuisance[:, 2], error, chi2.copy(), used)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 
-__all__ = ["NO_WING", "Wing", "fit_wing"]
+__all__ = ["NO_WING", "Sources", "Wing", "fit_wing"]
 
 STEP = 1.5  # ratio of the radii of two nodes
 MOST_STARS = 100
@@ -63,6 +63,12 @@ class Wing(NamedTuple):
         strength = np.interp(np.log(r), np.log(self.radius), self.strength)
         return float(2.0 * np.pi * np.trapezoid(strength, np.log(r)))
 
+    def table(self) -> np.ndarray:
+        """Brightness at whole radii from 0 to beyond its end [1/pixel^2]; empty where there is none."""
+        if not self.exists:
+            return np.zeros(0)
+        return self.at(np.arange(np.ceil(self.radius[-1]) + 2.0))
+
     def at(self, radius: np.ndarray) -> np.ndarray:
         """Brightness at distances [1/pixel^2]; of the shape of `radius` [pixel]."""
         if not self.exists:
@@ -75,6 +81,23 @@ class Wing(NamedTuple):
 NO_WING = Wing(np.zeros(0), np.zeros(0))
 
 
+class Sources(NamedTuple):
+    """Stars of an image; arrays of shape (n,).
+
+    Attributes
+    ----------
+    x, y : ndarray of float64
+        Positions [pixel].
+    flux, snr : ndarray of float64
+        Light of their cores, and over its error.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    flux: np.ndarray
+    snr: np.ndarray
+
+
 class Blocks(NamedTuple):
     """Means of an image over small squares; arrays of shape (n,)."""
 
@@ -84,9 +107,7 @@ class Blocks(NamedTuple):
     weight: np.ndarray
 
 
-def fit_wing(
-    image: np.ndarray, weight: np.ndarray, x: np.ndarray, y: np.ndarray, flux: np.ndarray, snr: np.ndarray, start: float
-) -> Wing:
+def fit_wing(image: np.ndarray, weight: np.ndarray, stars: Sources, start: float) -> Wing:
     """Measure the wing.
 
     Parameters
@@ -95,10 +116,8 @@ def fit_wing(
         Without the stars' cores, but with its sky.
     weight : ndarray of float32, shape (ny, nx)
         Inverse variance; 0 = not used.
-    x, y : ndarray, shape (n,)
-        All stars [pixel].
-    flux, snr : ndarray, shape (n,)
-        Light of their cores, and over its error.
+    stars : Sources
+        All of them.
     start : float
         Where the wing begins: the radius to which stars are fitted [pixel].
 
@@ -113,6 +132,7 @@ def fit_wing(
     once: their wings overlap, and a sky measured beforehand would hold a part of them. Errors are those of a
     jackknife over 16 parts of the image, which hold different stars and different sky.
     """
+    x, y, flux, snr = stars
     rows = np.flatnonzero((snr > LEAST_SNR) & (flux > 0))
     rows = rows[np.argsort(-flux[rows], kind="stable")[:MOST_STARS]]
     usable = weight > 0
@@ -138,11 +158,13 @@ def fit_wing(
     wing = _profile(np.exp(log_radius), strength, ends, farthest)
     if not wing.exists:
         return NO_WING
-    lights = np.array([_profile(np.exp(log_radius), one, ends, farthest).light for one in others])
-    light_error = float(np.sqrt((n - 1.0) / n * ((lights - lights.mean()) ** 2).sum()))
-    if not (LEAST_LIGHT < wing.light < MOST_LIGHT and wing.light > SURE * light_error):
-        return NO_WING
-    return wing
+    # What it is carried on to is as certain as what is measured.
+    measured, *lights = (
+        _profile(np.exp(log_radius), one, (ends[0], False), farthest).light for one in (strength, *others)
+    )
+    light_error = float(np.sqrt((n - 1.0) / n * ((lights - np.mean(lights)) ** 2).sum()))
+    sure = measured > SURE * light_error
+    return wing if sure and LEAST_LIGHT < wing.light < MOST_LIGHT else NO_WING
 
 
 def _ends(strength: np.ndarray, error: np.ndarray) -> tuple[int, bool]:

@@ -1,15 +1,17 @@
 """The stars that are measured in every frame of a series: Gaia, and what only the images themselves show."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gaiaflux.core.image.background import subtract_background
+from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.core.psf.fit import fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach
 from gaiaflux.core.psf.model import PsfModel
+from gaiaflux.core.psf.wing import Sources, Wing, fit_wing
 from gaiaflux.core.sky.epoch import jyear_of_mjd
 from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.core.sky.star_positions import places_on_image
@@ -140,9 +142,11 @@ def complete_catalog(
     dx, dy = (float(np.median(offset)) if n else 0.0 for offset in (found.x[:n] - x, found.y[:n] - y))
     more_x, more_y = found.x[n:] - dx, found.y[n:] - dy
     fit, solution = found.fit, found.solution
-    if deep is not reference.pixels:
+    wing = _wing(deep, fit.psf, solution)
+    if deep is not reference.pixels or wing.exists:
         all_x, all_y = np.append(x, more_x), np.append(y, more_y)
-        fit, solution = fit_psf(reference.pixels, all_x, all_y, reference.fwhm, options)
+        start = replace(fit.psf, wing=wing) if wing.exists else None
+        fit, solution = fit_psf(reference.pixels, all_x, all_y, reference.fwhm, options, start)
     mag, known_mag = _magnitudes(solution, n, gaia.mag[rows])
     all_mag = np.full(len(gaia), np.nan)
     all_mag[rows] = known_mag
@@ -151,6 +155,16 @@ def complete_catalog(
     order = order[np.argsort(-found.solution.flux[n:][order], kind="stable")]
     psf = fit.psf if fit.stars is not None else None
     return ReferenceStars(more_x[order], more_y[order], found.error[order], mag[order], all_mag, psf, fit.psf.fwhm)
+
+
+def _wing(pixels: Pixels, psf: PsfModel, solution: Solution) -> Wing:
+    """Wing of the stars of an image that is fitted without one."""
+    stamps = solution.stamps
+    core = solution.flux * psf.scale_at(stamps.x, stamps.y)
+    snr = solution.flux * np.sqrt(solution.sums.curvature)
+    return fit_wing(
+        pixels.image - solution.light, solution.weight, Sources(stamps.x, stamps.y, core, snr), stamps.radius
+    )
 
 
 def _magnitudes(solution: Solution, n_known: int, catalog_mag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

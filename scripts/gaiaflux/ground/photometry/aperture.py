@@ -8,8 +8,10 @@ from gaiaflux.core.aperture.correction import GrowthCorrection
 from gaiaflux.core.aperture.sums import ApertureSums
 from gaiaflux.core.image.empty_places import HiddenSky, typical_structure
 from gaiaflux.core.image.local_sky import LocalSky, combine_sky
+from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.ground.photometry.aperture_steps import (
+    REFERENCE_FWHM,
     CorrectionStars,
     Field,
     choose_correction_stars,
@@ -56,12 +58,15 @@ class ApertureOptions:
     subtract_neighbours : bool
         Whether to take the light of the other stars of known magnitude off each aperture: as bright as they are in
         this frame, or, where they are faint or blended, as the catalogue says. Its error is 3 % of it.
+    far_light : float, optional
+        Part of a star's light beyond 2.2 FWHM; else the profile of the growth curve is carried on.
     """
 
     radii: np.ndarray
     annulus: tuple[float, float]
     min_correction_stars: int = 10
     subtract_neighbours: bool = True
+    far_light: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,9 @@ class _Found:
     taken_light: np.ndarray  # of which the part in the apertures of others is taken off
 
 
-def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResult:
+def measure_frame(
+    placed: PlacedFrame, settings: ApertureSettings, reference_psf: PsfModel | None = None
+) -> FrameResult:
     """Measure every star of the catalogue in one frame.
 
     Parameters
@@ -84,6 +91,8 @@ def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResul
     placed : PlacedFrame
         Pixels, and the stars at their places.
     settings : ApertureSettings
+    reference_psf : PsfModel, optional
+        PSF of the reference image: its wing says how much light lies beyond what a growth curve reaches.
 
     Returns
     -------
@@ -97,7 +106,10 @@ def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResul
     """
     scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(placed.wcs.cd))))
     radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale)
-    options = ApertureOptions(radii, annulus, settings.min_correction_stars, settings.subtract_neighbours)
+    far = None
+    if reference_psf is not None and reference_psf.wing.exists:
+        far = reference_psf.light_beyond(REFERENCE_FWHM * reference_psf.fwhm)
+    options = ApertureOptions(radii, annulus, settings.min_correction_stars, settings.subtract_neighbours, far)
     return measure_stars(placed.frame, placed.x, placed.y, placed.catalog.best_mag, placed.fwhm_pix, options)
 
 
@@ -204,7 +216,7 @@ def measure_stars(
     ring = without_wings(field, annuli.ring, light, annuli.discs, profile)
     own_light = light[:n_on] * profile.annulus_brightness(*annulus)
     sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.noise.trend, field.noise.sigma)
-    correction = find_correction(field, stars, sky.level, sky.error, profile, None)
+    correction = find_correction(field, stars, sky.level, sky.error, profile, None).with_far_light(options.far_light)
     sums = fill_in(field, sums, correction.profile, sky.level)
     # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
     known = light * np.isfinite(mag[rows]) if options.subtract_neighbours else np.zeros(len(rows))
@@ -273,7 +285,7 @@ def _facts(field: Field, found: _Found, n_measured: int) -> dict[str, str | bool
         "n_correction_stars": correction.n_stars,
         "correction_measured": correction.measured,
         "reference_radius_pix": correction.reference_radius,
-        "outside_fraction": 1.0 - float(correction.profile.growth(correction.reference_radius)),
+        "outside_fraction": correction.outside,
         "profile_fwhm_pix": correction.profile.fwhm,
         "profile_beta": correction.profile.beta,
         "sky": float(np.median(sky.level)) if field.n_on else float("nan"),

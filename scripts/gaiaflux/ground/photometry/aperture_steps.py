@@ -18,6 +18,7 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 
 __all__ = [
+    "REFERENCE_FWHM",
     "CorrectionStars",
     "Field",
     "choose_correction_stars",
@@ -35,7 +36,7 @@ __all__ = [
 # Radii that the growth curve is measured at, beside the wanted ones [FWHM].
 _GROWTH_RADII = (0.7, 1.0, 1.5, 2.2, 3.0)
 # Radius that the field-dependent correction refers to [FWHM]; one of the above.
-_REFERENCE_FWHM = 2.2
+REFERENCE_FWHM = 2.2
 # Radius of empty apertures [FWHM], and part of one that may belong to stars.
 _EMPTY_FWHM = 1.5
 _MOST_HIDDEN = 0.02
@@ -127,7 +128,7 @@ def prepare(
         No usable pixels.
     """
     grid = np.unique(np.concatenate([radii, np.array(_GROWTH_RADII) * fwhm]))
-    return Field(frame, x, y, n_on, radii, grid, _REFERENCE_FWHM * fwhm, annulus, frame_noise(frame))
+    return Field(frame, x, y, n_on, radii, grid, REFERENCE_FWHM * fwhm, annulus, frame_noise(frame))
 
 
 def sums_of(
