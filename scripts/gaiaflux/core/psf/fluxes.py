@@ -36,6 +36,7 @@ __all__ = [
 # The function is added as far as it is brighter than this part of the sky's noise, but not farther than so many FWHM.
 FAINTEST = 0.02
 FARTHEST_FWHM = 25.0
+LEAST_WIDTH_PIX = 2.75  # to which the radius of the pixels of each star refers
 MOST_ABSORBED = 0.85
 ABSORBED_TOLERANCE = 0.03  # it only tells how far to go
 SETTLED = 0.003  # median change of the sky, over a pixel's noise
@@ -70,7 +71,7 @@ class PsfOptions:
     Attributes
     ----------
     radius_fwhm : float
-        Radius of the pixels of each star [FWHM].
+        Radius of the pixels of each star [FWHM, or 2.75 pixels where that is less].
     max_order : int
         Highest degree of the PSF's polynomials over the field.
     min_stars : int
@@ -96,7 +97,11 @@ class PsfOptions:
     def for_width(self, fwhm: float, rounds: int | None = None) -> FluxOptions:
         """Options of the fluxes of a frame with stars of a width [pixel]; `rounds` instead of the own ones."""
         turns = self.rounds if rounds is None else rounds
-        return FluxOptions(self.radius_fwhm * fwhm, FARTHEST_FWHM * fwhm, self.background, turns)
+        return FluxOptions(self.radius_pix(fwhm), FARTHEST_FWHM * fwhm, self.background, turns)
+
+    def radius_pix(self, fwhm: float) -> float:
+        """Radius of the pixels of each star [pixel]; where it is narrow, room for the table of the PSF."""
+        return self.radius_fwhm * max(fwhm, LEAST_WIDTH_PIX)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def fit_residual(
             nodes = (ring == distance) & np.isfinite(error2[t])
             if nodes.any():
                 shrunk[t][nodes] = _shrunk(table[t][nodes], inflation * error2[t][nodes])
-    rim = np.clip((stamps.radius - 1.0 - radius) / 2.0, 0.0, 1.0)
+    # Beyond the circle there is no table: it ends at zero.
+    rim = np.clip(stamps.radius - radius, 0.0, 1.0)
     return shrunk * rim
 
 

@@ -159,10 +159,10 @@ def fit_wing(image: np.ndarray, weight: np.ndarray, stars: Sources, start: float
     if not wing.exists:
         return NO_WING
     # What it is carried on to is as certain as what is measured.
-    measured, *lights = (
-        _profile(np.exp(log_radius), one, (ends[0], False), farthest).light for one in (strength, *others)
-    )
-    light_error = float(np.sqrt((n - 1.0) / n * ((lights - np.mean(lights)) ** 2).sum()))
+    stops = ends[0], False
+    measured = _profile(np.exp(log_radius), strength, stops, farthest).light
+    lights = np.array([_profile(np.exp(log_radius), one, stops, farthest).light for one in others])
+    light_error = float(np.sqrt((n - 1.0) / n * ((lights - lights.mean()) ** 2).sum()))
     sure = measured > SURE * light_error
     return wing if sure and LEAST_LIGHT < wing.light < MOST_LIGHT else NO_WING
 

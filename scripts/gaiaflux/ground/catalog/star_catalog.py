@@ -133,7 +133,7 @@ def complete_catalog(
     reference = clean_image(frame, estimate)
     x, y = places_on_image(gaia, wcs, frame.info.mjd_utc)
     ny, nx = frame.image.shape
-    rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * reference.fwhm)
+    rows = stars_within_reach(x, y, frame.image.shape, options.radius_pix(reference.fwhm))
     x, y = x[rows], y[rows]
     deep = add_frames(reference, wcs, others, x, y, estimate)
     found = complete_stars(deep, x, y, reference.fwhm, options, detection_snr)

@@ -38,8 +38,9 @@ __all__ = ["ApertureOptions", "measure_frame", "measure_stars", "radii_in_pixels
 _NEIGHBOUR_FRACTION = 0.01
 # Error of the neighbours' light that is taken off: their brightness, the wings of the profile.
 _NEIGHBOUR_ERROR = 0.03
-# Largest value of what is stored as float16.
 LEAST_WIDTH_PIX = 2.0
+UNDERSAMPLED_FWHM_PIX = 2.5
+# Largest value of what is stored as float16.
 _MOST = 6e4
 
 
@@ -201,10 +202,10 @@ def measure_stars(
 
     # Pixels are filled in later, when sky and profile are known.
     sums = sums_of(field, slice(0, n_on), radii, None, 0.0)
-    light = estimate_light(field, sums, mag[rows], profile, fwhm_pix)
+    light = estimate_light(field, sums, mag[rows], profile)
     annuli = sky_annuli(field, light, profile)
     ring = without_wings(field, annuli.ring, light, annuli.discs, profile)
-    chosen = choose_correction_stars(field, sums, light, profile, fwhm_pix, options.min_correction_stars)
+    chosen = choose_correction_stars(field, sums, light, profile, options.min_correction_stars)
     stars = CorrectionStars(
         chosen,
         sums_of(field, chosen, field.all_radii, None, 0.0),
@@ -220,7 +221,7 @@ def measure_stars(
     sums = fill_in(field, sums, correction.profile, sky.level)
     # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
     known = light * np.isfinite(mag[rows]) if options.subtract_neighbours else np.zeros(len(rows))
-    hidden = hidden_sky(field, annuli, fwhm_pix)
+    hidden = hidden_sky(field, annuli)
     return _assemble(field, _Found(sums, sky, hidden, correction, light, known), rows, (x, y))
 
 
@@ -232,7 +233,8 @@ def _assemble(field: Field, found: _Found, rows: np.ndarray, positions: tuple[np
     near = light_of_neighbours(field, light, radii, correction.profile, np.arange(n_on))
     taken = light_of_neighbours(field, found.taken_light, radii, correction.profile, np.arange(n_on))
     flux = (sums.total - area * sky.level[:, None] - taken) / fraction
-    _, series_err = correction.fraction(field.x[:n_on], field.y[:n_on], star_scatter=False)
+    # Where the place between the pixels decides what is inside, stars deviate otherwise in each frame.
+    _, series_err = correction.fraction(field.x[:n_on], field.y[:n_on], star_scatter=field.fwhm < UNDERSAMPLED_FWHM_PIX)
     hidden = area**2 * found.hidden.variance[:, None] / fraction**2
     variance = (sums.variance + (area * sky.error[:, None]) ** 2) / fraction**2 + (flux * series_err / fraction) ** 2
     variance += (_NEIGHBOUR_ERROR * taken / fraction) ** 2 + hidden

@@ -74,7 +74,7 @@ class Field:
     n_on: int
     radii: np.ndarray
     all_radii: np.ndarray
-    reference_radius: float
+    fwhm: float
     annulus: tuple[float, float]
     noise: FrameNoise
 
@@ -128,7 +128,7 @@ def prepare(
         No usable pixels.
     """
     grid = np.unique(np.concatenate([radii, np.array(_GROWTH_RADII) * fwhm]))
-    return Field(frame, x, y, n_on, radii, grid, REFERENCE_FWHM * fwhm, annulus, frame_noise(frame))
+    return Field(frame, x, y, n_on, radii, grid, fwhm, annulus, frame_noise(frame))
 
 
 def sums_of(
@@ -147,14 +147,12 @@ def sums_of(
     )
 
 
-def _probe(field: Field, fwhm: float) -> int:
+def _probe(field: Field) -> int:
     """Column of the radius nearest to the FWHM: the one with the best signal-to-noise ratio for a first look."""
-    return int(np.argmin(np.abs(field.radii - fwhm)))
+    return int(np.argmin(np.abs(field.radii - field.fwhm)))
 
 
-def estimate_light(
-    field: Field, sums: ApertureSums, mag: np.ndarray, profile: MoffatProfile, fwhm: float
-) -> np.ndarray:
+def estimate_light(field: Field, sums: ApertureSums, mag: np.ndarray, profile: MoffatProfile) -> np.ndarray:
     """Total light of the stars, good enough for masks and neighbours; the catalogue's where the frame says little.
 
     Parameters
@@ -167,15 +165,13 @@ def estimate_light(
         Catalogue magnitudes, NaN where unknown.
     profile : MoffatProfile
         Guess of the profile.
-    fwhm : float
-        Seeing [pixel].
 
     Returns
     -------
     ndarray of float64, shape (n_near,)
         [image unit]; 0 where nothing is known.
     """
-    n_on, k = field.n_on, _probe(field, fwhm)
+    n_on, k = field.n_on, _probe(field)
     area = np.pi * field.radii[k] ** 2
     fraction = float(profile.growth(field.radii[k]))
     measured, error = np.zeros(len(mag)), np.full(len(mag), np.inf)
@@ -209,10 +205,11 @@ def estimate_light(
     seen = known & (own > 10 * error)
     seen[:n_on] &= near < _MOST_BLENDED * own[:n_on]
     light[seen] = np.minimum(own, 3.0 * expected)[seen]
-    partial = known & (measured > 0)
+    # Of what there is without the neighbours' light: a bad pixel does not make a bright star's companion bright.
+    partial = known & (own > 0)
     partial[:n_on] &= (sums.flags[:, k] & (_INCOMPLETE | StarFlag.SATURATED)) != 0
     partial[n_on:] = False
-    light[partial] = np.maximum(measured, np.minimum(expected, _MOST_MISSING * measured))[partial]
+    light[partial] = np.maximum(own, np.minimum(expected, _MOST_MISSING * own))[partial]
     return light
 
 
@@ -257,12 +254,12 @@ def without_wings(
     return AnnulusSky(ring.level - wings, ring.error, ring.n_pixels)
 
 
-def hidden_sky(field: Field, annuli: SkyAnnuli, fwhm: float) -> HiddenSky:
+def hidden_sky(field: Field, annuli: SkyAnnuli) -> HiddenSky:
     """Sky under the stars on the image that their annuli do not tell, from apertures at empty places, per pixel^2."""
     n_on = field.n_on
-    if stars_per_beam(n_on, int(np.count_nonzero(field.frame.pixel_flags == 0)), fwhm) > DENSE:
+    if stars_per_beam(n_on, int(np.count_nonzero(field.frame.pixel_flags == 0)), field.fwhm) > DENSE:
         return nothing_hidden(n_on)
-    radius = np.array([_EMPTY_FWHM * fwhm])
+    radius = np.array([_EMPTY_FWHM * field.fwhm])
     area = np.pi * float(radius[0]) ** 2
     x, y = grid_places(field.frame.image.shape)
     mask = (annuli.avoid != 0).astype(np.float32)
@@ -287,10 +284,10 @@ def light_of_neighbours(
 
 
 def choose_correction_stars(
-    field: Field, sums: ApertureSums, light: np.ndarray, profile: MoffatProfile, fwhm: float, least: int
+    field: Field, sums: ApertureSums, light: np.ndarray, profile: MoffatProfile, least: int
 ) -> np.ndarray:
     """Rows of bright, isolated, undisturbed stars, the brightest first; empty if there are fewer than `least`."""
-    n_on, k = field.n_on, _probe(field, fwhm)
+    n_on, k = field.n_on, _probe(field)
     outer = field.all_radii[-1]
     x, y = field.x[:n_on], field.y[:n_on]
     ny, nx = field.frame.image.shape
@@ -345,7 +342,7 @@ def find_correction(
     return fit_correction(
         GrowthCurves(field.x[rows], field.y[rows], flux, variance, level_err[rows], field.all_radii),
         np.searchsorted(field.all_radii, field.radii),
-        int(np.searchsorted(field.all_radii, max(field.radii[-1], field.reference_radius))),
+        int(np.searchsorted(field.all_radii, max(field.radii[-1], REFERENCE_FWHM * field.fwhm))),
         field.frame.image.shape,
         profile,
         annulus=annulus,

@@ -121,7 +121,7 @@ def measure_stars(
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     noise = frame_noise(frame)
     pixels = pixels_of(frame, noise)
-    rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * fwhm_pix)
+    rows = stars_within_reach(x, y, frame.image.shape, options.radius_pix(fwhm_pix))
     borrowed = None
     if reference_psf is not None:
         borrowed = reference_psf.scaled(fwhm_pix / reference_psf.fwhm, frame.image.shape)
@@ -178,7 +178,7 @@ def subtract_stars(frame: Frame, arrays: Mapping[str, np.ndarray], options: PsfO
     flux = np.append(flux[known], beyond[:, 2] * frame.info.exptime_s)
     # As far as the empirical residual goes; beyond, the core is added alone.
     reach = (psf.residual.shape[1] - 1) // 2 if psf.residual_order >= 0 else 0
-    stamps = make_stamps(psf, x, y, max(options.radius_fwhm * psf.fwhm, reach))
+    stamps = make_stamps(psf, x, y, max(options.radius_pix(psf.fwhm), reach))
     residual, light, _ = take_off(pixels, stamps, flux, options.for_width(psf.fwhm))
     weight = pixels.weight(residual)
     with np.errstate(divide="ignore"):
