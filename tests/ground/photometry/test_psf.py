@@ -123,7 +123,12 @@ def test_stars_that_can_hardly_be_told_apart_are_flagged(scene):
     x, y = scene.loose_grid(51, 44, 6)
     n = len(x)
     # A quarter of the FWHM apart, each flux is known four times worse than that of a star alone.
-    x, y = np.append(x, x[:40] + 0.25 * scene.fwhm), np.append(y, y[:40])
+    # To all sides in turn: an error of the PSF's symmetry would shift all pairs of one direction alike.
+    side = 0.5 * np.pi * np.arange(40)
+    x, y = (
+        np.append(x, x[:40] + 0.25 * scene.fwhm * np.cos(side)),
+        np.append(y, y[:40] + 0.25 * scene.fwhm * np.sin(side)),
+    )
     flux = np.full(len(x), 5e4)
     found = scene.measure(scene.make_frame(x, y, flux, 51), x, y)
     blended = np.arange(len(x)) >= n
