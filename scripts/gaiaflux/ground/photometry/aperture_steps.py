@@ -202,14 +202,16 @@ def estimate_light(field: Field, sums: ApertureSums, mag: np.ndarray, profile: M
     expected *= np.median(own[good] / measured[good])
     light = np.where(known, np.minimum(expected, measured + 3 * error), measured)
     # More than expected is a blend or a cosmic ray; less is what there is, unless pixels are saturated or missing.
-    seen = known & (own > 10 * error)
-    seen[:n_on] &= near < _MOST_BLENDED * own[:n_on]
+    alone = np.ones(len(mag), bool)
+    alone[:n_on] = near < _MOST_BLENDED * own[:n_on]
+    seen = known & (own > 10 * error) & alone
     light[seen] = np.minimum(own, 3.0 * expected)[seen]
     # Of what there is without the neighbours' light: a bad pixel does not make a bright star's companion bright.
     partial = known & (own > 0)
     partial[:n_on] &= (sums.flags[:, k] & (_INCOMPLETE | StarFlag.SATURATED)) != 0
     partial[n_on:] = False
-    light[partial] = np.maximum(own, np.minimum(expected, _MOST_MISSING * own))[partial]
+    whole = np.minimum(expected, _MOST_MISSING * own)
+    light[partial] = np.where(alone, np.maximum(own, whole), whole)[partial]
     return light
 
 
