@@ -94,7 +94,9 @@ class FrameFlag:
         int, "too few stars to measure the frame's PSF: the reference image's was scaled to the frame's seeing"
     ] = 256
     NO_TIME: Annotated[int, "the time of mid-exposure is not known"] = 512
-    POOR_PSF: Annotated[int, "the PSF does not describe the stars it was measured on; its points are flagged"] = 1024
+    POOR_PSF: Annotated[
+        int, "the PSF does not describe the stars it was measured on; its points are flagged as poor_fit"
+    ] = 1024
     STRUCTURED_SKY: Annotated[int, "the sky has structure that no model follows; errors are enlarged by it"] = 2048
 
 

@@ -95,6 +95,7 @@ PSF = Method(
         "psf_residual_order": Column("i4", "", "the same of its empirical residual; -1 where there is none"),
         "sky_structure": Column("f8", "", "scatter of fluxes at empty places over their stated noise"),
         "psf_residual_rms": Column("f8", "", "rms of what the PSF leaves of its stars, relative to their light"),
+        "psf_residual_peak": Column("f8", "", "largest value of the empirical residual over the core's central one"),
         "psf_fwhm_pix": Column("f8", "pixel", "full width at half maximum of the PSF in the middle of the frame"),
         "psf_ellipticity": Column("f8", "", "1 - minor / major axis of the PSF in the middle of the frame"),
         "psf_beta": Column("f8", "", "exponent of the PSF's Moffat core"),

@@ -6,12 +6,20 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.model.flags import FrameFlag
-from gaiaflux.model.quality import POOR_PSF_RMS, STRUCTURED_SKY
+from gaiaflux.model.quality import POOR_PSF_PEAK, POOR_PSF_RMS, STRUCTURED_SKY
 from gaiaflux.model.status import OK, PsfOrigin
 
 __all__ = ["FACTS", "frame_flags"]
 
-FACTS = ("pscale", "n_ensemble", "calibration_status", "psf_status", "psf_residual_rms", "sky_structure")
+FACTS = (
+    "pscale",
+    "n_ensemble",
+    "calibration_status",
+    "psf_status",
+    "psf_residual_rms",
+    "psf_residual_peak",
+    "sky_structure",
+)
 """What the flags of a frame are decided by, of those that a method's group has."""
 
 _CLOUDY = 10 ** (-0.4 * 0.5)
@@ -85,6 +93,7 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
         (FrameFlag.POOR_WCS, poor_wcs),
         (FrameFlag.BORROWED_PSF, _any(calibrations, "psf_status", number, lambda text: text == PsfOrigin.BORROWED)),
         (FrameFlag.POOR_PSF, _any(calibrations, "psf_residual_rms", number, lambda rms: rms > POOR_PSF_RMS)),
+        (FrameFlag.POOR_PSF, _any(calibrations, "psf_residual_peak", number, lambda peak: peak > POOR_PSF_PEAK)),
         (FrameFlag.STRUCTURED_SKY, _any(calibrations, "sky_structure", number, lambda ratio: ratio > STRUCTURED_SKY)),
         (FrameFlag.NO_CALIBRATION, ~calibrated),
     ):

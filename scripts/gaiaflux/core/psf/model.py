@@ -95,6 +95,7 @@ class PsfModel:
             "fwhm_pix": self.fwhm,
             "ellipticity": float(self.ellipticity_at(*middle)[0][0]),
             "beta": self.beta,
+            "residual_peak": self.residual_peak,
             "wing_light": self.wing.light / (1.0 + self.wing.light),
         }
 
@@ -161,6 +162,17 @@ class PsfModel:
         offsets = np.arange(-half, half + 1)
         dx, dy = np.meshgrid(round(x) + offsets - x, round(y) + offsets - y)
         return self.values(x, y, dx, dy)
+
+    @property
+    def residual_peak(self) -> float:
+        """Largest value of the residual over the core's central one, in the middle of the frame; 0 without one."""
+        if self.residual_order < 0:
+            return 0.0
+        ny, nx = self.shape
+        middle = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
+        nodes = np.tensordot(self.residual_terms_at(*middle)[0], self.residual, axes=1)
+        core = (self.beta - 1.0) / np.pi * float(np.sqrt(determinant(self.form_at(*middle)))[0])
+        return float(np.abs(nodes).max()) / core
 
     def light_beyond(self, radius: float) -> float:
         """Part of a star's light beyond a radius [pixel] that is not smaller than the residual's, mid-frame."""

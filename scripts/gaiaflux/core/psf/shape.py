@@ -1,6 +1,6 @@
 """Measure the point-spread function of a frame on its stars."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from gaiaflux.core.psf.protocol import Stamps
 
 __all__ = ["Scene", "ShapeFit", "StarFit", "fit_shape"]
 
+NO_TABLE = np.zeros((0, 1, 1))
 BETA_BOUNDS = (1.6, 10.0)
 ITERATIONS = 6
 SETTLED = 1e-4  # change of the coefficients over the mean A, and a tenth of that of beta
@@ -175,10 +176,8 @@ def fit_shape(scene: Scene, rows: np.ndarray, start: PsfModel, order: int) -> Sh
         if settled:
             break
     form = np.concatenate([theta[:-2].reshape(3, n_terms), higher], axis=1)
-    none = np.zeros((0, 1, 1))
-    psf = PsfModel(
-        start.shape, float(theta[-2]), form, max(order, start.order if higher.size else 0), none, -1, start.wing
-    )
+    kept = max(order, start.order if higher.size else 0)
+    psf = replace(start, beta=float(theta[-2]), form=form, order=kept, residual=NO_TABLE, residual_order=-1)
     position = np.linalg.inv(inner)[:, 1:, 1:]
     error = np.sqrt(0.5 * (position[:, 0, 0] + position[:, 1, 1]))
     stars = StarFit(rows, nuisance[:, 0], nuisance[:, 1], nuisance[:, 2], error, chi2.copy(), used)

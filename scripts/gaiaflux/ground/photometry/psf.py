@@ -21,7 +21,7 @@ from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.flags import PIXEL_TO_STAR, StarFlag
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.measurement import FrameResult, PlacedFrame
-from gaiaflux.model.quality import POOR_PSF_RMS, STRUCTURED_SKY
+from gaiaflux.model.quality import POOR_PSF_PEAK, POOR_PSF_RMS, STRUCTURED_SKY
 from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.model.status import OK, PsfOrigin
 
@@ -244,7 +244,7 @@ def _assemble(
     flux = np.where(seen, fitted, np.nan)
     misfit = 0.0
     # A smaller one is much the same in all frames, and no error of a light curve.
-    if fit.stars is not None and fit.residual_rms > POOR_PSF_RMS:
+    if fit.stars is not None and _is_poor(fit):
         misfit = flux_misfit(solution, skies, fit.stars.row[fit.stars.used])
     by_psf = fitted * np.hypot(fit.flux_error_at(stamps.x, stamps.y), misfit)
     error = np.where(seen, np.sqrt(noise**2 + by_psf**2 + skies.error**2 + skies.hidden**2), np.nan)
@@ -294,6 +294,11 @@ def _assemble(
     return FrameResult(attrs, stars, {"beyond": beyond, **psf_arrays(fit.psf)})
 
 
+def _is_poor(fit: PsfFit) -> bool:
+    """Whether the PSF does not describe the stars that it was measured on."""
+    return fit.residual_rms > POOR_PSF_RMS or fit.psf.residual_peak > POOR_PSF_PEAK
+
+
 def _flags(frame: Frame, fit: PsfFit, solution: Solution, full: np.ndarray) -> np.ndarray:
     """Flags of what the pixels of each star have suffered, and of the PSF, shape (n,)."""
     stamps = solution.stamps
@@ -304,7 +309,7 @@ def _flags(frame: Frame, fit: PsfFit, solution: Solution, full: np.ndarray) -> n
         lost, inside = lost_light(frame.pixel_flags, stamps, bits)
         flags[lost > _LOST * full] |= flag
     flags[inside < (1.0 - _LOST) * full] |= StarFlag.EDGE
-    if fit.residual_rms > POOR_PSF_RMS:
+    if _is_poor(fit):
         flags |= StarFlag.POOR_FIT
     if fit.stars is None:
         flags |= StarFlag.BORROWED_PSF

@@ -12,8 +12,8 @@ class PsfSettings:
     Attributes
     ----------
     fit_radius_fwhm : float
-        Radius of the pixels around a star that are fitted, in units of each frame's FWHM, or of 2.75 pixels where
-        that is less [FWHM].
+        Radius of the pixels around a star that are fitted, in units of each frame's FWHM, or of 2.75 pixels where that
+        is less [FWHM].
     max_order : int
         Highest order of the PSF's change over the field; lower where the stars do not support it.
     min_stars : int
