@@ -47,6 +47,11 @@ def test_seeing_counts_in_arcsec_and_ties_by_name():
     assert rank_references(frames(a={"status": "no stars found"})) == []
 
 
+def test_stars_narrower_than_two_pixels_are_not_the_best():
+    found = frames(wide={"fwhm_pix": 2.8}, narrowest={"fwhm_pix": 1.1}, two={"fwhm_pix": 2.0}, narrow={"fwhm_pix": 1.6})
+    assert rank_references(found) == ["two", "narrow", "wide", "narrowest"]
+
+
 def test_how_far_the_frames_reach():
     scale = 0.5 / 3600
     cd = np.diag([-scale, scale])

@@ -23,6 +23,7 @@ STACK_SIZE = 5
 STACK_SEEING = 1.4
 STACK_OVERLAP = 0.9
 STACK_TRIES = 20  # frames whose plate solution is looked for
+WELL_SAMPLED_PIX = 2.0
 STACKED = ("path", "mjd_utc", "fwhm_pix", "n_stars")
 RECORDED = ("path", "filter", "camera", "ny", "nx", "mjd_utc", "fwhm_pix", "ellipticity", "n_stars")
 
@@ -31,7 +32,7 @@ def rank_references(frames: Mapping[str, Mapping[str, Any]], *, as_catalogue: bo
     """Frames from the best to the worst reference.
 
     A good reference shows many stars, round ones, of the series' most common shape and filter; among those the one
-    with the best seeing comes first.
+    with the best seeing comes first, as long as two pixels sample it: of narrower stars nobody sees the shape.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def rank_references(frames: Mapping[str, Mapping[str, Any]], *, as_catalogue: bo
             _kind(facts) != kind,
             int(facts["n_stars"]) < deep_enough * n_best,
             float(facts["ellipticity"]) > roundness + ROUND_ENOUGH,
-            _seeing(facts),
+            _sharpness(facts),
             frame_id,
         )
 
@@ -166,7 +167,7 @@ def _find_stack(
     # An exposure counts once, under whatever names it is there.
     exposures = {(reference["camera"], reference["mjd_utc"])}
     stack: dict[str, TanSip] = {}
-    candidates = sorted((key for key in facts if suits(key)), key=lambda key: (_seeing(facts[key]), key))
+    candidates = sorted((key for key in facts if suits(key)), key=lambda key: (_sharpness(facts[key]), key))
     for frame_id in candidates[:STACK_TRIES]:
         exposure = facts[frame_id]["camera"], facts[frame_id]["mjd_utc"]
         if exposure in exposures:
@@ -254,6 +255,12 @@ def _seeing(facts: Mapping[str, Any]) -> float:
     """FWHM in arcsec where the scale is known, so that cameras of different scale can be compared."""
     scale = float(facts["pixel_scale_arcsec"])
     return float(facts["fwhm_pix"]) * (scale if math.isfinite(scale) and scale > 0 else 1.0)
+
+
+def _sharpness(facts: Mapping[str, Any]) -> float:
+    """Seeing; of a frame whose stars are narrower than two pixels, so much more than two as they are less."""
+    width = float(facts["fwhm_pix"])
+    return _seeing(facts) * max(1.0, 2.0 * WELL_SAMPLED_PIX / width - 1.0)
 
 
 def _kind(facts: Mapping[str, Any]) -> tuple[object, object]:

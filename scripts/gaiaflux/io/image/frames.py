@@ -14,6 +14,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 
+from gaiaflux.core.image.bad_lines import bad_lines
 from gaiaflux.core.image.pixel_flags import flag_pixels
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.image import header as facts
@@ -140,6 +141,8 @@ def read_frame(
     if planes.mask is not None:
         own = settings.companions is None or settings.companions.mask is None
         flags |= _mask_flags(planes.mask, lco=own and str(header.get("ORIGIN", "")).strip() == "LCOGT")
+    else:
+        flags[bad_lines(pixels, flags)] |= PixelFlag.BAD
     error = None
     if planes.error is not None:
         error = planes.error * np.float32(scale)
