@@ -38,10 +38,17 @@ def light_curves(changing, seed, share=0.6):
 @pytest.mark.parametrize("changing", [0.0, 0.3, 1.0])
 def test_stars_show_how_much_of_the_structure_changes(changing):
     found = [changing_part(*light_curves(changing, seed)) for seed in range(8)]
-    # A variance of 40 points is known to 37 % by median deviations, the median of 60 stars to 6 % of it.
-    assert np.mean(found) == pytest.approx(changing, abs=0.06)
+    # What 60 stars differ by is told from chance by half: rather too much than too little counts as changing.
+    assert changing - 0.02 < np.mean(found) < changing + 0.2
     assert min(found) >= 0.0
     assert max(found) <= 1.0
+
+
+def test_where_stars_differ_most_of_them_are_told_the_truth():
+    # Half of the stars stay as they are, half change.
+    still, restless = light_curves(0.0, 4), light_curves(1.0, 5)
+    half = [np.concatenate([one[: N // 2], other[N // 2 :]]) for one, other in zip(still, restless, strict=True)]
+    assert changing_part(*half) > 0.55
 
 
 def test_variable_stars_do_not_matter():

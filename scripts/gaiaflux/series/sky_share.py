@@ -19,6 +19,7 @@ __all__ = ["SkyShare", "changing_part"]
 _TELLING = 0.2  # share from which a star tells
 _LEAST_STARS, _MOST_STARS = 10, 400
 _LEAST_POINTS = 8
+_MEDIAN_NOISE = 1.17  # relative error of a scatter from absolute medians, times the root of twice the number
 
 
 class SkyShare:
@@ -106,7 +107,8 @@ def changing_part(share: np.ndarray, flux: np.ndarray, flux_err: np.ndarray, use
     Returns
     -------
     float
-        0 to 1; 1 where fewer than 10 stars tell. Median over the stars, so that few variables do not matter.
+        0 to 1; 1 where fewer than 10 stars tell. Median over the stars, so that few variables do not matter, and what
+        they differ by beyond chance: beside sharp structure it changes more for some than for others.
     """
     rows = np.flatnonzero(use.sum(axis=1) >= _LEAST_POINTS)
     if rows.size < _LEAST_STARS:
@@ -123,4 +125,9 @@ def changing_part(share: np.ndarray, flux: np.ndarray, flux_err: np.ndarray, use
 
     structure, rest = typical(share * error2), typical((1.0 - share) * error2)
     part = (seen - rest) / structure
-    return float(np.clip(np.median(part), 0.0, 1.0))
+    middle = float(np.median(part))
+    chance = _MEDIAN_NOISE * np.sqrt(2.0 / (n_points - 1.0)) * seen / structure
+    # As far as it is certain of so many stars.
+    seen_spread = MAD_TO_SIGMA * float(np.median(np.abs(part - middle))) * (1.0 - _MEDIAN_NOISE / np.sqrt(rows.size))
+    spread = seen_spread**2 - float(np.median(chance)) ** 2
+    return float(np.clip(middle + np.sqrt(max(spread, 0.0)), 0.0, 1.0))
