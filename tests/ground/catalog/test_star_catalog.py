@@ -24,6 +24,7 @@ from gaiaflux.io.psf_model import read_reference_psf
 from gaiaflux.io.star_catalog import COLUMNS, read_star_catalog, write_star_catalog
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
 from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.sim.imperfect_camera import add_ghosts
 from gaiaflux.sim.presets import demo, demo_crowded
 from gaiaflux.sim.series import Series
 from gaiaflux.workflow.settings import complete_section
@@ -231,3 +232,24 @@ def test_script_reads_the_stack_and_does_without_a_frame_that_is_gone(field, tmp
     assert numbers["all"] != numbers["without"]
     # A catalogue that the reference image has made itself is not added to.
     assert numbers["own"] == 0 < min(numbers["all"], numbers["without"])
+
+
+def test_halo_of_a_bright_star_beside_the_image_makes_no_stars(field):
+    made, _ = field
+    frame, truth = made[0].frame, made[0].truth
+    known = truth.stars[truth.stars["source_id"] > 0]
+    place, flux = (256.0, -25.0), 3e7
+    image = frame.image.copy()
+    add_ghosts(image, *np.array([[place[0]], [place[1]], [0.01 * flux]]), 0.1)
+    frame = type(frame)(frame.info, image, None, frame.pixel_flags)
+    near = {}
+    for name, rows in (("without", []), ("with", [place])):
+        places = np.array([*zip(known["x"], known["y"], strict=True), *rows])
+        mags = 25.0 - 2.5 * np.log10([*known["flux"], *[flux] * len(rows)])
+        gaia = gaia_at(*places.T, mags, truth.wcs, frame.info.mjd_utc)
+        found = complete_catalog(gaia, frame, truth.wcs, detection_snr=3.5, options=DEFAULTS)
+        distance = np.hypot(np.subtract.outer(found.x, truth.stars["x"]), np.subtract.outer(found.y, truth.stars["y"]))
+        false = distance.min(axis=1) > 2.5
+        near[name] = np.count_nonzero(false & (np.abs(np.hypot(found.x - 256, found.y + 25) - 50) < 20))
+    assert near["without"] > 15
+    assert near["with"] <= 0.2 * near["without"]

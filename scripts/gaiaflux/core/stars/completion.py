@@ -11,13 +11,14 @@ import numpy as np
 
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.kernels.compile import kernel
+from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes, stars_and_pixels, stars_per_beam
 from gaiaflux.core.stars.deep_kernels import near_known
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
-from gaiaflux.core.stars.doubt import CONFUSED, FluxMap, flux_map
+from gaiaflux.core.stars.doubt import CONFUSED, Beyond, FluxMap, flux_map
 
-__all__ = ["Completed", "complete_stars", "detection_limit"]
+__all__ = ["Completed", "Magnitudes", "complete_stars", "detection_limit", "zero_point"]
 
 ROUNDS = 5
 POSITION_STEPS = 4
@@ -29,6 +30,24 @@ LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
 CONVERGED = 0.003  # change of the number of stars
 NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
 LEAST_LIMIT = 3.0
+ZERO_POINT_SNR = 20.0
+
+
+class Magnitudes(NamedTuple):
+    """What a catalogue says of the brightness of the known stars, and of those beside the image.
+
+    Attributes
+    ----------
+    known : ndarray, shape (n_known,)
+        Magnitudes; NaN where unknown.
+    beyond_x, beyond_y, beyond : ndarray, shape (n_beyond,)
+        Places [pixel] and magnitudes of stars that are too far from the image to be fitted.
+    """
+
+    known: np.ndarray
+    beyond_x: np.ndarray
+    beyond_y: np.ndarray
+    beyond: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,13 @@ class Completed:
 
 
 def complete_stars(
-    pixels: Pixels, x: np.ndarray, y: np.ndarray, fwhm: float, options: PsfOptions, min_snr: float
+    pixels: Pixels,
+    x: np.ndarray,
+    y: np.ndarray,
+    fwhm: float,
+    options: PsfOptions,
+    min_snr: float,
+    magnitudes: Magnitudes | None = None,
 ) -> Completed:
     """Fit the known stars, and find and fit what is left.
 
@@ -74,6 +99,8 @@ def complete_stars(
     options : PsfOptions
     min_snr : float
         Signal-to-noise ratio of the faintest found star, of its fit beside all others; raised to `detection_limit`.
+    magnitudes : Magnitudes, optional
+        They tell how bright the stars beside the image are, whose halos are no stars.
 
     Returns
     -------
@@ -93,7 +120,7 @@ def complete_stars(
         once = options.for_width(width, 1)
         before = len(x)
         limit = _limit(solution, width, min_snr)
-        shown = flux_map(solution, width)
+        shown = flux_map(solution, width, _beyond(solution, magnitudes))
         found = _new_peaks(shown, width, PEAK_FRACTION * limit, x, y)
         x, y, start = np.append(x, found[0]), np.append(y, found[1]), np.append(start, found, axis=1)
         flux = np.append(solution.flux, np.zeros(found.shape[1]))
@@ -146,6 +173,34 @@ def detection_limit(n_stars: int, n_pixels: int, fwhm: float) -> float:
         limit = float(np.sqrt(2.0 * np.log(max(ratio * limit, 1.0))))
         limit = max(limit, LEAST_LIMIT)
     return limit * max(1.0, stars_per_beam(n_stars, n_pixels, fwhm) / CONFUSED)
+
+
+def zero_point(solution: Solution, magnitudes: np.ndarray) -> float:
+    """Magnitude of a star of flux 1, from the first stars of a solution; it has no colour term.
+
+    Parameters
+    ----------
+    solution : Solution
+    magnitudes : ndarray, shape (n,)
+        Of its first n stars; NaN where unknown.
+
+    Returns
+    -------
+    float
+        NaN where no bright star has a magnitude.
+    """
+    flux = solution.flux[: len(magnitudes)]
+    sure = flux > ZERO_POINT_SNR * solution.error[: len(magnitudes)]
+    return clipped_mean(magnitudes[sure] + 2.5 * np.log10(flux[sure])).mean
+
+
+def _beyond(solution: Solution, magnitudes: Magnitudes | None) -> Beyond | None:
+    """Stars beside the image with their fluxes."""
+    if magnitudes is None:
+        return None
+    flux = 10.0 ** (0.4 * (zero_point(solution, magnitudes.known) - magnitudes.beyond))
+    known = np.isfinite(flux)
+    return Beyond(magnitudes.beyond_x[known], magnitudes.beyond_y[known], flux[known])
 
 
 def _limit(solution: Solution, fwhm: float, min_snr: float) -> float:

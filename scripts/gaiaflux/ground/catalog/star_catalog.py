@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.image.background import subtract_background
-from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.core.psf.fit import fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.sky.epoch import jyear_of_mjd
 from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.core.sky.star_positions import places_on_image
-from gaiaflux.core.stars.completion import complete_stars, detection_limit
+from gaiaflux.core.stars.completion import Magnitudes, complete_stars, detection_limit, zero_point
 from gaiaflux.core.stars.deep_list import detect_deep
+from gaiaflux.core.stars.doubt import FARTHEST_RING_FWHM
 from gaiaflux.ground.catalog.deep_image import add_frames, clean_image
 from gaiaflux.ground.frame.noise import background_estimator, noise_above
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
@@ -24,7 +24,6 @@ from gaiaflux.model.wcs import TanSip
 __all__ = ["ReferenceStars", "combine_catalogs", "complete_catalog", "find_reference_stars"]
 
 UNKNOWN_MOTION_MAS_YR = 10.0  # typical proper motion of the faint field stars that Gaia lacks
-ZERO_POINT_SNR = 20.0
 
 
 @dataclass(frozen=True)
@@ -132,9 +131,12 @@ def complete_catalog(
     x, y = places_on_image(gaia, wcs, frame.info.mjd_utc)
     ny, nx = frame.image.shape
     rows = stars_within_reach(x, y, frame.image.shape, options.radius_fwhm * reference.fwhm)
+    halos = stars_within_reach(x, y, frame.image.shape, FARTHEST_RING_FWHM * reference.fwhm)
+    halos = halos[~np.isin(halos, rows)]
+    magnitudes = Magnitudes(gaia.mag[rows], x[halos], y[halos], gaia.mag[halos])
     x, y = x[rows], y[rows]
     deep = add_frames(reference, wcs, others, x, y, estimate)
-    found = complete_stars(deep, x, y, reference.fwhm, options, detection_snr)
+    found = complete_stars(deep, x, y, reference.fwhm, options, detection_snr, magnitudes)
     n = found.n_known
     # The plate solution's own offset belongs to the image, not to the sky.
     dx, dy = (float(np.median(offset)) if n else 0.0 for offset in (found.x[:n] - x, found.y[:n] - y))
@@ -156,11 +158,9 @@ def complete_catalog(
 def _magnitudes(solution: Solution, n_known: int, catalog_mag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Magnitudes of the found and of the known stars on the catalogue's scale."""
     snr = solution.flux / solution.error
-    flux = np.where(snr > 3.0, solution.flux, np.nan)
-    instrumental = -2.5 * np.log10(flux)
-    sure = snr[:n_known] > ZERO_POINT_SNR
-    zero, _, _ = clipped_mean(np.where(sure, catalog_mag - instrumental[:n_known], np.nan))
-    return instrumental[n_known:] + zero, instrumental[:n_known] + zero
+    instrumental = -2.5 * np.log10(np.where(snr > 3.0, solution.flux, np.nan))
+    magnitudes = instrumental + zero_point(solution, catalog_mag)
+    return magnitudes[n_known:], magnitudes[:n_known]
 
 
 def combine_catalogs(
