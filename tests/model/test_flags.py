@@ -48,6 +48,7 @@ def test_bits_in_files_stay_what_they_are():
         "poor_fit": 1024,
         "blended": 2048,
         "trail": 4096,
+        "unseen": 8192,
     }
 
 

@@ -70,6 +70,11 @@ class StarFlag:
         int, "a neighbour so close that the error of the fitted flux is more than twice that of a star alone"
     ] = 2048
     TRAIL: Annotated[int, "a straight trail (satellite, bleeding column) crosses the aperture"] = 4096
+    UNSEEN: Annotated[
+        int,
+        "neither the reference image nor this one shows the star where the catalogue has it: its place is wrong, or it "
+        "varies and is faint",
+    ] = 8192
 
 
 class FrameFlag:
@@ -102,6 +107,7 @@ SPOILED = (
     | StarFlag.NOT_MEASURED
     | StarFlag.COSMIC_RAY
     | StarFlag.TRAIL
+    | StarFlag.UNSEEN
 )
 """Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
 NOT_GOOD = SPOILED | StarFlag.POOR_FIT

@@ -7,8 +7,9 @@ import pytest
 
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import make_stamps
-from gaiaflux.core.stars.completion import _limit, _moved, _new_peaks, _stays, _vertex, detection_limit
+from gaiaflux.core.stars.completion import _limit, _new_peaks, _stays, _vertex, detection_limit
 from gaiaflux.core.stars.doubt import FluxMap, flux_map
+from gaiaflux.core.stars.positions import moved
 
 SHAPE = (80, 100)
 FWHM = 4.0
@@ -89,12 +90,12 @@ def test_a_step_is_a_quarter_of_the_width_and_seven_tenths_in_all():
         for stamps, sign in ((shifted, 1), (made.stamps, -1)):
             j, i = stamps.row[k] - half, stamps.column[k] - half
             made.residual[j : j + 2 * half + 1, i : i + 2 * half + 1] += sign * 3e4 * stamps.values[k]
-    found_x, found_y = _moved(made, 1, np.stack([x, y]), FWHM)
+    found_x, found_y = moved(made, np.array([False, True, True]), np.stack([x, y]), FWHM)
     np.testing.assert_allclose(found_x, [20.0, 51.0, 71.0], atol=1e-9)
     np.testing.assert_allclose(found_y, y, atol=1e-3)
     # With a step before it the second one would be 2.9 pixels from its peak, the third one 2.7.
     start = np.stack([x - [0.0, 1.9, 1.7], y])
-    found_x, found_y = _moved(made, 1, start, FWHM)
+    found_x, found_y = moved(made, np.array([False, True, True]), start, FWHM)
     np.testing.assert_allclose(found_x, [20.0, 50.0 - 1.9, 71.0], atol=1e-9)
 
 

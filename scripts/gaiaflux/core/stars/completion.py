@@ -1,7 +1,8 @@
 """Find the stars of an image that a catalogue lacks, on what the fitted catalogue leaves of it.
 
 Stars are found on the residual, fitted together with all others, and found again on what is then left (Stetson 1987,
-PASP 99, 191; Schlafly et al. 2018, ApJS 234, 39). The catalogue's stars stay where they are.
+PASP 99, 191; Schlafly et al. 2018, ApJS 234, 39). The catalogue's stars stay where they are, but for the few bright
+ones whose light is clearly beside.
 """
 
 from dataclasses import dataclass
@@ -10,26 +11,33 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.core.image.pixels import Pixels
-from gaiaflux.core.kernels.compile import kernel
-from gaiaflux.core.maths.robust import clipped_mean
+from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes, stars_and_pixels, stars_per_beam
 from gaiaflux.core.stars.deep_kernels import near_known
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
 from gaiaflux.core.stars.doubt import CONFUSED, Beyond, FluxMap, flux_map
+from gaiaflux.core.stars.positions import astray, moved, position_steps
 
-__all__ = ["Completed", "Magnitudes", "complete_stars", "detection_limit", "zero_point"]
+__all__ = [
+    "LEAST_LIGHT",
+    "Completed",
+    "Magnitudes",
+    "Proof",
+    "complete_stars",
+    "detection_limit",
+    "zero_point",
+]
 
 ROUNDS = 5
 POSITION_STEPS = 4
 MIN_SEPARATION = 0.45  # [FWHM] from a known star
-MAX_STEP = 0.25  # [FWHM] that a position may change at once
-MAX_SHIFT = 0.7  # [FWHM] in all
 PEAK_FRACTION = 0.9  # of the limit, for peaks; the fit decides
 LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
 CONVERGED = 0.003  # change of the number of stars
 NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
 LEAST_LIMIT = 3.0
+LEAST_MOVED = 0.1  # [FWHM]
 ZERO_POINT_SNR = 20.0
 
 
@@ -50,6 +58,21 @@ class Magnitudes(NamedTuple):
     beyond: np.ndarray
 
 
+class Proof(NamedTuple):
+    """Light of stars beyond what else an image shows at their places; arrays of shape (n,).
+
+    Attributes
+    ----------
+    flux : ndarray of float64
+        Without the smooth structure of the sky.
+    noise : ndarray of float64
+        Error of the fit, by how much the noise is larger than stated, and what the brighter stars leave.
+    """
+
+    flux: np.ndarray
+    noise: np.ndarray
+
+
 @dataclass(frozen=True)
 class Completed:
     """Catalogue and found stars, fitted together.
@@ -60,10 +83,14 @@ class Completed:
         The given stars, then the found ones [pixel].
     n_known : int
         How many were given.
-    error : ndarray of float64, shape (n - n_known,)
+    free : ndarray of bool, shape (n_known,)
+        Given stars whose light is beside their places: these, too, are found.
+    error : ndarray of float64, shape (n,)
         One sigma of the found stars' positions along an axis [pixel].
     snr : ndarray of float64, shape (n,)
         Flux over its error.
+    proof : Proof
+        Rows as above.
     fit : PsfFit
     solution : Solution
         Rows as above.
@@ -72,8 +99,10 @@ class Completed:
     x: np.ndarray
     y: np.ndarray
     n_known: int
+    free: np.ndarray
     error: np.ndarray
     snr: np.ndarray
+    proof: Proof
     fit: PsfFit
     solution: Solution
 
@@ -115,6 +144,7 @@ def complete_stars(
     fit, solution = fit_psf(pixels, x, y, fwhm, options)
     x, y = solution.stamps.x, solution.stamps.y
     start = np.stack([x, y])
+    free = np.zeros(n_known, dtype=bool)
     for round_number in range(ROUNDS):
         width = fit.psf.fwhm
         once = options.for_width(width, 1)
@@ -127,13 +157,16 @@ def complete_stars(
         for _ in range(POSITION_STEPS):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             flux = solution.flux
-            x, y = _moved(solution, n_known, start, width)
+            x, y = moved(solution, np.append(free, np.ones(len(x) - n_known, dtype=bool)), start, width)
         # The second look: without the false ones some of the others are fainter.
         for _ in range(2):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr))
             x, y, start, flux = x[stays], y[stays], start[:, stays], solution.flux[stays]
-        last = abs(len(x) - before) <= CONVERGED * len(x) or round_number == ROUNDS - 1
+        off = astray(solution, n_known, width) & ~free
+        settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
+        last = settled or round_number == ROUNDS - 1
+        free |= off
         if round_number == 0 or last:
             fit, solution = fit_psf(pixels, x, y, width, options, fit.psf)
             x, y = x + fit.shift[0], y + fit.shift[1]
@@ -142,8 +175,10 @@ def complete_stars(
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
         if last:
             break
-    error = _position_steps(solution, n_known).error
-    return Completed(x, y, n_known, error, solution.flux / solution.error, fit, solution)
+    # One that has walked off and is back is where it was.
+    free &= np.hypot(*(np.stack([x, y]) - start)[:, :n_known]) > LEAST_MOVED * width
+    error, snr = position_steps(solution, 0).error, solution.flux / solution.error
+    return Completed(x, y, n_known, free, error, snr, _proof(solution, shown), fit, solution)
 
 
 def detection_limit(n_stars: int, n_pixels: int, fwhm: float) -> float:
@@ -175,30 +210,33 @@ def detection_limit(n_stars: int, n_pixels: int, fwhm: float) -> float:
     return limit * max(1.0, stars_per_beam(n_stars, n_pixels, fwhm) / CONFUSED)
 
 
-def zero_point(solution: Solution, magnitudes: np.ndarray) -> float:
-    """Magnitude of a star of flux 1, from the first stars of a solution; it has no colour term.
+def zero_point(flux: np.ndarray, error: np.ndarray, magnitudes: np.ndarray) -> ClippedMean:
+    """Magnitude of a star of flux 1, from the bright stars; it has no colour term.
 
     Parameters
     ----------
-    solution : Solution
+    flux, error : ndarray, shape (n,)
+        NaN where unknown.
     magnitudes : ndarray, shape (n,)
-        Of its first n stars; NaN where unknown.
+        NaN where unknown.
 
     Returns
     -------
-    float
+    ClippedMean
         NaN where no bright star has a magnitude.
     """
-    flux = solution.flux[: len(magnitudes)]
-    sure = flux > ZERO_POINT_SNR * solution.error[: len(magnitudes)]
-    return clipped_mean(magnitudes[sure] + 2.5 * np.log10(flux[sure])).mean
+    with np.errstate(invalid="ignore"):
+        sure = flux > ZERO_POINT_SNR * error
+    return clipped_mean(magnitudes[sure] + 2.5 * np.log10(flux[sure]))
 
 
 def _beyond(solution: Solution, magnitudes: Magnitudes | None) -> Beyond | None:
     """Stars beside the image with their fluxes."""
     if magnitudes is None:
         return None
-    flux = 10.0 ** (0.4 * (zero_point(solution, magnitudes.known) - magnitudes.beyond))
+    n = len(magnitudes.known)
+    zero = zero_point(solution.flux[:n], solution.error[:n], magnitudes.known).mean
+    flux = 10.0 ** (0.4 * (zero - magnitudes.beyond))
     known = np.isfinite(flux)
     return Beyond(magnitudes.beyond_x[known], magnitudes.beyond_y[known], flux[known])
 
@@ -208,18 +246,23 @@ def _limit(solution: Solution, fwhm: float, min_snr: float) -> float:
     return max(min_snr, detection_limit(*stars_and_pixels(solution), fwhm))
 
 
-def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> np.ndarray:
-    """Known stars, and the found ones that are significant beside all else and mostly on good pixels."""
+def _proof(solution: Solution, shown: FluxMap) -> Proof:
+    """Light of the fitted stars and what it must exceed."""
     stamps, sums = solution.stamps, solution.sums
     ny, nx = solution.weight.shape
     at = np.clip(stamps.row, 0, ny - 1), np.clip(stamps.column, 0, nx - 1)
-    full = stamps.values.sum(axis=(1, 2), dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         # What a level of 1 under the star adds to its flux.
         area = np.where(sums.curvature > 0, sums.light * solution.weight[at] / sums.curvature, 0.0)
     flux = solution.flux - area * shown.structure[at]
-    noise = np.hypot(solution.error * shown.excess[at], shown.leavings[at])
-    stays = (flux > min_snr * noise) & (sums.light > LEAST_LIGHT * full)
+    return Proof(flux, np.hypot(solution.error * shown.excess[at], shown.leavings[at]))
+
+
+def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> np.ndarray:
+    """Known stars, and the found ones that are significant beside all else and mostly on good pixels."""
+    proof = _proof(solution, shown)
+    full = solution.stamps.values.sum(axis=(1, 2), dtype=np.float64)
+    stays = (proof.flux > min_snr * proof.noise) & (solution.sums.light > LEAST_LIGHT * full)
     stays[:n_known] = True
     return stays
 
@@ -244,80 +287,3 @@ def _vertex(before: np.ndarray, peak: np.ndarray, after: np.ndarray) -> np.ndarr
     """Offset of the top of the parabola through three values, within half a pixel."""
     curvature = 2.0 * peak.astype(np.float64) - before - after
     return np.clip(0.5 * (after - before) / np.where(curvature > 0, curvature, np.inf), -0.5, 0.5)
-
-
-def _moved(solution: Solution, n_known: int, start: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions after one step of the found stars; one that has walked off returns to its peak."""
-    x, y = solution.stamps.x.copy(), solution.stamps.y.copy()
-    dx, dy, _ = _position_steps(solution, n_known)
-    x[n_known:] += np.clip(dx, -MAX_STEP * fwhm, MAX_STEP * fwhm)
-    y[n_known:] += np.clip(dy, -MAX_STEP * fwhm, MAX_STEP * fwhm)
-    away = np.hypot(x - start[0], y - start[1]) > MAX_SHIFT * fwhm
-    return np.where(away, start[0], x), np.where(away, start[1], y)
-
-
-class PositionSteps(NamedTuple):
-    """Newton steps of positions along x and y, and the error along an axis, each of shape (n,) [pixel]."""
-
-    dx: np.ndarray
-    dy: np.ndarray
-    error: np.ndarray
-
-
-def _position_steps(solution: Solution, first: int) -> PositionSteps:
-    """Steps of the stars from row `first` on."""
-    steps = np.zeros((3, len(solution.stamps) - first))
-    stamps = solution.stamps
-    _newton_steps(
-        solution.residual, solution.weight, stamps.values, stamps.column, stamps.row, solution.flux, first, steps
-    )
-    return PositionSteps(*steps)
-
-
-@kernel(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, :, ::1], int64[::1], int64[::1], float64[::1], int64,"
-    " float64[:, ::1])"
-)
-def _newton_steps(
-    residual: np.ndarray,
-    weight: np.ndarray,
-    values: np.ndarray,
-    column: np.ndarray,
-    row: np.ndarray,
-    flux: np.ndarray,
-    first: int,
-    steps: np.ndarray,
-) -> None:
-    """Derivatives are differences of the stamp's pixels; the flux is uncorrelated with the position of a round star."""
-    ny, nx = residual.shape
-    n, size, _ = values.shape
-    half = (size - 1) // 2
-    for k in range(first, n):
-        gx = 0.0
-        gy = 0.0
-        hxx = 0.0
-        hxy = 0.0
-        hyy = 0.0
-        for j in range(max(0, row[k] - half + 1), min(ny, row[k] + half)):
-            b = j - row[k] + half
-            for i in range(max(0, column[k] - half + 1), min(nx, column[k] + half)):
-                a = i - column[k] + half
-                w = weight[j, i]
-                left, right = values[k, b, a - 1], values[k, b, a + 1]
-                below, above = values[k, b - 1, a], values[k, b + 1, a]
-                if not w > 0 or left == 0 or right == 0 or below == 0 or above == 0:
-                    continue
-                dx = 0.5 * flux[k] * (left - right)
-                dy = 0.5 * flux[k] * (below - above)
-                gx += w * dx * residual[j, i]
-                gy += w * dy * residual[j, i]
-                hxx += w * dx * dx
-                hxy += w * dx * dy
-                hyy += w * dy * dy
-        det = hxx * hyy - hxy * hxy
-        if flux[k] > 0 and det > 1e-6 * hxx * hyy:
-            steps[0, k - first] = (hyy * gx - hxy * gy) / det
-            steps[1, k - first] = (hxx * gy - hxy * gx) / det
-            steps[2, k - first] = np.sqrt(0.5 * (hxx + hyy) / det)
-        else:
-            steps[2, k - first] = half
