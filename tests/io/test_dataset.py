@@ -59,7 +59,7 @@ def test_reads_with_h5py_alone(tmp_path):
         assert contract <= set(file["frames"])
         contract = {"star_id", "source_id", "ra_deg", "dec_deg", "ref_epoch", "pmra", "pmdec", "parallax",
                     "phot_g_mean_mag", "bp_rp", "x_ref", "y_ref"}  # fmt: skip
-        assert contract | {"mag_ref"} == set(file["stars"])
+        assert contract | {"mag_ref", "place"} == set(file["stars"])
 
 
 def test_reader_gives_back_what_was_written(tmp_path):

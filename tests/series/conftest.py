@@ -61,6 +61,7 @@ class MeasuredSeries:
             pm_err=zero,
             mag=mag,
             colour=zero + 1.0,
+            place=np.zeros(n, np.int8),
             system="Gaia G",
             source="gaia",
             star_id=100 + np.arange(n),
@@ -160,6 +161,7 @@ class AssembledSeries:
         x, y = rng.uniform(0, 1000, (2, n))
         colour = rng.normal(1.0, 0.4, n)
         self.stars |= {"star_id": np.arange(n), "source_id": 10**17 + np.arange(n), "phot_g_mean_mag": mag}
+        self.stars["place"] = np.zeros(n, np.int8)
         self.stars |= {"bp_rp": colour, "x_ref": x, "y_ref": y}
         self.frames = empty_frames(m)
         facts = {"exptime_s": 60.0, "airmass": 1.0, "fwhm_pix": 4.0, "aperture_m": 1.0, "site_height_m": 2000.0, **site}

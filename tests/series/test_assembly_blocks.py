@@ -23,7 +23,7 @@ def catalog(n):
     return StarCatalog(
         **dict.fromkeys(names, zero), source_id=70 + np.arange(n), ra_deg=150.0 + zero, dec_deg=20.0 + zero,
         ref_epoch=2016.0 + zero, system="Gaia G", source="gaia", star_id=np.arange(100, 100 + n)[::-1].copy(),
-        x_ref=zero, y_ref=zero,
+        x_ref=zero, y_ref=zero, place=np.zeros(n, np.int8),
     )  # fmt: skip
 
 

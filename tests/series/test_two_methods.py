@@ -54,6 +54,7 @@ class Series:
             system="Gaia G",
             source="gaia",
             mag_ref=mag,
+            place=np.zeros(N, np.int8),
             star_id=100 + np.arange(N),
             x_ref=x,
             y_ref=y,

@@ -104,6 +104,12 @@ STAR_COLUMNS = {
     "mag_ref": Column(
         "f8", "mag", "magnitude on the reference image, as Gaia G without a colour term; NaN where unknown"
     ),
+    "place": Column(
+        "i1",
+        "",
+        "where the position is from: 0 = the catalogue, 1 = measured on the reference image, 2 = the catalogue, but "
+        "nothing is there",
+    ),
 }
 """Columns of ``/stars``."""
 

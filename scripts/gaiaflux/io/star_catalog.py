@@ -10,7 +10,7 @@ import numpy as np
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.io.hdf5 import new_hdf5
 from gaiaflux.io.psf_model import write_reference_psf
-from gaiaflux.model.catalog import StarCatalog
+from gaiaflux.model.catalog import Place, StarCatalog
 
 __all__ = ["COLUMNS", "read_star_catalog", "write_star_catalog"]
 
@@ -34,6 +34,10 @@ COLUMNS = {
     "x_ref": ("pixel", "column on the reference image, 0-based"),
     "y_ref": ("pixel", "row on the reference image, 0-based"),
     "mag_ref": ("mag", "magnitude measured on the reference image, on the scale of mag; NaN where unknown"),
+    "place": (
+        "",
+        "0 = the catalogue's, 1 = from the reference image, 2 = the catalogue's, but nothing is there",
+    ),
 }
 """Unit and description of each column, by attribute of `StarCatalog`."""
 
@@ -61,6 +65,9 @@ def write_star_catalog(
         file.attrs["magnitude_system"], file.attrs["source"] = catalog.system, catalog.source
         file.attrs["sky_coordinates"] = reference.get("sky_coordinates", SKY_COORDINATES)
         file.attrs["catalog_sha256"] = _checksum(catalog)
+        measured = (catalog.place == Place.MEASURED) & (catalog.source_id >= 0)
+        file.attrs["n_found_elsewhere"] = int(np.count_nonzero(measured))
+        file.attrs["n_not_found"] = int(np.count_nonzero(catalog.place == Place.EMPTY))
         for name, (unit, description) in COLUMNS.items():
             dataset = file.create_dataset(name, data=getattr(catalog, name))
             dataset.attrs["unit"] = unit

@@ -2,11 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
 from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["SkyCatalog", "StarCatalog"]
+__all__ = ["Place", "SkyCatalog", "StarCatalog"]
+
+
+class Place(IntEnum):
+    """Where the place of a star comes from."""
+
+    CATALOG = 0
+    MEASURED = 1
+    """On the reference image."""
+    EMPTY = 2
+    """The catalogue's, where the reference image shows nothing of a star that would be clear."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +107,17 @@ class StarCatalog(SkyCatalog):
     mag_ref : ndarray of float64
         Magnitude measured on the reference image, on the scale of `mag`, without a colour term [mag]; NaN where the
         star is not on it or too faint.
+    place : ndarray of int8
+        `Place`: where the position comes from.
     """
 
     star_id: np.ndarray
     x_ref: np.ndarray
     y_ref: np.ndarray
     mag_ref: np.ndarray
+    place: np.ndarray
 
     @property
     def best_mag(self) -> np.ndarray:
-        """The catalogue's magnitude, or where it has none that of the reference image [mag], shape (n_stars,)."""
-        return np.where(np.isfinite(self.mag), self.mag, self.mag_ref)
+        """The catalogue's magnitude, or where it has none or no star that of the reference image [mag], (n_stars,)."""
+        return np.where(np.isfinite(self.mag) & (self.place != Place.EMPTY), self.mag, self.mag_ref)

@@ -73,6 +73,11 @@ class StarFlag:
     STRUCTURED_SKY: Annotated[
         int, "the sky around has structure that nothing follows: fluxes at empty places scatter 1.5 times their noise"
     ] = 8192
+    UNSEEN: Annotated[
+        int,
+        "neither the reference image nor this one shows the star where the catalogue has it: its place is wrong, or it "
+        "varies and is faint",
+    ] = 16384
 
 
 class FrameFlag:
@@ -109,6 +114,7 @@ SPOILED = (
     | StarFlag.NOT_MEASURED
     | StarFlag.COSMIC_RAY
     | StarFlag.TRAIL
+    | StarFlag.UNSEEN
 )
 """Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
 NOT_GOOD = SPOILED | StarFlag.POOR_FIT

@@ -4,8 +4,9 @@ import pytest
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import add_light, make_stamps
-from gaiaflux.core.stars.completion import _newton_steps, complete_stars, detection_limit
+from gaiaflux.core.stars.completion import complete_stars, detection_limit
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve, find_peaks
+from gaiaflux.core.stars.positions import _newton_steps
 from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.model.settings.psf import PsfSettings
 from gaiaflux.workflow.settings import complete_section
@@ -79,7 +80,7 @@ def test_what_the_catalogue_lacks_is_found(field):
     # Positions have the errors that are stated, in the middle half of their distribution.
     extra = np.flatnonzero(there & (np.arange(len(x)) >= 60) & (row >= n) & (snr > 8))
     pull = np.append(found.x[row[extra]] - x[extra], found.y[row[extra]] - y[extra])
-    pull /= np.tile(found.error[row[extra] - n], 2)
+    pull /= np.tile(found.error[row[extra]], 2)
     assert 0.8 < 1.4826 * np.median(np.abs(pull)) < 1.2
     np.testing.assert_allclose(found.snr, found.solution.flux / found.solution.error)
 

@@ -7,8 +7,9 @@ import pytest
 
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import make_stamps
-from gaiaflux.core.stars.completion import _limit, _moved, _new_peaks, _stays, _vertex, detection_limit
+from gaiaflux.core.stars.completion import _limit, _new_peaks, _stays, _vertex, detection_limit
 from gaiaflux.core.stars.doubt import FluxMap, flux_map
+from gaiaflux.core.stars.positions import moved
 
 SHAPE = (80, 100)
 FWHM = 4.0
@@ -25,7 +26,8 @@ def solution(x=(), y=(), flux=None, residual=None, light=None, weight=None, shap
         stamps=stamps, flux=flux, residual=zero if residual is None else residual.astype(np.float32),
         light=zero if light is None else light.astype(np.float32), weight=weight, error=np.full(len(stamps), 10.0),
         sums=SimpleNamespace(
-            light=full.astype(float), curvature=NOISE**-2 * (stamps.values.astype(float) ** 2).sum(axis=(1, 2))
+            light=full.astype(float), curvature=NOISE**-2 * (stamps.values.astype(float) ** 2).sum(axis=(1, 2)),
+            chi2=np.full(len(stamps), 250.0), n_pixels=np.full(len(stamps), 250),
         ),
     )  # fmt: skip
 
@@ -68,6 +70,20 @@ def test_found_stars_stay_that_stand_out_of_what_else_is_shown():
     assert not _stays(made, shown, 0, 4.9)[3]
 
 
+def test_what_is_sharper_than_a_star_does_not_stay():
+    """Pieces of cosmic rays: too much light in the middle, and pixels that the PSF does not describe."""
+    made = solution(x=[20, 40, 60, 80, 50], y=[20] * 4 + [60], flux=[1e3] * 5)
+    peak = 1e3 * made.stamps.values[0].max()
+    made.residual[20, [20, 40, 60, 80]] = np.array([0.26, 0.24, 0.3, 0.3]) * peak
+    # The PSF's own error, 3 % of the flux, is allowed for beside the noise of the pixels.
+    allowed = 2.5 * (250 + (0.03 * 1e3) ** 2 * made.sums.curvature[0])
+    made.sums.chi2[:] = [1.01 * allowed, 1.01 * allowed, 1.01 * allowed, 0.99 * allowed, 9 * allowed]
+    assert _stays(made, nothing_shown(), 0, 5.0).tolist() == [False, True, False, True, True]
+    made.weight[20, 60] = 0.0
+    assert _stays(made, nothing_shown(), 0, 5.0).tolist() == [False, True, True, True, True]
+    assert _stays(made, nothing_shown(), 1, 5.0)[0]
+
+
 def test_the_limit_counts_stars_on_the_image_and_pixels_with_weight():
     x, y = (
         np.array([20.0, -0.4, -0.6, 99.4, 99.6, 30, 31, 32, 33]),
@@ -89,12 +105,12 @@ def test_a_step_is_a_quarter_of_the_width_and_seven_tenths_in_all():
         for stamps, sign in ((shifted, 1), (made.stamps, -1)):
             j, i = stamps.row[k] - half, stamps.column[k] - half
             made.residual[j : j + 2 * half + 1, i : i + 2 * half + 1] += sign * 3e4 * stamps.values[k]
-    found_x, found_y = _moved(made, 1, np.stack([x, y]), FWHM)
+    found_x, found_y = moved(made, np.array([False, True, True]), np.stack([x, y]), FWHM)
     np.testing.assert_allclose(found_x, [20.0, 51.0, 71.0], atol=1e-9)
     np.testing.assert_allclose(found_y, y, atol=1e-3)
     # With a step before it the second one would be 2.9 pixels from its peak, the third one 2.7.
     start = np.stack([x - [0.0, 1.9, 1.7], y])
-    found_x, found_y = _moved(made, 1, start, FWHM)
+    found_x, found_y = moved(made, np.array([False, True, True]), start, FWHM)
     np.testing.assert_allclose(found_x, [20.0, 50.0 - 1.9, 71.0], atol=1e-9)
 
 

@@ -8,7 +8,7 @@ import pytest
 from gaiaflux.core.psf.fluxes import stars_and_pixels, stars_per_beam
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import make_stamps
-from gaiaflux.core.stars.doubt import flux_map
+from gaiaflux.core.stars.doubt import Beyond, flux_map
 
 SIZE = 400
 FWHM = 4.0
@@ -80,6 +80,29 @@ def test_what_bright_stars_leave_is_measured_and_no_star():
     assert np.median(shown.leavings[ring]) > 5 * np.median(shown.leavings[far])
     quiet = flux_map(solved(x, y, flux), FWHM)
     assert np.median(shown.noise[far]) < 1.1 * np.median(quiet.noise[far])
+
+
+def test_halo_of_a_star_beside_the_image_is_no_star():
+    """Its own rings are measured where the image shows them; without the star in the list they would be many stars."""
+    x, y, flux, left = with_rings()
+    bright = 3e6
+    r, angle = np.hypot(X - 200.0, Y + 15.0), np.arctan2(Y + 15.0, X - 200.0)
+    lumps = (1.0 + np.cos(20.0 * angle)) * (1.0 + np.cos(2.0 * np.pi * (r - 48.0) / 9.0))
+    halo = bright * 0.0002 * np.exp(-0.5 * ((r - 48.0) / 4.5) ** 2) * lumps / FWHM**2
+    star_beside = Beyond(np.array([200.0]), np.array([-15.0]), np.array([bright]))
+    made = solved(x, y, flux, left + halo)
+    blind, seeing = flux_map(made, FWHM), flux_map(made, FWHM, star_beside)
+    ring = (r > 41) & (r < 55)
+    assert np.count_nonzero((blind.flux / blind.noise)[ring] > 5) > 20
+    assert not ((seeing.flux / seeing.noise)[ring] > 5).any()
+    # What it does not reach is as before, and a star that stands out is seen.
+    np.testing.assert_allclose(seeing.noise[200:], blind.noise[200:], rtol=0.01)
+    made = solved(x, y, flux, left + halo + star(200.0, 25.0, 1e5))
+    seeing = flux_map(made, FWHM, star_beside)
+    assert (seeing.flux / seeing.noise)[25, 200] > 8
+    # One that is too far to the side, or too faint, makes no difference.
+    for far in (Beyond(np.array([200.0]), np.array([-150.0]), np.array([bright])), star_beside._replace(flux=[100.0])):
+        np.testing.assert_array_equal(flux_map(made, FWHM, far).noise, flux_map(made, FWHM).noise)
 
 
 def test_a_true_neighbour_stands_out_of_what_is_left():

@@ -1,10 +1,11 @@
 import importlib.util
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -24,6 +25,7 @@ from gaiaflux.io.psf_model import read_reference_psf
 from gaiaflux.io.star_catalog import COLUMNS, read_star_catalog, write_star_catalog
 from gaiaflux.model.catalog import SkyCatalog, StarCatalog
 from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.sim.imperfect_camera import add_ghosts
 from gaiaflux.sim.presets import demo, demo_crowded
 from gaiaflux.sim.series import Series
 from gaiaflux.workflow.settings import complete_section
@@ -44,9 +46,14 @@ def gaia_at(x, y, mags, wcs=WCS, mjd=MJD):
     return SkyCatalog(ids, ra, dec, epoch, zero, zero, zero, zero, zero, np.array(mags), zero, **origin)
 
 
-def found_at(x, y, mags, known_mag):
+def found_at(x, y, mags, known_mag, unseen=(), meant=()):
+    """Found stars, and of the catalogue's those that are not seen, with the found star that each is."""
     x, y, mags = (np.array(values, float) for values in (x, y, mags))
-    return ReferenceStars(x, y, np.full(len(x), 0.1), mags, np.array(known_mag, float), None, 4.0)
+    n = len(known_mag)
+    no_light, stars = np.zeros(n, bool), np.full(n, -1)
+    no_light[list(unseen)] = True
+    stars[list(unseen)[: len(meant)]] = meant
+    return ReferenceStars(x, y, np.full(len(x), 0.1), mags, np.array(known_mag, float), None, 4.0, no_light, stars)
 
 
 def test_gaia_first_then_what_gaia_lacks():
@@ -83,9 +90,38 @@ def test_order_of_the_catalogue_does_not_matter():
     np.testing.assert_array_equal(one.mag_ref[:-1], without.mag_ref)
 
 
+def test_a_star_that_is_found_elsewhere_keeps_its_identifier(caplog):
+    """Without a motion in the catalogue the two places give one; one that is not found stays with a mark."""
+    years = jyear_of_mjd(MJD) - 2016.0
+    gaia = gaia_at([100.0, 200.0, 300.0, 400.0], [100.0, 200.0, 300.0, 400.0], [15.0, 16.0, 17.0, 18.0])
+    gaia = replace(gaia, ref_epoch=np.full(4, 2016.0), parallax=np.full(4, 3.0), pm_err=np.full(4, 10.0))
+    gaia = replace(gaia, pmra=np.array([0.0, 0.0, 2.0, 0.0]))
+    found = found_at([50.0, 205.0, 303.0], [50.0, 203.0, 296.0], [19.0, 16.1, 17.1], [15.0, 22.0, np.nan, np.nan],
+                     unseen=[1, 2, 3], meant=[1, 2])  # fmt: skip
+    for add in (True, False):
+        with caplog.at_level(logging.WARNING):
+            catalog = combine_catalogs(gaia, found, WCS, MJD, add_reference_stars=add, margin_pix=0.0)
+        assert catalog.source_id.tolist() == [*gaia.source_id, -1][: 4 + add]
+        assert catalog.place.tolist() == [0, 1, 1, 2, 1][: 4 + add]
+        np.testing.assert_allclose(catalog.mag_ref, [15.0, 16.1, 17.1, np.nan, 19.0][: 4 + add])
+    assert "3 stars of the catalogue are not where it has them: 2 are taken for" in caplog.text
+    np.testing.assert_allclose(catalog.x_ref[1:3], [205.0, 303.0], atol=1e-6)
+    np.testing.assert_allclose(catalog.y_ref[1:3], [203.0, 296.0], atol=1e-6)
+    # East is to the left, 0.4 arcsec a pixel. Now, and carried back to the catalogue's epoch:
+    np.testing.assert_allclose(catalog.pmra[1:3], [-2000.0 / years, 0.0], rtol=1e-3)
+    np.testing.assert_allclose(catalog.pmdec[1:3], [1200.0 / years, 0.0], rtol=1e-3)
+    assert catalog.parallax.tolist() == [3.0, 0.0, 0.0, 3.0]
+    np.testing.assert_allclose(catalog.pos_err[1:3], 40.0)
+    np.testing.assert_allclose(catalog.pm_err[1:3], [40.0 / years, 10.0], rtol=1e-3)
+    x, y = sky_to_pixel(WCS, *propagate(catalog, 2016.0))
+    np.testing.assert_allclose([x[1], y[1]], [200.0, 200.0], atol=0.05)
+    # The magnitude of a star that is not there is nobody's light.
+    np.testing.assert_array_equal(catalog.best_mag, [15.0, 16.0, 17.0, np.nan])
+
+
 def test_file_keeps_everything(tmp_path):
     gaia = gaia_at([10.0, 20.0], [30.0, 40.0], [15.0, 16.0])
-    found = found_at([99.0], [99.0], [19.0], [15.0, np.nan])
+    found = found_at([99.0, 30.0], [99.0, 42.0], [19.0, 15.0], [15.0, np.nan], unseen=[0, 1], meant=[1])
     catalog = combine_catalogs(gaia, found, WCS, MJD, add_reference_stars=True, margin_pix=0.0)
     reference = {"frame_id": "frame-7", "filter": "V", "ny": 512, "nx": 600, "path": "x"}
     write_star_catalog(tmp_path / "a" / "stars.h5", catalog, reference)
@@ -94,6 +130,8 @@ def test_file_keeps_everything(tmp_path):
         name: value for name, value in reference.items() if name != "path"
     }
     assert len(attrs["catalog_sha256"]) == 64
+    with h5py.File(tmp_path / "a" / "stars.h5") as file:
+        assert (file.attrs["n_found_elsewhere"], file.attrs["n_not_found"]) == (1, 1)
     assert set(COLUMNS) == set(StarCatalog.column_names())
     for column in StarCatalog.column_names():
         assert getattr(back, column).dtype == getattr(catalog, column).dtype
@@ -107,7 +145,7 @@ def test_reference_stars_of_a_simulated_frame(unit):
     if unit == "adu":
         info = type(frame.info)(**{**frame.info.__dict__, "unit": "adu", "gain": float("nan")})
         frame = type(frame)(info, frame.image / np.float32(2.3), None, frame.pixel_flags)
-    stars, fwhm = find_reference_stars(frame, 4.2, 64)
+    stars, fwhm = find_reference_stars(frame, 4.2, DEFAULTS)
     truth = made.truth.stars
     assert abs(fwhm / made.truth.conditions.fwhm_pix - 1) < 0.06
     bright = truth[truth["snr"] > 20]
@@ -231,3 +269,54 @@ def test_script_reads_the_stack_and_does_without_a_frame_that_is_gone(field, tmp
     assert numbers["all"] != numbers["without"]
     # A catalogue that the reference image has made itself is not added to.
     assert numbers["own"] == 0 < min(numbers["all"], numbers["without"])
+
+
+def test_halo_of_a_bright_star_beside_the_image_makes_no_stars(field):
+    made, _ = field
+    frame, truth = made[0].frame, made[0].truth
+    known = truth.stars[truth.stars["source_id"] > 0]
+    place, flux = (256.0, -25.0), 3e7
+    image = frame.image.copy()
+    add_ghosts(image, *np.array([[place[0]], [place[1]], [0.01 * flux]]), 0.1)
+    frame = type(frame)(frame.info, image, None, frame.pixel_flags)
+    near = {}
+    for name, rows in (("without", []), ("with", [place])):
+        places = np.array([*zip(known["x"], known["y"], strict=True), *rows])
+        mags = 25.0 - 2.5 * np.log10([*known["flux"], *[flux] * len(rows)])
+        gaia = gaia_at(*places.T, mags, truth.wcs, frame.info.mjd_utc)
+        found = complete_catalog(gaia, frame, truth.wcs, detection_snr=3.5, options=DEFAULTS)
+        distance = np.hypot(np.subtract.outer(found.x, truth.stars["x"]), np.subtract.outer(found.y, truth.stars["y"]))
+        false = distance.min(axis=1) > 2.5
+        near[name] = np.count_nonzero(false & (np.abs(np.hypot(found.x - 256, found.y + 25) - 50) < 20))
+    assert near["without"] > 15
+    assert near["with"] <= 0.2 * near["without"]
+
+
+def test_misplaced_stars_are_found_and_the_others_are_marked():
+    """Fast stars without a motion, one that is gone, and one that hides beside its place; all others stay."""
+    made = Series(demo(n_frames=1)).frame(0)
+    truth = made.truth.stars
+    ny, nx = made.frame.image.shape
+    inner = (np.minimum(truth["x"], nx - truth["x"]) > 30) & (np.minimum(truth["y"], ny - truth["y"]) > 30)
+    distance = np.hypot(np.subtract.outer(truth["x"], truth["x"]), np.subtract.outer(truth["y"], truth["y"]))
+    np.fill_diagonal(distance, np.inf)
+    alone = (distance + np.where(truth["flux"] > 0.05 * truth["flux"][:, None], 0, np.inf)).min(axis=1) > 30
+    known = truth[(truth["source_id"] > 0) & (truth["snr"] > 8)]
+    good = np.flatnonzero((inner & alone)[(truth["source_id"] > 0) & (truth["snr"] > 8)] & (known["snr"] > 25))
+    assert len(good) > 12
+    fast, beside, gone = good[:6], good[6:8], good[9:11]
+    x, y = known["x"].copy(), known["y"].copy()
+    x[fast] += np.array([5.0, -6.0, 8.0, 0.0, 4.0, -7.0])
+    y[fast] += np.array([3.0, 4.0, 0.0, -9.0, -4.0, 1.0])
+    x[beside] += 1.8
+    mags = 25.0 - 2.5 * np.log10(known["flux"])
+    x, y, mags = np.append(x, x[gone] + 14.0), np.append(y, y[gone] - 14.0), np.append(mags, [13.0, 14.0])
+    gaia = gaia_at(x, y, mags, made.truth.wcs, made.frame.info.mjd_utc)
+    found = complete_catalog(gaia, made.frame, made.truth.wcs, detection_snr=3.5, options=DEFAULTS)
+    n = len(known)
+    assert np.flatnonzero(found.unseen).tolist() == sorted([*fast, *beside, n, n + 1])
+    moved = np.concatenate([fast, beside])
+    assert np.flatnonzero(found.meant >= 0).tolist() == sorted(moved)
+    star = found.meant[moved]
+    assert np.hypot(found.x[star] - known["x"][moved], found.y[star] - known["y"][moved]).max() < 0.5
+    np.testing.assert_allclose(found.mag[star], mags[moved], atol=0.2)

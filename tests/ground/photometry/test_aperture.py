@@ -285,6 +285,7 @@ def make_catalog(wcs, x, y, pmra):
         pm_err=zero,
         mag=np.full(n, np.nan),
         colour=np.full(n, np.nan),
+        place=np.zeros(n, np.int8),
         system="Gaia G",
         source="gaia",
         star_id=np.arange(n),

@@ -42,6 +42,7 @@ def catalog(wcs):
         star_id=number,
         x_ref=X,
         y_ref=Y,
+        place=np.zeros(len(X), np.int8),
         **origin,
     )
 

@@ -262,7 +262,7 @@ def make_catalog(wcs, x, y, pmra):
     return StarCatalog(
         source_id=np.arange(n), ra_deg=ra, dec_deg=dec, ref_epoch=np.full(n, 2016.0), pmra=pmra, pmdec=zero,
         parallax=zero, pos_err=zero, pm_err=zero, mag=none, colour=none, system="Gaia G", source="gaia",
-        star_id=np.arange(n), x_ref=x, y_ref=y, mag_ref=none,
+        star_id=np.arange(n), x_ref=x, y_ref=y, mag_ref=none, place=np.zeros(n, np.int8),
     )  # fmt: skip
 
 

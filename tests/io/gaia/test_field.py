@@ -9,7 +9,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from gaiaflux.core.sky.sphere import directions, separation_deg, sky_of_direction
-from gaiaflux.ground.catalog.footprint import series_footprint
+from gaiaflux.core.stars.doubt import FARTHEST_RING_FWHM
+from gaiaflux.ground.catalog.footprint import HALO_FWHM, series_footprint
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.gaia.catalog import read_catalog, verify_pin
@@ -70,6 +71,18 @@ def test_footprint_covers_every_corner(tmp_path, dec):
     assert field.radius_deg == pytest.approx(reach + 1.5 / 60.0, abs=1e-9)
     assert separation_deg(directions(*field.centre_deg), directions(0.0, dec)) < 0.02
     assert (field.n_frames, field.n_elsewhere, field.n_unknown) == (5, 2, 1)
+
+
+@pytest.mark.parametrize("where", [{"cards": header(20.0, 40.0)}, {"ra": 20.0, "dec": 40.0, "scale": SCALE}])
+def test_stars_whose_halos_reach_the_images_are_in_the_footprint(tmp_path, where):
+    assert HALO_FWHM == FARTHEST_RING_FWHM
+    frames = {f"f{k}": attrs(**where) | {"fwhm_pix": width} for k, width in enumerate([5.0, 6.0, 90.0, np.nan])}
+    path = batch(tmp_path / "a.h5", frames)
+    halo = HALO_FWHM * 6.0 * SCALE / 60.0
+    bare = series_footprint([batch(tmp_path / "b.h5", {"f0": attrs(**where)})], 0.0).radius_deg
+    for margin in (0.0, halo - 0.2, halo + 0.2):
+        radius = series_footprint([path], margin).radius_deg
+        assert radius == pytest.approx(bare + max(margin, halo) / 60.0, rel=1e-6)
 
 
 def test_footprint_does_not_depend_on_batches(tmp_path):

@@ -1,7 +1,8 @@
 """Find the stars of an image that a catalogue lacks, on what the fitted catalogue leaves of it.
 
 Stars are found on the residual, fitted together with all others, and found again on what is then left (Stetson 1987,
-PASP 99, 191; Schlafly et al. 2018, ApJS 234, 39). The catalogue's stars stay where they are.
+PASP 99, 191; Schlafly et al. 2018, ApJS 234, 39). The catalogue's stars stay where they are, but for the few bright
+ones whose light is clearly beside.
 """
 
 from dataclasses import dataclass
@@ -10,25 +11,69 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.core.image.pixels import Pixels
-from gaiaflux.core.kernels.compile import kernel
+from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes, stars_and_pixels, stars_per_beam
 from gaiaflux.core.stars.deep_kernels import near_known
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
-from gaiaflux.core.stars.doubt import CONFUSED, FluxMap, flux_map
+from gaiaflux.core.stars.doubt import CONFUSED, Beyond, FluxMap, flux_map
+from gaiaflux.core.stars.positions import astray, moved, position_steps
 
-__all__ = ["Completed", "complete_stars", "detection_limit"]
+__all__ = [
+    "LEAST_LIGHT",
+    "Completed",
+    "Magnitudes",
+    "Proof",
+    "complete_stars",
+    "detection_limit",
+    "prove_stars",
+    "zero_point",
+]
 
 ROUNDS = 5
 POSITION_STEPS = 4
 MIN_SEPARATION = 0.45  # [FWHM] from a known star
-MAX_STEP = 0.25  # [FWHM] that a position may change at once
-MAX_SHIFT = 0.7  # [FWHM] in all
 PEAK_FRACTION = 0.9  # of the limit, for peaks; the fit decides
 LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
 CONVERGED = 0.003  # change of the number of stars
 NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
 LEAST_LIMIT = 3.0
+LEAST_MOVED = 0.1  # [FWHM]
+# What is sharper than a star: the part of its central light that it has more, chi2 per pixel, and the PSF's own error.
+SHARP, POOR_CHI2, PSF_ERROR = 0.25, 2.5, 0.03
+ZERO_POINT_SNR = 20.0
+
+
+class Magnitudes(NamedTuple):
+    """What a catalogue says of the brightness of the known stars, and of those beside the image.
+
+    Attributes
+    ----------
+    known : ndarray, shape (n_known,)
+        Magnitudes; NaN where unknown.
+    beyond_x, beyond_y, beyond : ndarray, shape (n_beyond,)
+        Places [pixel] and magnitudes of stars that are too far from the image to be fitted.
+    """
+
+    known: np.ndarray
+    beyond_x: np.ndarray
+    beyond_y: np.ndarray
+    beyond: np.ndarray
+
+
+class Proof(NamedTuple):
+    """Light of stars beyond what else an image shows at their places; arrays of shape (n,).
+
+    Attributes
+    ----------
+    flux : ndarray of float64
+        Without the smooth structure of the sky.
+    noise : ndarray of float64
+        Error of the fit, by how much the noise is larger than stated, and what the brighter stars leave.
+    """
+
+    flux: np.ndarray
+    noise: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,10 +86,14 @@ class Completed:
         The given stars, then the found ones [pixel].
     n_known : int
         How many were given.
-    error : ndarray of float64, shape (n - n_known,)
+    free : ndarray of bool, shape (n_known,)
+        Given stars whose light is beside their places: these, too, are found.
+    error : ndarray of float64, shape (n,)
         One sigma of the found stars' positions along an axis [pixel].
     snr : ndarray of float64, shape (n,)
         Flux over its error.
+    proof : Proof
+        Rows as above.
     fit : PsfFit
     solution : Solution
         Rows as above.
@@ -53,14 +102,22 @@ class Completed:
     x: np.ndarray
     y: np.ndarray
     n_known: int
+    free: np.ndarray
     error: np.ndarray
     snr: np.ndarray
+    proof: Proof
     fit: PsfFit
     solution: Solution
 
 
 def complete_stars(
-    pixels: Pixels, x: np.ndarray, y: np.ndarray, fwhm: float, options: PsfOptions, min_snr: float
+    pixels: Pixels,
+    x: np.ndarray,
+    y: np.ndarray,
+    fwhm: float,
+    options: PsfOptions,
+    min_snr: float,
+    magnitudes: Magnitudes | None = None,
 ) -> Completed:
     """Fit the known stars, and find and fit what is left.
 
@@ -74,6 +131,8 @@ def complete_stars(
     options : PsfOptions
     min_snr : float
         Signal-to-noise ratio of the faintest found star, of its fit beside all others; raised to `detection_limit`.
+    magnitudes : Magnitudes, optional
+        They tell how bright the stars beside the image are, whose halos are no stars.
 
     Returns
     -------
@@ -84,29 +143,77 @@ def complete_stars(
     BadFrameError
         No clean pixels.
     """
-    n_known = len(x)
-    fit, solution = fit_psf(pixels, x, y, fwhm, options)
+    return _search(pixels, _Start(x, y, len(x), magnitudes), fwhm, options, min_snr)
+
+
+def prove_stars(
+    pixels: Pixels, x: np.ndarray, y: np.ndarray, n_known: int, fwhm: float, options: PsfOptions, min_snr: float
+) -> Completed:
+    """Fit stars of which only some are known, drop those that are none, and find and fit what is left.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    x, y : ndarray, shape (n,)
+        Places of the stars [pixel].
+    n_known : int
+        The first ones stay, and stay where they are.
+    fwhm : float
+        Seeing [pixel].
+    options : PsfOptions
+    min_snr : float
+        As for `complete_stars`.
+
+    Returns
+    -------
+    Completed
+
+    Raises
+    ------
+    BadFrameError
+        No clean pixels.
+    """
+    return _search(pixels, _Start(x, y, n_known, None), fwhm, options, min_snr)
+
+
+class _Start(NamedTuple):
+    """Stars with which a search begins; the first `n_known` stay."""
+
+    x: np.ndarray
+    y: np.ndarray
+    n_known: int
+    magnitudes: Magnitudes | None
+
+
+def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min_snr: float) -> Completed:
+    """Rounds of finding stars on the residual and of fitting them all."""
+    n_known = given.n_known
+    fit, solution = fit_psf(pixels, given.x, given.y, fwhm, options)
     x, y = solution.stamps.x, solution.stamps.y
     start = np.stack([x, y])
+    free = np.zeros(n_known, dtype=bool)
     for round_number in range(ROUNDS):
         width = fit.psf.fwhm
         once = options.for_width(width, 1)
         before = len(x)
         limit = _limit(solution, width, min_snr)
-        shown = flux_map(solution, width)
+        shown = flux_map(solution, width, _beyond(solution, given.magnitudes))
         found = _new_peaks(shown, width, PEAK_FRACTION * limit, x, y)
         x, y, start = np.append(x, found[0]), np.append(y, found[1]), np.append(start, found, axis=1)
         flux = np.append(solution.flux, np.zeros(found.shape[1]))
         for _ in range(POSITION_STEPS):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             flux = solution.flux
-            x, y = _moved(solution, n_known, start, width)
+            x, y = moved(solution, np.append(free, np.ones(len(x) - n_known, dtype=bool)), start, width)
         # The second look: without the false ones some of the others are fainter.
         for _ in range(2):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr))
             x, y, start, flux = x[stays], y[stays], start[:, stays], solution.flux[stays]
-        last = abs(len(x) - before) <= CONVERGED * len(x) or round_number == ROUNDS - 1
+        off = astray(solution, n_known, width) & ~free
+        settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
+        last = settled or round_number == ROUNDS - 1
+        free |= off
         if round_number == 0 or last:
             fit, solution = fit_psf(pixels, x, y, width, options, fit.psf)
             x, y = x + fit.shift[0], y + fit.shift[1]
@@ -115,8 +222,10 @@ def complete_stars(
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
         if last:
             break
-    error = _position_steps(solution, n_known).error
-    return Completed(x, y, n_known, error, solution.flux / solution.error, fit, solution)
+    # One that has walked off and is back is where it was.
+    free &= np.hypot(*(np.stack([x, y]) - start)[:, :n_known]) > LEAST_MOVED * width
+    error, snr = position_steps(solution, 0).error, solution.flux / solution.error
+    return Completed(x, y, n_known, free, error, snr, _proof(solution, shown), fit, solution)
 
 
 def detection_limit(n_stars: int, n_pixels: int, fwhm: float) -> float:
@@ -148,25 +257,76 @@ def detection_limit(n_stars: int, n_pixels: int, fwhm: float) -> float:
     return limit * max(1.0, stars_per_beam(n_stars, n_pixels, fwhm) / CONFUSED)
 
 
+def zero_point(flux: np.ndarray, error: np.ndarray, magnitudes: np.ndarray) -> ClippedMean:
+    """Magnitude of a star of flux 1, from the bright stars; it has no colour term.
+
+    Parameters
+    ----------
+    flux, error : ndarray, shape (n,)
+        NaN where unknown.
+    magnitudes : ndarray, shape (n,)
+        NaN where unknown.
+
+    Returns
+    -------
+    ClippedMean
+        NaN where no bright star has a magnitude.
+    """
+    with np.errstate(invalid="ignore"):
+        sure = flux > ZERO_POINT_SNR * error
+    return clipped_mean(magnitudes[sure] + 2.5 * np.log10(flux[sure]))
+
+
+def _beyond(solution: Solution, magnitudes: Magnitudes | None) -> Beyond | None:
+    """Stars beside the image with their fluxes."""
+    if magnitudes is None:
+        return None
+    n = len(magnitudes.known)
+    zero = zero_point(solution.flux[:n], solution.error[:n], magnitudes.known).mean
+    flux = 10.0 ** (0.4 * (zero - magnitudes.beyond))
+    known = np.isfinite(flux)
+    return Beyond(magnitudes.beyond_x[known], magnitudes.beyond_y[known], flux[known])
+
+
 def _limit(solution: Solution, fwhm: float, min_snr: float) -> float:
     """Limit for the stars that are fitted now."""
     return max(min_snr, detection_limit(*stars_and_pixels(solution), fwhm))
 
 
-def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> np.ndarray:
-    """Known stars, and the found ones that are significant beside all else and mostly on good pixels."""
+def _proof(solution: Solution, shown: FluxMap) -> Proof:
+    """Light of the fitted stars and what it must exceed."""
     stamps, sums = solution.stamps, solution.sums
     ny, nx = solution.weight.shape
     at = np.clip(stamps.row, 0, ny - 1), np.clip(stamps.column, 0, nx - 1)
-    full = stamps.values.sum(axis=(1, 2), dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         # What a level of 1 under the star adds to its flux.
         area = np.where(sums.curvature > 0, sums.light * solution.weight[at] / sums.curvature, 0.0)
     flux = solution.flux - area * shown.structure[at]
-    noise = np.hypot(solution.error * shown.excess[at], shown.leavings[at])
-    stays = (flux > min_snr * noise) & (sums.light > LEAST_LIGHT * full)
+    return Proof(flux, np.hypot(solution.error * shown.excess[at], shown.leavings[at]))
+
+
+def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> np.ndarray:
+    """Known stars, and the found ones that are significant beside all else and mostly on good pixels."""
+    proof = _proof(solution, shown)
+    full = solution.stamps.values.sum(axis=(1, 2), dtype=np.float64)
+    stays = (proof.flux > min_snr * proof.noise) & (solution.sums.light > LEAST_LIGHT * full) & ~_sharp(solution)
     stays[:n_known] = True
     return stays
+
+
+def _sharp(solution: Solution) -> np.ndarray:
+    """Stars whose pixels the PSF does not describe and that have more light in the middle: pieces of cosmic rays."""
+    stamps, sums, flux = solution.stamps, solution.sums, solution.flux
+    (ny, nx), size = solution.residual.shape, stamps.values.shape[1]
+    values = stamps.values.reshape(len(stamps), size * size)
+    middle = values.argmax(axis=1)
+    row = np.clip(stamps.row - size // 2 + middle // size, 0, ny - 1)
+    column = np.clip(stamps.column - size // 2 + middle % size, 0, nx - 1)
+    excess = np.where(solution.weight[row, column] > 0, solution.residual[row, column], 0.0)
+    # What the PSF's own error leaves of a bright star is no sign.
+    tolerated = sums.n_pixels + (PSF_ERROR * flux) ** 2 * sums.curvature
+    poor = sums.chi2 > POOR_CHI2 * tolerated
+    return poor & (excess > SHARP * flux * values[np.arange(len(values)), middle])
 
 
 def _new_peaks(shown: FluxMap, fwhm: float, min_snr: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -189,80 +349,3 @@ def _vertex(before: np.ndarray, peak: np.ndarray, after: np.ndarray) -> np.ndarr
     """Offset of the top of the parabola through three values, within half a pixel."""
     curvature = 2.0 * peak.astype(np.float64) - before - after
     return np.clip(0.5 * (after - before) / np.where(curvature > 0, curvature, np.inf), -0.5, 0.5)
-
-
-def _moved(solution: Solution, n_known: int, start: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions after one step of the found stars; one that has walked off returns to its peak."""
-    x, y = solution.stamps.x.copy(), solution.stamps.y.copy()
-    dx, dy, _ = _position_steps(solution, n_known)
-    x[n_known:] += np.clip(dx, -MAX_STEP * fwhm, MAX_STEP * fwhm)
-    y[n_known:] += np.clip(dy, -MAX_STEP * fwhm, MAX_STEP * fwhm)
-    away = np.hypot(x - start[0], y - start[1]) > MAX_SHIFT * fwhm
-    return np.where(away, start[0], x), np.where(away, start[1], y)
-
-
-class PositionSteps(NamedTuple):
-    """Newton steps of positions along x and y, and the error along an axis, each of shape (n,) [pixel]."""
-
-    dx: np.ndarray
-    dy: np.ndarray
-    error: np.ndarray
-
-
-def _position_steps(solution: Solution, first: int) -> PositionSteps:
-    """Steps of the stars from row `first` on."""
-    steps = np.zeros((3, len(solution.stamps) - first))
-    stamps = solution.stamps
-    _newton_steps(
-        solution.residual, solution.weight, stamps.values, stamps.column, stamps.row, solution.flux, first, steps
-    )
-    return PositionSteps(*steps)
-
-
-@kernel(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, :, ::1], int64[::1], int64[::1], float64[::1], int64,"
-    " float64[:, ::1])"
-)
-def _newton_steps(
-    residual: np.ndarray,
-    weight: np.ndarray,
-    values: np.ndarray,
-    column: np.ndarray,
-    row: np.ndarray,
-    flux: np.ndarray,
-    first: int,
-    steps: np.ndarray,
-) -> None:
-    """Derivatives are differences of the stamp's pixels; the flux is uncorrelated with the position of a round star."""
-    ny, nx = residual.shape
-    n, size, _ = values.shape
-    half = (size - 1) // 2
-    for k in range(first, n):
-        gx = 0.0
-        gy = 0.0
-        hxx = 0.0
-        hxy = 0.0
-        hyy = 0.0
-        for j in range(max(0, row[k] - half + 1), min(ny, row[k] + half)):
-            b = j - row[k] + half
-            for i in range(max(0, column[k] - half + 1), min(nx, column[k] + half)):
-                a = i - column[k] + half
-                w = weight[j, i]
-                left, right = values[k, b, a - 1], values[k, b, a + 1]
-                below, above = values[k, b - 1, a], values[k, b + 1, a]
-                if not w > 0 or left == 0 or right == 0 or below == 0 or above == 0:
-                    continue
-                dx = 0.5 * flux[k] * (left - right)
-                dy = 0.5 * flux[k] * (below - above)
-                gx += w * dx * residual[j, i]
-                gy += w * dy * residual[j, i]
-                hxx += w * dx * dx
-                hxy += w * dx * dy
-                hyy += w * dy * dy
-        det = hxx * hyy - hxy * hxy
-        if flux[k] > 0 and det > 1e-6 * hxx * hyy:
-            steps[0, k - first] = (hyy * gx - hxy * gy) / det
-            steps[1, k - first] = (hxx * gy - hxy * gx) / det
-            steps[2, k - first] = np.sqrt(0.5 * (hxx + hyy) / det)
-        else:
-            steps[2, k - first] = half

@@ -7,6 +7,7 @@ filtered image in boxes.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 from gaiaflux.core.psf.fluxes import Solution, stars_and_pixels, stars_per_beam
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, convolve
 
-__all__ = ["CONFUSED", "FluxMap", "flux_map"]
+__all__ = ["CONFUSED", "FARTHEST_RING_FWHM", "Beyond", "FluxMap", "flux_map"]
 
 RINGS_FWHM = np.array([0.0, 0.5, 0.8, 1.1, 1.5, 2.0, 2.6, 3.3, 4.2, 5.5, 7.5, 10.0, 14.0, 20.0, 28.0])
+FARTHEST_RING_FWHM = float(RINGS_FWHM[-1])
+"""So far from a star [FWHM] what it leaves is measured."""
 RING_SHARE = 0.7  # quantile of the squares in a ring: a few neighbours that are not known yet do not count
 RING_SQUARE = 1.0742  # that quantile of the squares of normal values
 MEASURED_SNR = 100.0  # of the stars whose rings are measured
@@ -68,7 +71,15 @@ class FluxMap:
     excess: np.ndarray
 
 
-def flux_map(solution: Solution, fwhm: float) -> FluxMap:
+class Beyond(NamedTuple):
+    """Stars beside the image that are not fitted, but whose halos may reach it; arrays of shape (n,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    flux: np.ndarray
+
+
+def flux_map(solution: Solution, fwhm: float, beyond: Beyond | None = None) -> FluxMap:
     """Measure what may be taken for stars on a residual image.
 
     Parameters
@@ -77,6 +88,8 @@ def flux_map(solution: Solution, fwhm: float) -> FluxMap:
         Stars that are fitted, and what they leave.
     fwhm : float
         Seeing [pixel].
+    beyond : Beyond, optional
+        Stars beside the image.
 
     Returns
     -------
@@ -95,7 +108,7 @@ def flux_map(solution: Solution, fwhm: float) -> FluxMap:
     tail = 1.0 + (TAIL - 1.0) * (1.0 - crowding)
     excess = _excess(flux, variance, fwhm, tail)
     variance *= excess**2
-    leavings = _leavings(variance, flux, solution, fwhm)
+    leavings = _leavings(variance, flux, solution, fwhm, beyond)
     if (excess > STRUCTURED).any():
         # What stands out more in a wider filter is no star.
         wide, wide_power = _filtered((solution.residual - structure) * weight, weight, WIDE * sigma)
@@ -169,34 +182,41 @@ def _lower_scatter(values: np.ndarray) -> float:
     return float(high - low) / LOWER_WIDTH
 
 
-def _leavings(variance: np.ndarray, flux: np.ndarray, solution: Solution, fwhm: float) -> np.ndarray:
-    """Variance that the fitted stars may leave of themselves."""
+def _leavings(
+    variance: np.ndarray, flux: np.ndarray, solution: Solution, fwhm: float, beyond: Beyond | None
+) -> np.ndarray:
+    """Variance that the fitted stars, and those beside the image, may leave of themselves."""
     edges = RINGS_FWHM * fwhm
-    stamps = solution.stamps
+    stamps, error = solution.stamps, solution.error
     ny, nx = flux.shape
-    brightness = np.maximum(solution.flux, 0.0)
-    inside = (stamps.x > 0) & (stamps.y > 0) & (stamps.x < nx - 1) & (stamps.y < ny - 1)
-    bright = np.flatnonzero(inside & (brightness > MEASURED_SNR * solution.error))
+    x, y, brightness = stamps.x, stamps.y, np.maximum(solution.flux, 0.0)
+    if beyond is not None and len(stamps):
+        x, y = np.append(x, beyond.x), np.append(y, beyond.y)
+        brightness = np.append(brightness, beyond.flux)
+        error = np.append(error, np.full(len(beyond.x), float(np.median(error))))
+    inside = (x > 0) & (y > 0) & (x < nx - 1) & (y < ny - 1)
+    bright = np.flatnonzero(brightness > MEASURED_SNR * error)
     bright = bright[np.argsort(-brightness[bright], kind="stable")[:MOST_MEASURED]]
     grid = np.meshgrid(np.linspace(0.03 * nx, 0.97 * nx, ANYWHERE), np.linspace(0.03 * ny, 0.97 * ny, ANYWHERE))
     anywhere = _squares_in_rings(flux, variance, grid[0].ravel(), grid[1].ravel(), edges)
-    beside = _squares_in_rings(flux, variance, stamps.x[bright], stamps.y[bright], edges)
+    beside = _squares_in_rings(flux, variance, x[bright], y[bright], edges)
     # Stars that are not known yet are anywhere: what belongs to a star is more than that.
     common, upper = (_quantile(anywhere, share) for share in (0.5, 0.75))
     seldom = common + SELDOM * (upper - common)
-    power = brightness[bright, None] ** 2
+    shares = (beside - common) / brightness[bright, None] ** 2
     usual = np.zeros(len(edges) - 1)
-    if len(bright) >= LEAST_MEASURED:
-        shares = (beside - common) / power
-        usual = _quantile(shares, 0.5)
+    # Of a star beside the image few pixels are seen, and its flux is not sure.
+    whole = inside[bright]
+    if np.count_nonzero(whole) >= LEAST_MEASURED:
+        usual = _quantile(shares[whole], 0.5)
         # What may be noise of the rings is no misfit.
-        known = np.maximum(np.isfinite(shares).sum(axis=0), 1)
-        error = 1.25 * MAD_TO_SIGMA * _quantile(np.abs(shares - usual), 0.5) / np.sqrt(known)
+        known = np.maximum(np.isfinite(shares[whole]).sum(axis=0), 1)
+        error = 1.25 * MAD_TO_SIGMA * _quantile(np.abs(shares[whole] - usual), 0.5) / np.sqrt(known)
         usual = np.maximum(usual - error, 0.0)
-    own = np.tile(usual, (len(stamps), 1))
-    own[bright] = np.where(beside > seldom, np.fmax((beside - common) / power, usual), usual)
+    own = np.tile(usual, (len(x), 1))
+    own[bright] = np.where(beside > seldom, np.fmax(shares, usual), usual)
     leavings = np.zeros_like(variance)
-    _add_rings(leavings, variance, stamps.x, stamps.y, brightness, own, edges, SMALL**2)
+    _add_rings(leavings, variance, x, y, brightness, own, edges, SMALL**2)
     return leavings
 
 

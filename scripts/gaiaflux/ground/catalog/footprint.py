@@ -13,7 +13,10 @@ from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.status import OK
 
-__all__ = ["Footprint", "series_footprint"]
+__all__ = ["HALO_FWHM", "Footprint", "series_footprint"]
+
+HALO_FWHM = 28.0
+"""Bright stars so far beside an image [FWHM] must be known, for their halos reach it."""
 
 # A header that claims more than this of what the others claim is wrong, not wide.
 SIZE_TOLERANCE = 2.0
@@ -58,7 +61,8 @@ def series_footprint(
     star_files : iterable of str or Path
         Batch files of extract_stars.
     margin_arcmin : float
-        Added to the radius [arcmin].
+        Added to the radius [arcmin]; where the halos of stars reach farther, at `HALO_FWHM` of the typical seeing, that
+        is added instead.
     centre_deg : tuple of float, optional
         (ra, dec) of the axis, where it is given [deg].
 
@@ -97,12 +101,16 @@ def series_footprint(
             f"centre_deg ({centre_deg[0]:.4f}, {centre_deg[1]:.4f}) is far from where the images point "
             f"({ra:.4f}, {dec:.4f}): correct it, or leave it out"
         )
-    radius = max(fields[row].reach_deg(axis) for row in np.flatnonzero(near)) + margin_arcmin / 60.0
+    reach, margin = max(fields[row].reach_deg(axis) for row in np.flatnonzero(near)), margin_arcmin / 60.0
+    radius = reach + margin
     if radius > LARGEST_RADIUS_DEG:
         raise InputError(
             f"the images' headers make a field of {radius:.1f} deg radius: set centre_deg and radius_arcmin of the "
             "series"
         )
+    widths = np.array([fields[row].fwhm_deg for row in np.flatnonzero(near)])
+    if np.isfinite(widths).any():
+        radius = reach + max(margin, HALO_FWHM * float(np.nanmedian(widths)))
     return Footprint(
         centre_deg=sky_of_direction(axis) if centre_deg is None else (float(centre_deg[0]), float(centre_deg[1])),
         radius_deg=float(radius),
@@ -117,6 +125,7 @@ class _Field:
     centre: np.ndarray
     corners: np.ndarray
     diagonal_deg: float
+    fwhm_deg: float
 
     def reach_deg(self, axis: np.ndarray) -> float:
         """Angle from an axis to the farthest corner; without known corners, to the circle that they lie on [deg]."""
@@ -143,6 +152,7 @@ def _fields(star_files: Iterable[str | Path]) -> tuple[list[_Field], int]:
 
 def _field(attrs: dict[str, str | bool | int | float]) -> _Field | None:
     nx, ny = int(attrs["nx"]), int(attrs["ny"])
+    width = float(attrs.get("fwhm_pix", np.nan)) / float(np.hypot(nx, ny))
     if attrs.get("wcs_cards"):
         try:
             wcs = tan_sip_from_cards(str(attrs["wcs_cards"]), (ny, nx))
@@ -153,7 +163,8 @@ def _field(attrs: dict[str, str | bool | int | float]) -> _Field | None:
         vectors = directions(*pixel_to_sky(wcs, x, y))
         corners, centre = vectors[:4], vectors[4]
         if np.isfinite(vectors).all():
-            return _Field(centre, corners, float(max(separation_deg(corners[:2], corners[2:]))))
+            diagonal = float(max(separation_deg(corners[:2], corners[2:])))
+            return _Field(centre, corners, diagonal, width * diagonal)
     return _field_of_pointing(attrs, nx, ny)
 
 
@@ -161,7 +172,8 @@ def _field_of_pointing(attrs: dict[str, str | bool | int | float], nx: int, ny: 
     ra, dec, scale = (float(attrs.get(key, np.nan)) for key in ("ra_deg", "dec_deg", "pixel_scale_arcsec"))
     if not (np.isfinite(ra) and abs(dec) <= 90.0 and scale > 0.0):
         return None
-    return _Field(directions(ra, dec), np.empty((0, 3)), float(np.hypot(nx, ny)) * scale / 3600.0)
+    diagonal, fwhm = float(np.hypot(nx, ny)) * scale / 3600.0, float(attrs.get("fwhm_pix", np.nan)) * scale / 3600.0
+    return _Field(directions(ra, dec), np.empty((0, 3)), diagonal, fwhm)
 
 
 def _median_direction(vectors: np.ndarray) -> np.ndarray:

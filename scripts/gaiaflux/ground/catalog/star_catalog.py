@@ -1,5 +1,6 @@
 """The stars that are measured in every frame of a series: Gaia, and what only the images themselves show."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -7,7 +8,6 @@ import numpy as np
 
 from gaiaflux.core.image.background import subtract_background
 from gaiaflux.core.image.pixels import Pixels
-from gaiaflux.core.maths.robust import clipped_mean
 from gaiaflux.core.psf.fit import fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, stars_within_reach
 from gaiaflux.core.psf.model import PsfModel
@@ -15,18 +15,27 @@ from gaiaflux.core.psf.wing import Sources, Wing, fit_wing
 from gaiaflux.core.sky.epoch import jyear_of_mjd
 from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky
 from gaiaflux.core.sky.star_positions import places_on_image
-from gaiaflux.core.stars.completion import complete_stars, detection_limit
+from gaiaflux.core.stars.completion import Completed, Magnitudes, complete_stars, detection_limit, zero_point
 from gaiaflux.core.stars.deep_list import detect_deep
+from gaiaflux.core.stars.doubt import FARTHEST_RING_FWHM
+from gaiaflux.core.stars.promises import Promises, check_promises
+from gaiaflux.core.stars.proven_list import prove_list
 from gaiaflux.ground.catalog.deep_image import add_frames, clean_image
-from gaiaflux.ground.frame.noise import background_estimator, noise_above
-from gaiaflux.model.catalog import SkyCatalog, StarCatalog
+from gaiaflux.ground.frame.noise import noise_above
+from gaiaflux.model.catalog import Place, SkyCatalog, StarCatalog
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip
 
 __all__ = ["ReferenceStars", "combine_catalogs", "complete_catalog", "find_reference_stars"]
 
+LOG = logging.getLogger(__name__)
+
 UNKNOWN_MOTION_MAS_YR = 10.0  # typical proper motion of the faint field stars that Gaia lacks
-ZERO_POINT_SNR = 20.0
+# A star may be so far from the catalogue's place; farther where it has no motion, which may be large.
+ASTRAY_ARCSEC, ASTRAY_UNKNOWN_ARCSEC = 5.0, 10.0
+LEAST_ASTRAY_FWHM = 1.0
+MAS_PER_DEG = 3.6e6
+LEAST_YEARS = 1.0  # for a motion from two places
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,10 @@ class ReferenceStars:
         PSF of the reference image; None where it has too few stars.
     fwhm_pix : float
         Its width [pixel].
+    unseen : ndarray of bool, shape (n_catalog,)
+        Stars of the catalogue that would be clear on the reference image, but are not at their places.
+    meant : ndarray of int64, shape (n_catalog,)
+        Which of the stars that the catalogue lacks the unseen one must be; -1 for none.
     """
 
     x: np.ndarray
@@ -56,10 +69,12 @@ class ReferenceStars:
     known_mag: np.ndarray
     psf: PsfModel | None
     fwhm_pix: float
+    unseen: np.ndarray
+    meant: np.ndarray
 
 
-def find_reference_stars(frame: Frame, detection_snr: float, background_box_pix: int) -> tuple[np.ndarray, float]:
-    """Deep list of the stars of the reference image.
+def find_reference_stars(frame: Frame, detection_snr: float, options: PsfOptions) -> tuple[np.ndarray, float]:
+    """List of the stars of the reference image, each proven against the image's point-spread function.
 
     Parameters
     ----------
@@ -67,13 +82,13 @@ def find_reference_stars(frame: Frame, detection_snr: float, background_box_pix:
         Reference image.
     detection_snr : float
         Signal-to-noise ratio of the faintest star; raised to `gaiaflux.core.stars.completion.detection_limit`.
-    background_box_pix : int
-        Side of the boxes of the sky [pixel].
+    options : PsfOptions
+        How PSF, fluxes and sky are fitted.
 
     Returns
     -------
     stars : ndarray of STAR_DTYPE, shape (n_stars,)
-        Brightest first.
+        Brightest first. Where there are too few for a point-spread function, the deep list as it is.
     fwhm_pix : float
         Median FWHM of the bright half [pixel].
 
@@ -82,12 +97,14 @@ def find_reference_stars(frame: Frame, detection_snr: float, background_box_pix:
     BadFrameError
         No sky or no star can be measured.
     """
-    background = background_estimator(background_box_pix)(frame.image, frame.pixel_flags)
+    background = options.background(frame.image, frame.pixel_flags)
     noise = noise_above(background, frame)
     image = subtract_background(frame.image, background)
     stars = detect_deep(image, frame.pixel_flags, background, min_snr=detection_snr, flux_variance=noise.slope)
-    clean = stars[stars["flags"] == 0]
-    sample = (clean if len(clean) else stars)["fwhm"]
+    clean = clean_image(frame, options.background)
+    stars = prove_list(clean.pixels, stars, clean.fwhm, options, detection_snr)
+    sample = stars[stars["flags"] == 0]
+    sample = (sample if len(sample) else stars)["fwhm"]
     fwhm = float(np.median(sample[: max(1, len(sample) // 2)]))
     limit = detection_limit(len(stars), int(np.count_nonzero(frame.pixel_flags == 0)), fwhm)
     return stars[stars["snr"] >= min(limit, float(np.max(stars["snr"])))], fwhm
@@ -134,27 +151,35 @@ def complete_catalog(
     x, y = places_on_image(gaia, wcs, frame.info.mjd_utc)
     ny, nx = frame.image.shape
     rows = stars_within_reach(x, y, frame.image.shape, options.radius_pix(reference.fwhm))
+    halos = stars_within_reach(x, y, frame.image.shape, FARTHEST_RING_FWHM * reference.fwhm)
+    halos = halos[~np.isin(halos, rows)]
+    magnitudes = Magnitudes(gaia.mag[rows], x[halos], y[halos], gaia.mag[halos])
     x, y = x[rows], y[rows]
     deep = add_frames(reference, wcs, others, x, y, estimate)
-    found = complete_stars(deep, x, y, reference.fwhm, options, detection_snr)
+    found = complete_stars(deep, x, y, reference.fwhm, options, detection_snr, magnitudes)
     n = found.n_known
     # The plate solution's own offset belongs to the image, not to the sky.
     dx, dy = (float(np.median(offset)) if n else 0.0 for offset in (found.x[:n] - x, found.y[:n] - y))
-    more_x, more_y = found.x[n:] - dx, found.y[n:] - dy
+    promises = _check_promises(found, gaia[rows], wcs)
+    # Stars of the catalogue that are found close beside their places are as good as found ones.
+    listed = np.append(np.flatnonzero(promises.meant == np.arange(n)), np.arange(n, len(found.x)))
     fit, solution = found.fit, found.solution
     wing = _wing(deep, fit.psf, solution)
     if deep is not reference.pixels or wing.exists:
-        all_x, all_y = np.append(x, more_x), np.append(y, more_y)
         start = replace(fit.psf, wing=wing) if wing.exists else None
-        fit, solution = fit_psf(reference.pixels, all_x, all_y, reference.fwhm, options, start)
-    mag, known_mag = _magnitudes(solution, n, gaia.mag[rows])
-    all_mag = np.full(len(gaia), np.nan)
-    all_mag[rows] = known_mag
+        fit, solution = fit_psf(reference.pixels, found.x - dx, found.y - dy, reference.fwhm, options, start)
+    mag = _magnitudes(solution, magnitudes.known)
+    more_x, more_y = found.x[listed] - dx, found.y[listed] - dy
     on = (more_x > -0.5) & (more_y > -0.5) & (more_x < nx - 0.5) & (more_y < ny - 0.5)
-    order = np.flatnonzero(on)
-    order = order[np.argsort(-found.solution.flux[n:][order], kind="stable")]
-    psf = fit.psf if fit.stars is not None else None
-    return ReferenceStars(more_x[order], more_y[order], found.error[order], mag[order], all_mag, psf, fit.psf.fwhm)
+    more_x, more_y, listed = more_x[on], more_y[on], listed[on]
+    order = np.argsort(-found.solution.flux[listed], kind="stable")
+    more_x, more_y, listed = more_x[order], more_y[order], listed[order]
+    rank = np.full(len(found.x) + 1, -1)
+    rank[listed] = np.arange(len(listed))
+    known_mag, unseen, meant = np.full(len(gaia), np.nan), np.zeros(len(gaia), dtype=bool), np.full(len(gaia), -1)
+    known_mag[rows], unseen[rows], meant[rows] = mag[:n], promises.unseen, rank[promises.meant]
+    psf, error = fit.psf if fit.stars is not None else None, found.error[listed]
+    return ReferenceStars(more_x, more_y, error, mag[listed], known_mag, psf, fit.psf.fwhm, unseen, meant)
 
 
 def _wing(pixels: Pixels, psf: PsfModel, solution: Solution) -> Wing:
@@ -167,14 +192,23 @@ def _wing(pixels: Pixels, psf: PsfModel, solution: Solution) -> Wing:
     )
 
 
-def _magnitudes(solution: Solution, n_known: int, catalog_mag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Magnitudes of the found and of the known stars on the catalogue's scale."""
+def _check_promises(found: Completed, known: SkyCatalog, wcs: TanSip) -> Promises:
+    """Look for the stars of the catalogue that are not at their places."""
+    reach = np.where(_has_motion(known), ASTRAY_ARCSEC, ASTRAY_UNKNOWN_ARCSEC) / pixel_scale_arcsec(wcs)
+    return check_promises(found, known.mag, np.maximum(reach, LEAST_ASTRAY_FWHM * found.fit.psf.fwhm))
+
+
+def _has_motion(catalog: SkyCatalog) -> np.ndarray:
+    """Stars whose catalogue knows how they move."""
+    return (catalog.pmra != 0.0) | (catalog.pmdec != 0.0)
+
+
+def _magnitudes(solution: Solution, catalog_mag: np.ndarray) -> np.ndarray:
+    """Magnitudes of all stars on the scale of the catalogue, whose stars come first; NaN where they are too faint."""
     snr = solution.flux / solution.error
-    flux = np.where(snr > 3.0, solution.flux, np.nan)
-    instrumental = -2.5 * np.log10(flux)
-    sure = snr[:n_known] > ZERO_POINT_SNR
-    zero, _, _ = clipped_mean(np.where(sure, catalog_mag - instrumental[:n_known], np.nan))
-    return instrumental[n_known:] + zero, instrumental[:n_known] + zero
+    instrumental = -2.5 * np.log10(np.where(snr > 3.0, solution.flux, np.nan))
+    n = len(catalog_mag)
+    return instrumental + zero_point(solution.flux[:n], solution.error[:n], catalog_mag).mean
 
 
 def combine_catalogs(
@@ -208,8 +242,11 @@ def combine_catalogs(
     Returns
     -------
     StarCatalog
-        `star_id` counts from 0; stars that Gaia lacks have source_id -1, no motion and the image's epoch.
+        `star_id` counts from 0; stars that Gaia lacks have source_id -1, no motion and the image's epoch. A Gaia star
+        that is found elsewhere has its place and epoch from the image, too.
     """
+    gaia = _with_measured_places(gaia, found, wcs, mjd_utc)
+    elsewhere = found.meant >= 0
     x, y = places_on_image(gaia, wcs, mjd_utc)
     ny, nx = wcs.shape
     near = (x > -margin_pix) & (x < nx - 1 + margin_pix) & (y > -margin_pix) & (y < ny - 1 + margin_pix)
@@ -217,7 +254,7 @@ def combine_catalogs(
     # Ties and unknown magnitudes by identifier, so that the order of the table does not matter.
     rows = rows[np.lexsort((gaia.source_id[rows], gaia.mag[rows]))]
     known = gaia[rows]
-    extra = slice(None) if add_reference_stars else slice(0)
+    extra = np.setdiff1d(np.arange(len(found.x)), found.meant) if add_reference_stars else np.arange(0)
     more_x, more_y = found.x[extra], found.y[extra]
     ra, dec = pixel_to_sky(wcs, more_x, more_y)
     n = len(more_x)
@@ -236,6 +273,15 @@ def combine_catalogs(
         "colour": unknown,
     }
     joined = {name: np.concatenate([getattr(known, name), values]) for name, values in columns.items()}
+    place = np.where(found.unseen, Place.EMPTY, Place.CATALOG)
+    place[elsewhere] = Place.MEASURED
+    known_mag = np.where(elsewhere, np.append(found.mag, np.nan)[found.meant], found.known_mag)
+    if found.unseen[rows].any():
+        LOG.warning(
+            "%d stars of the catalogue are not where it has them: %d are taken for stars beside that it lacks, and "
+            "keep their identifiers; points of the others are flagged unseen where a frame does not show them either",
+            *(np.count_nonzero(mask[rows]) for mask in (found.unseen, elsewhere)),
+        )
     return StarCatalog(
         **joined,
         system=gaia.system,
@@ -243,5 +289,30 @@ def combine_catalogs(
         star_id=np.arange(len(rows) + n, dtype=np.int64),
         x_ref=np.concatenate([x[rows], more_x]),
         y_ref=np.concatenate([y[rows], more_y]),
-        mag_ref=np.concatenate([found.known_mag[rows], found.mag[extra]]),
+        mag_ref=np.concatenate([known_mag[rows], found.mag[extra]]),
+        place=np.append(place[rows], np.full(n, Place.MEASURED)).astype(np.int8),
     )
+
+
+def _with_measured_places(gaia: SkyCatalog, found: ReferenceStars, wcs: TanSip, mjd_utc: float) -> SkyCatalog:
+    """The catalogue with the stars that are found elsewhere at their places on the image.
+
+    Where it knows no motion of such a star, the two places give one; else neither its motion is to be believed.
+    """
+    rows = np.flatnonzero(found.meant >= 0)
+    star = found.meant[rows]
+    ra, dec = pixel_to_sky(wcs, found.x[star], found.y[star])
+    error = 1000.0 * pixel_scale_arcsec(wcs) * found.error[star]
+    columns = {name: values.copy() for name, values in gaia.columns().items()}
+    years = jyear_of_mjd(mjd_utc) - gaia.ref_epoch[rows]
+    moves = ~_has_motion(gaia[rows]) & (np.abs(years) > LEAST_YEARS)
+    years = np.where(moves, years, np.inf)
+    east = ((ra - gaia.ra_deg[rows] + 180.0) % 360.0 - 180.0) * np.cos(np.radians(dec))
+    columns["pmra"][rows], columns["pmdec"][rows] = (
+        MAS_PER_DEG * offset / years for offset in (east, dec - gaia.dec_deg[rows])
+    )
+    motion_error = np.hypot(error, gaia.pos_err[rows]) / np.abs(years)
+    columns["pm_err"][rows] = np.where(moves, motion_error, UNKNOWN_MOTION_MAS_YR)
+    columns["ra_deg"][rows], columns["dec_deg"][rows], columns["pos_err"][rows] = ra, dec, error
+    columns["ref_epoch"][rows], columns["parallax"][rows] = jyear_of_mjd(mjd_utc), 0.0
+    return gaia.with_columns(columns)

@@ -8,6 +8,7 @@ from typing import Any
 from gaiaflux.ground.catalog.reference import check_fits_series
 from gaiaflux.ground.frame.extraction import mark_spoiled_pixels
 from gaiaflux.ground.frame.star_places import place_stars
+from gaiaflux.ground.photometry.unseen import flag_unseen
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.io.plate_solution import read_plate
@@ -82,6 +83,7 @@ def measure_batch(
             continue
         if result.n_stars != len(catalog):
             raise ValueError(f"{frame_id}: {result.n_stars} rows for {len(catalog)} stars")
+        flag_unseen(result, catalog, catalog_facts)
         out.add(frame_id, {**result.attrs, "catalog_sha256": catalog_facts["catalog_sha256"]}, result.arrays)
 
 
