@@ -12,6 +12,7 @@ __all__ = [
     "clipped_scatter",
     "masked_median",
     "robust_scatter",
+    "weighted_median",
 ]
 
 MAD_TO_SIGMA = 1.4826
@@ -144,3 +145,20 @@ def chi2_about_mean(x: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.nd
     mean = (x * weight).sum(axis=1) / np.where(total > 0, total, 1.0)
     pull = (x - mean[:, None]) / sigma
     return (pull**2).sum(axis=1), pull
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
+    """Smallest value below and at which half of the weight lies.
+
+    Parameters
+    ----------
+    values, weight : ndarray, shape (n,)
+        Finite; n at least 1, weights not negative.
+
+    Returns
+    -------
+    float
+    """
+    order = np.argsort(values, kind="stable")
+    upto = np.cumsum(weight[order])
+    return float(values[order[np.searchsorted(upto, 0.5 * upto[-1])]])
