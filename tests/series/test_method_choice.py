@@ -18,6 +18,7 @@ def summary(held_out, n_good=None, expected=None):
         "expected": held_out if expected is None else np.asarray(expected, float),
         "n_good": np.full(len(held_out), 100) if n_good is None else np.asarray(n_good),
     }
+    values["n_sound"] = values["n_good"]
     return ApertureSummary(**values)
 
 

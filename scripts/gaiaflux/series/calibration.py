@@ -43,6 +43,8 @@ def calibrate_dataset(
     settings: CalibrateSettings,
     config: Mapping[str, Any],
     shared: Sequence[Term] = SERIES_TERMS,
+    *,
+    deciding: int = 1,
 ) -> None:
     """Write the dataset of a series.
 
@@ -57,6 +59,9 @@ def calibrate_dataset(
         Configuration of the series, stored as JSON.
     shared : sequence of Term
         Terms to try that all frames share.
+    deciding : int
+        Every so many frames decide by the stars' scatter which aperture and which method suits a star; the others can
+        then judge the choice.
     """
     with DatasetReader(measured) as source, DatasetWriter(path) as out:
         frames, stars = source.table("frames"), source.stars()
@@ -72,7 +77,9 @@ def calibrate_dataset(
         summaries = {}
         methods = [method.name for method in methods_named(source.methods)]
         for method in methods:
-            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, settings, shared)
+            zero_point, summaries[method] = _calibrate_method(
+                source, out, method, (frames, stars), settings, shared, deciding
+            )
             # The first method that has one gives the frames' zero points.
             frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
         frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in methods})
@@ -110,12 +117,13 @@ def _calibrate_method(
     source: DatasetReader,
     out: DatasetWriter,
     method: str,
-    frames: Mapping[str, np.ndarray],
-    stars: Mapping[str, np.ndarray],
+    tables: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]],
     settings: CalibrateSettings,
     shared: Sequence[Term],
+    deciding: int,
 ) -> tuple[np.ndarray, ApertureSummary]:
     """Write the group of one method; returns the zero points of the frames [mag], and a summary of the stars."""
+    frames, stars = tables
     n_frames, n_stars, _ = source.grid(f"{method}/flux").shape
     unit = str(source.grid(f"{method}/flux").attrs["unit"])
     shape = (n_stars, n_frames)
@@ -126,7 +134,7 @@ def _calibrate_method(
         out.grid(f"{method}/flux_err", shape, error_is.dtype, unit, error_is.description),
         out.grid(f"{method}/flags", shape, flags_are.dtype, flags_are.unit, f"{flags_are.description}{where}"),
     )
-    summary, radii = choose_and_write(source, method, grids, frames, stars)
+    summary, radii = choose_and_write(source, method, grids, frames, stars, deciding=deciding)
     x, y = stars["x_ref"], stars["y_ref"]
     clean = summary.isolated & (2 * summary.n_good >= summary.n_points)
     rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings.min_stars)

@@ -36,13 +36,13 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
     method : ndarray of int8, shape (n,)
         Position in `summaries`; -1 for a star without a good point.
     reason : ndarray of int8, shape (n,)
-        Codes of `REASONS`. Of the methods that have at least four fifths of the good points of the one with most,
-        the one with the least scatter in frames that did not choose its aperture, relative to the flux; where that is
-        not known for all, with the least predicted error; a favoured one (`Method.favoured_within`) that is nearly as
-        good as the best.
+        Codes of `REASONS`. Of the methods that have at least four fifths of the points of the one with most that may be
+        exported, the one with the least scatter in frames that did not choose its aperture, relative to the flux; where
+        that is not known for all, with the least predicted error, that of stars of its brightness; a favoured one
+        (`Method.favoured_within`) that is nearly as good as the best.
     """
     names = list(summaries)
-    n_good = np.stack([summaries[name].n_good for name in names])
+    n_good = np.stack([summaries[name].n_sound for name in names])
     held_out = np.stack([summaries[name].held_out for name in names])
     expected = np.stack([summaries[name].expected for name in names])
     enough = (n_good > 0) & (n_good >= _AS_MANY * n_good.max(axis=0))
@@ -99,7 +99,7 @@ def write_recommendation(out: DatasetWriter, summaries: Mapping[str, ApertureSum
     for name, summary in summaries.items():
         for key, values, text in (
             ("held_out_scatter", summary.held_out, "scatter in the frames that did not choose the star's aperture"),
-            ("expected_scatter", summary.expected, "error that is predicted for a typical frame, neighbours included"),
+            ("expected_scatter", summary.expected, "scatter that stars of that brightness have, neighbours included"),
         ):
             magnitudes = (values * MAG_PER_RELATIVE).astype("f4")
             out.array(f"{name}/{key}", magnitudes, "mag", f"{text}; NaN where not known")

@@ -14,16 +14,18 @@ from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.core.maths.two_way import column_fit, joint_step, leverage
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 
-__all__ = ["LEAST_SCATTER", "EnsembleFit", "EnsemblePoints", "fit_ensemble", "held_out_scatter"]
+__all__ = ["LEAST_MODEL_SNR", "LEAST_SCATTER", "EnsembleFit", "EnsemblePoints", "fit_ensemble", "held_out_scatter"]
 
 LEAST_SCATTER = 1e-3
 """No star is trusted better than 1 mmag, or a few bright ones would be the ensemble."""
+
+LEAST_MODEL_SNR = 5.0
+"""A point of which the model says less than this signal-to-noise ratio does not weigh."""
 
 _START_SCATTER = 5e-3
 _REJECT_EXCESS = 2.0
 _REJECT_CLIPPED = 0.1
 _LEAST_POINTS = 8  # below, the scatter of a star says nothing about it
-_LEAST_MODEL_SNR = 5.0
 _FRAME_PRIOR = 20.0  # stars' worth of belief that a frame's errors are right
 _TOLERANCE = 1e-6
 
@@ -180,7 +182,7 @@ def _residuals(points: EnsemblePoints, star: np.ndarray, coefficients: np.ndarra
     """Residuals from the model, of the points that it does not say to be lost in the noise."""
     model = np.exp(star[:, None] + points.terms @ coefficients.T)
     error = np.where(points.usable, points.flux_err, np.inf)
-    use = points.usable & points.tied[:, None] & (points.order >= 0) & (model > _LEAST_MODEL_SNR * error)
+    use = points.usable & points.tied[:, None] & (points.order >= 0) & (model > LEAST_MODEL_SNR * error)
     noise = np.where(use, points.flux_err / model, 1.0)
     return _Residuals(np.where(use, np.nan_to_num(points.flux) / model - 1.0, 0.0), noise, use)
 

@@ -33,8 +33,10 @@ __all__ = ["ApertureOptions", "measure_frame", "measure_stars", "radii_in_pixels
 _NEIGHBOUR_FRACTION = 0.01
 # Error of the neighbours' light that is taken off: their brightness, the wings of the profile.
 _NEIGHBOUR_ERROR = 0.03
+# Least unit of the apertures. Of narrower stars most light falls into one or two pixels, whose sensitivity, and where
+# between them the star lies, change its sum from frame to frame; a wider circle than the seeing asks for evens it out.
+LEAST_WIDTH_PIX = 2.5
 # Largest value of what is stored as float16.
-LEAST_WIDTH_PIX = 2.0
 _MOST = 6e4
 
 
@@ -107,8 +109,8 @@ def radii_in_pixels(
     settings : ApertureSettings
         Radii in arcsec go before those in units of the seeing, which are there where the others are not.
     fwhm_pix : float
-        The frame's seeing [pixel]; where it is less than 2 pixels, 2: in a smaller circle the place of a star between
-        the pixels decides how much of it is inside.
+        The frame's seeing [pixel]; where it is less than 2.5 pixels, 2.5: in a smaller circle the place of a star
+        between the pixels decides how much of it is inside.
     scale_arcsec : float
         The frame's pixel scale [arcsec/pixel].
 

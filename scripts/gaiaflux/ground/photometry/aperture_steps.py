@@ -52,7 +52,7 @@ _MOST_BLENDED = 0.3
 _SCALE_STARS = 50
 # None of them weighs more than this one, counted from the brightest.
 _LEADING = 5
-# Signal-to-noise ratio of these; what fewer than three stars have is not asked for. Behind a cloud a few times the noise
+# Signal-to-noise ratio of these; less where fewer than three stars have it. Behind a cloud a few times the noise
 # still tells a faint star from the light of the bright one beside it.
 _SCALE_SNR = (30.0, 10.0, 5.0)
 _WANTED_CORRECTION_STARS = 20
