@@ -28,7 +28,7 @@ def main(smk: "snakemake") -> None:
             SolvedBatch(smk.params.frames, frame_settings(smk.params.reading), stars, plates),
             catalog,
             facts,
-            lambda placed: measure_frame(placed, settings),
+            lambda placed: measure_frame(placed, settings, float(facts["series_fwhm_arcsec"])),
             out,
         )
 

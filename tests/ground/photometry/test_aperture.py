@@ -320,13 +320,27 @@ def test_stars_are_measured_where_they_have_moved_to():
 
 def test_apertures_are_not_smaller_than_the_pixels_allow():
     settings = complete_section(ApertureSettings, radii_fwhm=[1.0, 2.0], annulus_fwhm=[4.0, 6.0])
-    for fwhm, unit in ((1.3, 2.0), (1.99, 2.0), (2.2, 2.2)):
+    for fwhm, unit in ((1.3, 2.5), (2.49, 2.5), (2.7, 2.7)):
         radii, annulus = radii_in_pixels(settings, fwhm, 0.5)
         np.testing.assert_allclose(radii, [unit, 2 * unit])
         np.testing.assert_allclose(annulus, [4 * unit, 6 * unit])
     # What is asked for on the sky stays as it is.
     arcsec = complete_section(ApertureSettings, radii_arcsec=[0.5], annulus_arcsec=[8.0, 12.0])
     assert radii_in_pixels(arcsec, 1.3, 0.5)[0].tolist() == [1.0]
+
+
+def test_the_annulus_has_one_size_in_all_frames_of_a_series():
+    settings = complete_section(ApertureSettings, radii_fwhm=[1.0, 2.0], annulus_fwhm=[4.0, 6.0])
+    # As large as in the usual seeing of 5 pixels, until it would begin within 2.5 times the seeing.
+    for fwhm, unit in ((3.0, 5.0), (5.0, 5.0), (8.0, 5.0), (10.0, 6.25)):
+        radii, annulus = radii_in_pixels(settings, fwhm, 0.5, 5.0)
+        np.testing.assert_allclose(radii, [fwhm, 2 * fwhm])
+        np.testing.assert_allclose(annulus, [4 * unit, 6 * unit])
+    assert radii_in_pixels(settings, 3.0, 0.5, 1.5)[1] == (10.0, 15.0)
+    assert radii_in_pixels(settings, 3.0, 0.5)[1] == (12.0, 18.0)
+    # One that is asked for closer by begins there.
+    close = complete_section(ApertureSettings, radii_fwhm=[1.0], annulus_fwhm=[2.0, 3.0])
+    assert radii_in_pixels(close, 6.0, 0.5, 5.0)[1] == (12.0, 18.0)
 
 
 def test_radii_in_arcsec_and_in_fwhm():

@@ -36,6 +36,8 @@ _NEIGHBOUR_ERROR = 0.03
 # Least unit of the apertures. Of narrower stars most light falls into one or two pixels, whose sensitivity, and where
 # between them the star lies, change its sum from frame to frame; a wider circle than the seeing asks for evens it out.
 LEAST_WIDTH_PIX = 2.5
+# Where the annulus begins at the least, in units of the frame's seeing; as asked for, if that is less.
+_LEAST_INNER_FWHM = 2.5
 # Largest value of what is stored as float16.
 _MOST = 6e4
 
@@ -74,7 +76,9 @@ class _Found:
     taken_light: np.ndarray  # of which the part in the apertures of others is taken off
 
 
-def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResult:
+def measure_frame(
+    placed: PlacedFrame, settings: ApertureSettings, series_fwhm_arcsec: float = float("nan")
+) -> FrameResult:
     """Measure every star of the catalogue in one frame.
 
     Parameters
@@ -82,6 +86,8 @@ def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResul
     placed : PlacedFrame
         Pixels, and the stars at their places.
     settings : ApertureSettings
+    series_fwhm_arcsec : float
+        Usual seeing of the series; NaN where it is not known.
 
     Returns
     -------
@@ -94,13 +100,13 @@ def measure_frame(placed: PlacedFrame, settings: ApertureSettings) -> FrameResul
         The frame has no exposure time or no usable pixel.
     """
     scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(placed.wcs.cd))))
-    radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale)
+    radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale, series_fwhm_arcsec / scale)
     options = ApertureOptions(radii, annulus, settings.min_correction_stars, settings.subtract_neighbours)
     return measure_stars(placed.frame, placed.x, placed.y, placed.catalog.best_mag, placed.fwhm_pix, options)
 
 
 def radii_in_pixels(
-    settings: ApertureSettings, fwhm_pix: float, scale_arcsec: float
+    settings: ApertureSettings, fwhm_pix: float, scale_arcsec: float, series_fwhm_pix: float = float("nan")
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Aperture radii and annulus of a frame.
 
@@ -113,6 +119,10 @@ def radii_in_pixels(
         between the pixels decides how much of it is inside.
     scale_arcsec : float
         The frame's pixel scale [arcsec/pixel].
+    series_fwhm_pix : float
+        Usual seeing of the series in this frame's pixels, the unit of the annulus: one of the same size on the sky has
+        the same faint stars in it in all frames. The frame's own where the usual one is not known (NaN), and a part of
+        it where the annulus would begin within 2.5 times the seeing.
 
     Returns
     -------
@@ -128,7 +138,9 @@ def radii_in_pixels(
     if settings.annulus_arcsec is not None:
         annulus = np.asarray(settings.annulus_arcsec, np.float64) / scale_arcsec
     else:
-        annulus = np.asarray(settings.annulus_fwhm, np.float64) * width
+        in_fwhm = np.asarray(settings.annulus_fwhm, np.float64)
+        least = min(width, _LEAST_INNER_FWHM * width / in_fwhm[0])
+        annulus = in_fwhm * (max(series_fwhm_pix, least, LEAST_WIDTH_PIX) if series_fwhm_pix > 0 else width)
     return radii, (float(annulus[0]), float(annulus[1]))
 
 
