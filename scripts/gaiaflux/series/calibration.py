@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gaiaflux.core.calibration.common_error import without_common_error
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
@@ -21,6 +23,7 @@ from gaiaflux.model.method import MEASUREMENTS
 from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK
+from gaiaflux.series.aperture_ties import radius_term, tie_series, write_ties
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
 from gaiaflux.series.frame_flags import frame_flags
 from gaiaflux.series.further_arrays import write_further_arrays
@@ -139,21 +142,26 @@ def _calibrate_method(
     clean = summary.isolated & (2 * summary.n_good >= summary.n_points)
     rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings.min_stars)
     measured = read_rows(grids, rows)
-    flux, error = measured.flux, measured.flux_err
+    ties = tie_series(source, method, frames, summary)
+    tied = 1.0 if ties is None else np.exp(ties[:, summary.radius[rows]].T)
+    flux, error = measured.flux / tied, measured.flux_err / tied
     good = (measured.flags & SPOILED) == 0
     twinkling, twinkling_note = frame_scintillation(frames)
     reference = str(source.attributes().get("reference_frame_id", ""))
     solution, terms = solve_series(
         flux,
-        np.hypot(error, np.nan_to_num(twinkling) * flux),
+        np.hypot(without_common_error(flux, error, good), np.nan_to_num(twinkling) * flux),
         good,
         series_facts(frames, stars, rows, reference),
         settings,
         shared,
     )
+    if ties is not None:
+        solution = replace(solution, shared=(*solution.shared, radius_term(ties, terms.context)))
+        write_ties(out, method, ties)
     members = np.full(n_stars, -1)
     members[rows] = np.arange(rows.size)
-    calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit))
+    calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit), summary.radius)
     noise, factor = fit_series_noise(calibration, rows, measured, stars)
     write_light_curves(out, method, grids, calibration, stars, noise.excess, factor)
     write_further_arrays(source, out, method_named(method), (calibration, noise.excess, factor), stars)

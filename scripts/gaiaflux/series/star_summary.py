@@ -1,6 +1,6 @@
 """One aperture for each star, and what each star did over the series by it, streamed in blocks of stars."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -20,7 +20,17 @@ from gaiaflux.core.maths.robust import masked_median
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import NOT_GOOD, SPOILED, StarFlag
 
-__all__ = ["ApertureSummary", "Grids", "Measured", "choose_and_write", "read_rows", "sampled_frames", "star_blocks"]
+__all__ = [
+    "ApertureSummary",
+    "Grids",
+    "Measured",
+    "all_apertures",
+    "choose_and_write",
+    "fixed_of_series",
+    "read_rows",
+    "sampled_frames",
+    "star_blocks",
+]
 
 _BLOCK_VALUES = 4_000_000  # numbers of one array in memory at once
 _SAMPLED_FRAMES = 200  # enough for a median
@@ -156,10 +166,7 @@ def choose_and_write(
     """
     inputs = Grids(*(source.grid(f"{method}/{name}") for name in Grids._fields))
     n_frames, n_stars, n_radii = inputs.flux.shape
-    radii = source.array(f"{method}/radii_pix") if f"{method}/radii_pix" in source else None
-    fixed = FixedApertures.none(n_frames)
-    if radii is not None and np.isfinite(radii).all(axis=1).sum() >= _LEAST_FRAMES:
-        fixed = fixed_apertures(radii, frames["fwhm_pix"])
+    fixed = fixed_of_series(source, method, frames)
     sample = _deciding(n_frames, deciding)
     chosen = np.arange(n_frames)[sample]
     x, y = stars["x_ref"], stars["y_ref"]
@@ -171,8 +178,8 @@ def choose_and_write(
         flux, usable = some.points.flux, some.points.usable
         expected = law.scatter(some.predicted, some.level)
         scatter, count = fold_scatter(flux, usable, x[block], y[block], trends.values, (trends.x, trends.y))
-        usual = law.scatter(some.error, some.level)
-        known = np.where(np.isfinite(expected), expected, np.inf)
+        usual, known = (law.distinct.scatter(error, some.level) for error in (some.error, some.predicted))
+        known = np.where(np.isfinite(known), known, np.inf)
         choice = choose_apertures(scatter, count, usual, some.level, known)
         picked = Measured(*pick_aperture(values.flux, values.flux_err, values.flags, choice.index, fixed))
         for grid, array in zip(grids, picked, strict=True):
@@ -180,11 +187,26 @@ def choose_and_write(
         own = np.take_along_axis(expected, choice.index[:, None], axis=1)[:, 0]
         parts.append(_summary(picked, sample, choice.index, choice.held_out, own))
     summary = _join(parts)
-    if radii is None:
+    if f"{method}/radii_pix" not in source:
         return summary, None
+    radii = source.array(f"{method}/radii_pix")
     measured = np.isfinite(radii).all(axis=1)
     added = np.where(measured[:, None], fixed.radii, np.nan)
     return summary, np.concatenate([radii, added], axis=1)
+
+
+def fixed_of_series(source: DatasetReader, method: str, frames: Mapping[str, np.ndarray]) -> FixedApertures:
+    """Apertures of one size that a method of a series can have; `source` and `frames` as for `choose_and_write`."""
+    if f"{method}/radii_pix" in source:
+        radii = source.array(f"{method}/radii_pix")
+        if np.isfinite(radii).all(axis=1).sum() >= _LEAST_FRAMES:
+            return fixed_apertures(radii, frames["fwhm_pix"])
+    return FixedApertures.none(source.grid(f"{method}/flux").shape[0])
+
+
+def all_apertures(arrays: Sequence[np.ndarray], fixed: FixedApertures, frames: np.ndarray) -> Measured:
+    """Flux, error and flags of some frames by the measured apertures, and by the fixed ones behind them."""
+    return Measured(*with_fixed(*arrays, fixed, frames))
 
 
 def _join(parts: list[ApertureSummary]) -> ApertureSummary:
@@ -197,7 +219,7 @@ def _join(parts: list[ApertureSummary]) -> ApertureSummary:
 
 def _sampled(points: Measured, fixed: FixedApertures, chosen: np.ndarray) -> _Sampled:
     """What some frames say of some stars, with the fixed apertures behind the measured ones."""
-    points = Measured(*with_fixed(*points, fixed, chosen))
+    points = all_apertures(points, fixed, chosen)
     predicted = predicted_error(points.flux, points.flux_err, points.usable, (points.flags & _NEAR) != 0)
     return _Sampled(points, predicted, *_typical(points.flux, points.flux_err, points.usable))
 
@@ -211,7 +233,7 @@ def _common(
     usable = first.usable & (np.isfinite(x) & np.isfinite(y))[None, :, None]
     bright = _brightest(first.flux, first.flux_err, usable)
     order = trend_order(bright.size)
-    some = Measured(*with_fixed(*(array[:, bright] for array in first), fixed, chosen))
+    some = all_apertures([array[:, bright] for array in first], fixed, chosen)
     trends = _Trends(frame_trends(some.flux, some.usable, x[bright], y[bright], order=order), x[bright], y[bright])
     every = _sampled(first, fixed, chosen)
     halves, count = fold_scatter(

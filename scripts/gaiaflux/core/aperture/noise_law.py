@@ -12,6 +12,7 @@ __all__ = ["NoiseLaw", "fit_noise_law"]
 _LEAST_STARS = 12
 _LEAST_IN_BIN = 6
 _MOST_BINS = 10
+_ALIKE = 1.5  # of the variances of apertures over the least, up to which they are not believed to differ
 _FACTOR_PRIOR = 0.5  # of the factor on the predicted variance about 1, relative
 
 
@@ -34,6 +35,11 @@ class NoiseLaw:
     def as_predicted(n_apertures: int) -> "NoiseLaw":
         """Nothing but what is predicted."""
         return NoiseLaw(np.ones(n_apertures), np.zeros(n_apertures))
+
+    @property
+    def distinct(self) -> "NoiseLaw":
+        """What tells the apertures apart: without the floor that they all have, under which photons still count."""
+        return NoiseLaw(self.factor2, self.floor2 - self.floor2.min())
 
     def scatter(self, predicted: np.ndarray, level: np.ndarray) -> np.ndarray:
         """Scatter that stars have.
@@ -68,8 +74,9 @@ def fit_noise_law(scatter: np.ndarray, predicted: np.ndarray, level: np.ndarray)
     Returns
     -------
     NoiseLaw
-        From medians of stars of one signal-to-noise ratio, which variable and blended ones do not move. As predicted
-        with fewer than 12 stars that are known by all apertures.
+        From medians of stars of one signal-to-noise ratio, which variable and blended ones do not move. Apertures with
+        up to 1.5 times the least floor or factor have their mean: between them the predicted errors decide. As
+        predicted with fewer than 12 stars that are known by all apertures.
     """
     n_apertures = scatter.shape[1]
     known = (np.isfinite(scatter) & (scatter > 0) & np.isfinite(predicted) & (predicted > 0)).all(axis=1) & (level > 0)
@@ -82,7 +89,13 @@ def fit_noise_law(scatter: np.ndarray, predicted: np.ndarray, level: np.ndarray)
     photons = np.stack([np.median((level[group, None] / predicted[group]) ** 2, axis=0) for group in groups])
     size = np.array([group.size for group in groups], dtype=float)
     laws = [_line(photons[:, k], excess[:, k], size) for k in range(n_apertures)]
-    return NoiseLaw(*(np.array(column) for column in zip(*laws, strict=True)))
+    return NoiseLaw(*(_merged(np.array(column)) for column in zip(*laws, strict=True)))
+
+
+def _merged(values: np.ndarray) -> np.ndarray:
+    """The values, those of them that are much like the least at their mean."""
+    alike = values <= _ALIKE * values.min()
+    return np.where(alike, values[alike].mean(), values)
 
 
 def _line(photons: np.ndarray, excess: np.ndarray, size: np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.core.maths.field_basis import n_terms
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median, weighted_medians
 from gaiaflux.core.maths.two_way import column_fit, joint_step, leverage
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 
@@ -189,10 +189,15 @@ def _residuals(points: EnsemblePoints, star: np.ndarray, coefficients: np.ndarra
 
 def _start(points: EnsemblePoints) -> tuple[np.ndarray, np.ndarray]:
     """Start values: ln flux of the stars (n,), coefficients of the frames (m, k)."""
-    star, scale = _polish(points)
-    others = masked_median(points.log_flux - np.nan_to_num(star)[:, None], points.bright & points.tied[:, None], 0)
+    star, _ = _polish(points)
+    use = points.bright & points.tied[:, None]
+    noise = np.where(use, points.flux_err / np.where(use, points.flux, 1.0), np.inf)
+    # By their weight: in bad seeing many faint stars may agree on the light of their neighbours.
+    scale = weighted_medians(
+        points.log_flux - np.nan_to_num(star)[:, None], np.where(use, 1.0 / (noise**2 + _START_SCATTER**2), 0.0)
+    )
     coefficients = np.zeros((points.flux.shape[1], points.terms.shape[1]))
-    coefficients[:, 0] = np.nan_to_num(np.where(points.strong, scale, others))
+    coefficients[:, 0] = scale
     return np.nan_to_num(star), coefficients
 
 
