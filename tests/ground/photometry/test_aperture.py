@@ -204,6 +204,23 @@ def test_neighbours_are_flagged_with_their_share():
     assert not neighbour[4].any()
 
 
+def test_a_bright_star_behind_a_cloud_keeps_its_light_beside_faint_entries():
+    """Few stars stand out of the noise, and most catalogue entries that do are in the light of bright ones."""
+    frame, *_ = simulate(8, n_stars=0)
+    bright = np.array([[300.0, 300.0], [700.0, 500.0], [900.0, 900.0], [250.0, 800.0]])
+    around = bright[:, None, :] + np.array([[2.5, 0.0], [0.0, -3.0], [-2.0, 2.0]])
+    x, y = np.concatenate([bright, around.reshape(-1, 2)]).T
+    flux = np.concatenate([[6e4, 5e4, 4e4, 3e4], np.full(12, 400.0)])
+    light = np.zeros((SIZE, SIZE), np.float32)
+    add_stars(light, PSF, x, y, flux, faintest=0.02)
+    frame = replace(frame, image=frame.image + light, error=np.sqrt(frame.error**2 + light))
+    arrays = measure_stars(frame, x, y, 15.0 - 2.5 * np.log10(flux), FWHM, OPTIONS).arrays
+    # By a model of the growth curve, since so few stars measure none.
+    found = arrays["flux"][:4] * EXPTIME
+    np.testing.assert_allclose(found / flux[:4, None], 1.0, atol=0.1)
+    assert (arrays["contamination"][:4] < 0.06).all()
+
+
 def test_saturated_edge_corner_off_and_unknown_places():
     frame, *_ = simulate(7, n_stars=0)
     x = np.array([200.0, 2.0, 0.0, -3.0, np.nan, 600.0])

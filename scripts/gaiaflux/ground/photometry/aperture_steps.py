@@ -207,10 +207,10 @@ def estimate_light(
     seen = known & (own > 10 * error)
     seen[:n_on] &= near < _MOST_BLENDED * own[:n_on]
     light[seen] = np.minimum(own, 3.0 * expected)[seen]
-    partial = known & (measured > 0)
+    partial = known & (own > 0)
     partial[:n_on] &= (sums.flags[:, k] & (_INCOMPLETE | StarFlag.SATURATED)) != 0
     partial[n_on:] = False
-    light[partial] = np.maximum(measured, np.minimum(expected, _MOST_MISSING * measured))[partial]
+    light[partial] = np.maximum(own, np.minimum(expected, _MOST_MISSING * own))[partial]
     return light
 
 
