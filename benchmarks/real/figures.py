@@ -10,6 +10,7 @@ the catalogue within 2.5 times the seeing that has a tenth of its light. Stars t
 frame are left out, as are those that are on less than 70 % of the frames.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,9 @@ def compare(series: RealSeries, data: Path, work: Path) -> Compared:
         fit = np.flatnonzero((on >= _ON_FRAMES * on.max()) & (saturated.mean(axis=1) < 0.1) & _below_the_end(peaks))
         level = np.nanmedian(middle[fit], axis=1)
         fit = fit[np.argsort(-level, kind="stable")][: BINS[-1][1]]
-        script = plain.light_curves(sums[fit], np.arange(min(_BRIGHT, len(fit))))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "All-NaN|Degrees of freedom", RuntimeWarning)  # frames without a solution
+            script = plain.light_curves(sums[fit], np.arange(min(_BRIGHT, len(fit))))
         ours = {method: _magnitudes(source, method, rows[fit]) for method in source.methods}
         best, _ = methods_of_stars(source)
         ours["recommended"] = np.stack(
@@ -194,6 +197,12 @@ def _spread(values: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> np.nd
     return result
 
 
+def _chance(own: np.ndarray, script: np.ndarray) -> float:
+    """Standard error of the ratio of two medians over the same stars, from drawing the stars again."""
+    drawn = np.random.default_rng(1).integers(0, len(own), (500, len(own)))
+    return float(np.std(np.median(own[drawn], axis=1) / np.median(script[drawn], axis=1)))
+
+
 def figures(compared: Compared) -> list[Figure]:
     """Medians over the stars of each brightness of the scatter in the odd frames.
 
@@ -217,7 +226,8 @@ def figures(compared: Compared) -> list[Figure]:
                 known = np.isfinite(own) & np.isfinite(script)
                 if known.sum() < _LEAST_STARS:
                     continue
-                label = f"stars {first + 1}-{last} ({known.sum()}), {name}, {text}"
+                chance = _chance(own[known], script[known])
+                label = f"stars {first + 1}-{last} ({known.sum()}), {name}, {text}; ratio +- {chance:.2f}"
                 medians = float(np.median(own[known])), float(np.median(script[known]))
                 limit = AT_MOST if name == "recommended" else None
                 rows.append(Figure(label, *medians, ratio_at_most=limit, digits=1))

@@ -20,6 +20,7 @@ REASONS = {
     "as good as any other": 4,
 }
 """Why a method is recommended, with its code in ``/stars/recommended_method_reason``."""
+_VARIES = 5.0  # scatter over what stars of that brightness scatter by, by all methods: the star's own
 _AS_MANY = 0.8  # of the good points of the method that has most
 
 
@@ -38,8 +39,8 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
     reason : ndarray of int8, shape (n,)
         Codes of `REASONS`. Of the methods that have at least four fifths of the points of the one with most that may be
         exported, the one with the least scatter in frames that did not choose its aperture, relative to the flux; where
-        that is not known for all, with the least predicted error, that of stars of its brightness; a favoured one
-        (`Method.favoured_within`) that is nearly as good as the best.
+        that is not known for all, or is the star's own by far (it varies), with the least predicted error, that of
+        stars of its brightness; a favoured one (`Method.favoured_within`) that is nearly as good as the best.
     """
     names = list(summaries)
     n_good = np.stack([summaries[name].n_sound for name in names])
@@ -47,6 +48,9 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
     expected = np.stack([summaries[name].expected for name in names])
     enough = (n_good > 0) & (n_good >= _AS_MANY * n_good.max(axis=0))
     seen = (np.isfinite(held_out) | ~enough).all(axis=0)
+    # What a variable star does is in all methods, and hides what their noise is.
+    with np.errstate(invalid="ignore"):
+        seen &= ~(enough.any(axis=0) & ((held_out > _VARIES * expected) | ~enough).all(axis=0))
     score = np.where(enough, np.where(seen, held_out, expected), np.inf)
     score = np.where(np.isfinite(score), score, np.inf)
     best = np.argmin(score, axis=0)

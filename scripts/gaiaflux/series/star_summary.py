@@ -206,7 +206,8 @@ def fixed_of_series(source: DatasetReader, method: str, frames: Mapping[str, np.
 
 def all_apertures(arrays: Sequence[np.ndarray], fixed: FixedApertures, frames: np.ndarray) -> Measured:
     """Flux, error and flags of some frames by the measured apertures, and by the fixed ones behind them."""
-    return Measured(*with_fixed(*arrays, fixed, frames))
+    flux, error, flags = arrays
+    return Measured(*with_fixed(flux, error, flags, fixed, frames))
 
 
 def _join(parts: list[ApertureSummary]) -> ApertureSummary:

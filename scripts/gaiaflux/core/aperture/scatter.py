@@ -51,7 +51,7 @@ def frame_trends(
     ndarray of float64, shape (n_radii, n_frames, n_terms)
         Coefficients of the polynomial of ln flux; NaN for a frame with fewer than 30 stars, 5 for order 0.
     """
-    terms = _trend_terms(x, y, (x, y), n_terms(order))
+    terms = _trend_terms(x, y, (x, y), int(n_terms(order)))
     result = np.full((flux.shape[2], flux.shape[0], terms.shape[1]), np.nan)
     everything = np.ones((flux.shape[0], terms.shape[1]), dtype=bool)
     for k in range(flux.shape[2]):
