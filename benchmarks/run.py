@@ -3,8 +3,9 @@
 ``--only truth`` runs the scenarios of `gaiaflux.sim.scenarios` through the whole workflow and holds them against their
 truth, some 20 minutes for all; ``--scenarios``, ``--seed``, ``--frames`` and ``--size`` choose.
 
-Everything is simulated from fixed seeds. Times are CPU seconds (user and system) of one thread; other work on the
-machine raises them, so a peer is always measured in the same run, on the same frames in turn.
+Everything but the series of ``--only real`` is simulated from fixed seeds. Times are CPU seconds (user and system) of
+one thread; other work on the machine raises them, so a peer is always measured in the same run, on the same frames in
+turn.
 """
 
 import argparse
@@ -18,7 +19,7 @@ os.environ.update(
     dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
 )
 
-BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow")
+BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow", "real")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -121,6 +122,10 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         n_frames, n_dry = (20, 1000) if options.quick else (200, 10_000)
         run = workflow.figures(sparse, settings, work / "workflow", n_frames=n_frames, n_dry=n_dry)
         sections.append(("workflow", run))
+    if "real" in wanted:
+        from benchmarks.real.figures import real_figures
+
+        sections += real_figures(work / "real")
     print_table(sections)
     if options.json:
         facts = {"quick": options.quick, "machine": platform.machine(), "python": platform.python_version()}

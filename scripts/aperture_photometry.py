@@ -30,7 +30,7 @@ def main(smk: "snakemake") -> None:
             SolvedBatch(smk.params.frames, frame_settings(smk.params.reading), stars, plates),
             catalog,
             facts,
-            lambda placed: measure_frame(placed, settings, psf),
+            lambda placed: measure_frame(placed, settings, float(facts["series_fwhm_arcsec"]), psf),
             out,
         )
 

@@ -1,6 +1,6 @@
 """Which method is recommended for a star."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ def summary(held_out, n_good=None, expected=None):
         "expected": held_out if expected is None else np.asarray(expected, float),
         "n_good": np.full(len(held_out), 100) if n_good is None else np.asarray(n_good),
     }
+    values["n_sound"] = values["n_good"]
     return ApertureSummary(**values)
 
 
@@ -70,6 +71,22 @@ def test_what_is_predicted_decides_where_one_scatter_is_not_known():
     # That of a method with few points need not be known.
     assert method.tolist() == [1, 0, 0]
     assert names_of(reason) == ["less predicted error", "more good points", "less predicted error"]
+
+
+def test_what_a_variable_star_does_decides_nothing():
+    first = summary([50.0, 50.0, 4.0], expected=[1.0, 1.0, 1.0])
+    second = summary([60.0, 4.0, 5.0], expected=[0.9, 0.9, 0.9])
+    method, reason = recommend_methods({"aperture": first, "psf": second})
+    # Where one method does not see it, it is no variable star.
+    assert method.tolist() == [1, 1, 0]
+    assert names_of(reason) == ["less predicted error", *(["less scatter in held-out frames"] * 2)]
+
+
+def test_points_that_are_not_exported_do_not_count():
+    first, second = summary([1.0]), replace(summary([0.5]), n_sound=np.array([70]))
+    method, reason = recommend_methods({"aperture": first, "psf": second})
+    assert method.tolist() == [0]
+    assert names_of(reason) == ["more good points"]
 
 
 def test_without_any_score_the_most_points_decide():

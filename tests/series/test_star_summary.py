@@ -148,6 +148,21 @@ def test_thirty_frames_tell_whether_an_aperture_of_one_size_is_better(m, lost, f
     np.testing.assert_array_equal(grids.flux[own], picked.T[own].astype("f4"))
 
 
+def test_frames_that_do_not_decide_change_no_choice():
+    source, frames, stars = series(64)
+    grids = [Grids(*(np.zeros((40, 64), dtype) for dtype in ("f4", "f4", "u4"))) for _ in range(2)]
+    first, _ = choose_and_write(source, "aperture", grids[0], frames, stars, deciding=2)
+    spoiled = source.grid("aperture/flux")
+    spoiled[1::2, :, 0] *= 1.0 + 0.5 * np.random.default_rng(3).normal(size=(32, 40))
+    second, _ = choose_and_write(source, "aperture", grids[1], frames, stars, deciding=2)
+    np.testing.assert_array_equal(first.radius, second.radius)
+    np.testing.assert_array_equal(first.held_out, second.held_out)
+    # All of the frames would have seen it.
+    third, _ = choose_and_write(source, "aperture", grids[1], frames, stars)
+    assert (third.radius > 0).all()
+    assert (first.radius == 0).any()
+
+
 def test_rows_of_a_file_are_read_in_blocks(monkeypatch):
     monkeypatch.setattr("gaiaflux.series.star_summary._BLOCK_VALUES", 1)
     flux = np.arange(700.0)[:, None] + np.array([0.0, 0.25])

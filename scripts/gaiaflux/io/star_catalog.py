@@ -43,7 +43,7 @@ COLUMNS = {
 
 
 def write_star_catalog(
-    path: str | Path, catalog: StarCatalog, reference: Mapping[str, str | int], psf: PsfModel | None = None
+    path: str | Path, catalog: StarCatalog, reference: Mapping[str, str | int | float], psf: PsfModel | None = None
 ) -> None:
     """Write a star catalogue with its checksum.
 
@@ -54,8 +54,8 @@ def write_star_catalog(
     catalog : StarCatalog
         Stars.
     reference : mapping
-        Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx; and sky_coordinates where
-        they are not Gaia's.
+        Facts of the frame that `x_ref` and `y_ref` belong to: frame_id, filter, ny, nx; sky_coordinates where they are
+        not Gaia's; and series_fwhm_arcsec where it is known.
     psf : PsfModel, optional
         Point-spread function of the reference image; `gaiaflux.io.psf_model.read_reference_psf` reads it.
     """
@@ -64,6 +64,7 @@ def write_star_catalog(
             file.attrs[f"reference_{name}"] = reference[name]
         file.attrs["magnitude_system"], file.attrs["source"] = catalog.system, catalog.source
         file.attrs["sky_coordinates"] = reference.get("sky_coordinates", SKY_COORDINATES)
+        file.attrs["series_fwhm_arcsec"] = float(reference.get("series_fwhm_arcsec", np.nan))
         file.attrs["catalog_sha256"] = _checksum(catalog)
         measured = (catalog.place == Place.MEASURED) & (catalog.source_id >= 0)
         file.attrs["n_found_elsewhere"] = int(np.count_nonzero(measured))
@@ -75,7 +76,7 @@ def write_star_catalog(
         write_reference_psf(file, psf)
 
 
-def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str | int]]:
+def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str | int | float]]:
     """Read what `write_star_catalog` wrote.
 
     Parameters
@@ -88,16 +89,20 @@ def read_star_catalog(path: str | Path) -> tuple[StarCatalog, dict[str, str | in
     catalog : StarCatalog
     attrs : dict
         catalog_sha256, magnitude_system and sky_coordinates (what the numbers refer to), and of the reference image
-        reference_frame_id, reference_filter, reference_ny, reference_nx.
+        reference_frame_id, reference_filter, reference_ny, reference_nx; series_fwhm_arcsec, the usual seeing of the
+        series when its reference image was chosen, NaN where it is not known.
     """
     with h5py.File(path, "r") as file:
         columns = {name: file[name][()] for name in StarCatalog.column_names()}
         names = ("catalog_sha256", *SYSTEMS, *(f"reference_{name}" for name in REFERENCE_FACTS))
         attrs = {name: file.attrs[name] for name in names}
         system, source = str(file.attrs["magnitude_system"]), str(file.attrs["source"])
-        return StarCatalog(**columns, system=system, source=source), {
+        facts: dict[str, str | int | float] = {
             name: value if isinstance(value, str) else int(value) for name, value in attrs.items()
         }
+        # A catalogue of an earlier version does not say it.
+        facts["series_fwhm_arcsec"] = float(file.attrs.get("series_fwhm_arcsec", np.nan))
+        return StarCatalog(**columns, system=system, source=source), facts
 
 
 def _checksum(catalog: StarCatalog) -> str:

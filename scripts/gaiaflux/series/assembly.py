@@ -38,7 +38,7 @@ def assemble_dataset(
     wcs: Paths,
     photometry: Mapping[str, Paths],
     catalog: StarCatalog,
-    catalog_attrs: Mapping[str, str | int],
+    catalog_attrs: Mapping[str, str | int | float],
 ) -> None:
     """Write all measurements of a series into one file, streamed in blocks of frames.
 

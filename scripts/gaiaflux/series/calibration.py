@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gaiaflux.core.calibration.common_error import without_common_error
 from gaiaflux.core.calibration.ensemble import EnsembleSolution
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import SERIES_TERMS, Term
@@ -21,6 +23,7 @@ from gaiaflux.model.method import MEASUREMENTS
 from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK
+from gaiaflux.series.aperture_ties import radius_term, tie_series, write_ties
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
 from gaiaflux.series.frame_flags import FACTS, frame_flags
 from gaiaflux.series.further_arrays import write_further_arrays
@@ -50,6 +53,8 @@ def calibrate_dataset(
     settings: CalibrateSettings,
     config: Mapping[str, Any],
     shared: Sequence[Term] = SERIES_TERMS,
+    *,
+    deciding: int = 1,
 ) -> None:
     """Write the dataset of a series.
 
@@ -64,6 +69,9 @@ def calibrate_dataset(
         Configuration of the series, stored as JSON.
     shared : sequence of Term
         Terms to try that all frames share.
+    deciding : int
+        Every so many frames decide by the stars' scatter which aperture and which method suits a star; the others can
+        then judge the choice.
     """
     with DatasetReader(measured) as source, DatasetWriter(path) as out:
         frames, stars = source.table("frames"), source.stars()
@@ -79,7 +87,9 @@ def calibrate_dataset(
         summaries = {}
         methods = [method.name for method in methods_named(source.methods)]
         for method in methods:
-            zero_point, summaries[method] = _calibrate_method(source, out, method, frames, stars, settings, shared)
+            zero_point, summaries[method] = _calibrate_method(
+                source, out, method, (frames, stars), settings, shared, deciding
+            )
             # The first method that has one gives the frames' zero points.
             frames["zero_point"] = np.where(np.isfinite(frames["zero_point"]), frames["zero_point"], zero_point)
         frames["flags"] = frame_flags(frames, {method: _frame_facts(out, method) for method in methods})
@@ -117,46 +127,45 @@ def _calibrate_method(
     source: DatasetReader,
     out: DatasetWriter,
     method: str,
-    frames: Mapping[str, np.ndarray],
-    stars: Mapping[str, np.ndarray],
+    tables: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]],
     settings: CalibrateSettings,
     shared: Sequence[Term],
+    deciding: int,
 ) -> tuple[np.ndarray, ApertureSummary]:
     """Write the group of one method; returns the zero points of the frames [mag], and a summary of the stars."""
+    frames, stars = tables
     n_frames, n_stars, n_radii = source.grid(f"{method}/flux").shape
     unit = str(source.grid(f"{method}/flux").attrs["unit"])
-    shape = (n_stars, n_frames)
-    where = ", at the radius recommended for it" if f"{method}/radii_pix" in source else ""
-    flux_is, error_is, flags_are = (method_named(method).arrays[name] for name in MEASUREMENTS)
-    grids = Grids(
-        out.grid(f"{method}/flux", shape, flux_is.dtype, unit, f"{flux_is.description}{where}, as measured"),
-        out.grid(f"{method}/flux_err", shape, error_is.dtype, unit, error_is.description),
-        out.grid(f"{method}/flags", shape, flags_are.dtype, flags_are.unit, f"{flags_are.description}{where}"),
-    )
-    summary, radii = choose_and_write(source, method, grids, frames, stars)
+    grids = _grids(out, method, (n_stars, n_frames), unit, f"{method}/radii_pix" in source)
+    summary, radii = choose_and_write(source, method, grids, frames, stars, deciding=deciding)
     x, y = stars["x_ref"], stars["y_ref"]
     clean = summary.isolated & (2 * summary.n_good >= summary.n_points)
     rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings.min_stars)
     measured = read_rows(grids, rows)
-    flux, error = measured.flux, measured.flux_err
+    ties = tie_series(source, method, frames, summary)
+    tied = 1.0 if ties is None else np.exp(ties[:, summary.radius[rows]].T)
+    flux, error = measured.flux / tied, measured.flux_err / tied
     good = (measured.flags & SPOILED) == 0
     twinkling, twinkling_note = frame_scintillation(frames)
     reference = str(source.attributes().get("reference_frame_id", ""))
     solution, terms = solve_series(
         flux,
-        np.hypot(error, np.nan_to_num(twinkling) * flux),
+        np.hypot(without_common_error(flux, error, good), np.nan_to_num(twinkling) * flux),
         good,
         series_facts(frames, stars, rows, reference),
         settings,
         shared,
     )
+    if ties is not None:
+        solution = replace(solution, shared=(*solution.shared, radius_term(ties, terms.context)))
+        write_ties(out, method, ties)
     members = np.full(n_stars, -1)
     members[rows] = np.arange(rows.size)
-    calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit))
+    calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit), summary.radius)
     share = SkyShare(source, method, summary, radii, n_radii)
     if share.stated:
         share.changing = fit_changing_sky(share, grids, calibration, stars)
-    measured = measured._replace(flux_err=share.less(error, rows))
+    measured = measured._replace(flux_err=share.less(measured.flux_err, rows))
     noise, factor = fit_series_noise(calibration, rows, measured, stars)
     write_light_curves(out, method, grids, calibration, stars, (noise.excess, factor), share)
     if share.stated:
@@ -180,6 +189,17 @@ def _calibrate_method(
         scale = magnitude_scale(level, rows, summary.flux, stars, source.array("frames/filter"))
         write_magnitude_scale(out, method, scale)
     return zero_points.per_frame, summary
+
+
+def _grids(out: DatasetWriter, method: str, shape: tuple[int, int], unit: str, has_radii: bool) -> Grids:
+    """Datasets of what was measured of each star."""
+    where = ", at the radius recommended for it" if has_radii else ""
+    flux_is, error_is, flags_are = (method_named(method).arrays[name] for name in MEASUREMENTS)
+    return Grids(
+        out.grid(f"{method}/flux", shape, flux_is.dtype, unit, f"{flux_is.description}{where}, as measured"),
+        out.grid(f"{method}/flux_err", shape, error_is.dtype, unit, error_is.description),
+        out.grid(f"{method}/flags", shape, flags_are.dtype, flags_are.unit, f"{flags_are.description}{where}"),
+    )
 
 
 class ZeroPoints(NamedTuple):

@@ -15,7 +15,10 @@ from gaiaflux.series.star_summary import ApertureSummary
 
 __all__ = ["star_notes", "write_noise", "write_solution", "write_terms"]
 
-_USE = "flux_cal = flux / exp(sum over terms of coefficient * (term - mean) + colour term)"
+_USE = (
+    "flux_cal = flux / exp(sum over terms of coefficient * (term - mean) + colour term + radius_coefficients of the "
+    "star's aperture, where there are any)"
+)
 
 
 def star_notes(

@@ -52,12 +52,20 @@ class Calibration:
         Relative; NaN where not known.
     photons : ndarray, shape (m,), or None
         Electrons for a flux of 1; None where the gain is not known.
+    aperture : ndarray of int, shape (s,), or None
+        Aperture of each star, where the frames' apertures are tied to one another.
     """
 
     solution: EnsembleSolution
     members: np.ndarray
     scintillation: np.ndarray
     photons: np.ndarray | None
+    aperture: np.ndarray | None = None
+
+    def facts(self, stars: Mapping[str, np.ndarray], rows: np.ndarray | slice) -> StarFacts:
+        """What the terms are functions of, of some rows of ``/stars``."""
+        aperture = None if self.aperture is None else self.aperture[rows]
+        return StarFacts(stars["x_ref"][rows], stars["y_ref"][rows], stars["colour"][rows], aperture)
 
 
 def photons_per_unit(frames: Mapping[str, np.ndarray], unit: str) -> np.ndarray | None:
@@ -99,7 +107,7 @@ def fit_series_noise(
     some = rows[used]
     excess = np.nan_to_num(calibration.scintillation) ** 2
     flux_cal, flux_cal_err = apply_ensemble(
-        solution, flux, error, _star_facts(stars, some), calibration.members[some], excess
+        solution, flux, error, calibration.facts(stars, some), calibration.members[some], excess
     )
     use = ((flags & SPOILED) == 0) & np.isfinite(flux_cal) & np.isfinite(solution.epscale)
     photons = None if calibration.photons is None else np.where(use, flux, np.nan) * calibration.photons
@@ -139,7 +147,7 @@ def fit_changing_sky(share: SkyShare, grids: Grids, calibration: Calibration, st
         calibration.solution,
         measured.flux,
         measured.flux_err,
-        _star_facts(stars, rows),
+        calibration.facts(stars, rows),
         calibration.members[rows],
         excess,
     )
@@ -198,7 +206,7 @@ def write_light_curves(
     for block in star_blocks(*shape):
         measured = Measured(*(grid[block] for grid in grids))
         measured = measured._replace(flux_err=share.less(measured.flux_err, block))
-        facts = _star_facts(stars, block)
+        facts = calibration.facts(stars, block)
         cal, cal_err = apply_ensemble(
             calibration.solution, measured.flux, measured.flux_err, facts, calibration.members[block], excess
         )
@@ -210,10 +218,6 @@ def write_light_curves(
     for name, text in NOISE_TERMS.items():
         kind = "" if name == "scatter" else "typical error of a point of the star: "
         out.array(f"{method}/{name}", budget[name], "mag", f"{kind}{text}; NaN where not known")
-
-
-def _star_facts(stars: Mapping[str, np.ndarray], rows: np.ndarray | slice) -> StarFacts:
-    return StarFacts(stars["x_ref"][rows], stars["y_ref"][rows], stars["colour"][rows])
 
 
 def _budget(

@@ -20,6 +20,7 @@ REASONS = {
     "as good as any other": 4,
 }
 """Why a method is recommended, with its code in ``/stars/recommended_method_reason``."""
+_VARIES = 5.0  # scatter over what stars of that brightness scatter by, by all methods: the star's own
 _AS_MANY = 0.8  # of the good points of the method that has most
 
 
@@ -36,17 +37,20 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
     method : ndarray of int8, shape (n,)
         Position in `summaries`; -1 for a star without a good point.
     reason : ndarray of int8, shape (n,)
-        Codes of `REASONS`. Of the methods that have at least four fifths of the good points of the one with most,
-        the one with the least scatter in frames that did not choose its aperture, relative to the flux; where that is
-        not known for all, with the least predicted error; a favoured one (`Method.favoured_within`) that is nearly as
-        good as the best.
+        Codes of `REASONS`. Of the methods that have at least four fifths of the points of the one with most that may be
+        exported, the one with the least scatter in frames that did not choose its aperture, relative to the flux; where
+        that is not known for all, or is the star's own by far (it varies), with the least predicted error, that of
+        stars of its brightness; a favoured one (`Method.favoured_within`) that is nearly as good as the best.
     """
     names = list(summaries)
-    n_good = np.stack([summaries[name].n_good for name in names])
+    n_good = np.stack([summaries[name].n_sound for name in names])
     held_out = np.stack([summaries[name].held_out for name in names])
     expected = np.stack([summaries[name].expected for name in names])
     enough = (n_good > 0) & (n_good >= _AS_MANY * n_good.max(axis=0))
     seen = (np.isfinite(held_out) | ~enough).all(axis=0)
+    # What a variable star does is in all methods, and hides what their noise is.
+    with np.errstate(invalid="ignore"):
+        seen &= ~(enough.any(axis=0) & ((held_out > _VARIES * expected) | ~enough).all(axis=0))
     score = np.where(enough, np.where(seen, held_out, expected), np.inf)
     score = np.where(np.isfinite(score), score, np.inf)
     best = np.argmin(score, axis=0)
@@ -99,7 +103,7 @@ def write_recommendation(out: DatasetWriter, summaries: Mapping[str, ApertureSum
     for name, summary in summaries.items():
         for key, values, text in (
             ("held_out_scatter", summary.held_out, "scatter in the frames that did not choose the star's aperture"),
-            ("expected_scatter", summary.expected, "error that is predicted for a typical frame, neighbours included"),
+            ("expected_scatter", summary.expected, "scatter that stars of that brightness have, neighbours included"),
         ):
             magnitudes = (values * MAG_PER_RELATIVE).astype("f4")
             out.array(f"{name}/{key}", magnitudes, "mag", f"{text}; NaN where not known")

@@ -1,6 +1,6 @@
 """One aperture for each star, and what each star did over the series by it, streamed in blocks of stars."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -14,18 +14,30 @@ from gaiaflux.core.aperture.choice import (
     pick_aperture,
     with_fixed,
 )
-from gaiaflux.core.aperture.scatter import frame_trends, predicted_error
+from gaiaflux.core.aperture.noise_law import NoiseLaw, fit_noise_law
+from gaiaflux.core.aperture.scatter import frame_trends, predicted_error, trend_order
 from gaiaflux.core.maths.robust import masked_median
 from gaiaflux.io.dataset import DatasetReader
-from gaiaflux.model.flags import SPOILED, StarFlag
+from gaiaflux.model.flags import NOT_GOOD, SPOILED, StarFlag
 
-__all__ = ["ApertureSummary", "Grids", "Measured", "choose_and_write", "read_rows", "sampled_frames", "star_blocks"]
+__all__ = [
+    "ApertureSummary",
+    "Grids",
+    "Measured",
+    "all_apertures",
+    "choose_and_write",
+    "fixed_of_series",
+    "read_rows",
+    "sampled_frames",
+    "star_blocks",
+]
 
 _BLOCK_VALUES = 4_000_000  # numbers of one array in memory at once
 _SAMPLED_FRAMES = 200  # enough for a median
 _CANDIDATE_SNR = 20.0
 _TREND_STARS = 200  # brightest, that tell the radii's common ups and downs
 _TREND_ROWS = 2048  # among these: catalogues begin with their brightest stars
+_LEAST_LAW_POINTS = 4  # in each half of the frames, of a star among others that tell together
 _LEAST_FRAMES = 30  # with fewer, no scatter tells whether a fixed aperture is better
 _NEAR = np.uint32(StarFlag.NEIGHBOUR | StarFlag.BLENDED | StarFlag.POOR_FIT)
 
@@ -42,14 +54,15 @@ class ApertureSummary:
         Typical flux; NaN where there is no good point.
     snr : ndarray
         Typical signal-to-noise ratio, at most what the scatter over the series says.
-    n_points, n_good, n_saturated : ndarray of int
-        Points, unflagged points, saturated points.
+    n_points, n_good, n_sound, n_saturated : ndarray of int
+        Points, points that no flag spoils, those of them that are exported (`NOT_GOOD`), saturated points.
     isolated : ndarray of bool
         No neighbour disturbs the star, or the series shows that it does not matter.
     held_out : ndarray
         Scatter in the half of the frames that did not choose the aperture, relative to the flux; NaN where not known.
     expected : ndarray
-        Error that is predicted for a typical frame, relative to the flux.
+        Scatter that stars of that brightness have, from the error that is predicted for a typical frame; relative to
+        the flux.
     """
 
     radius: np.ndarray
@@ -57,6 +70,7 @@ class ApertureSummary:
     snr: np.ndarray
     n_points: np.ndarray
     n_good: np.ndarray
+    n_sound: np.ndarray
     n_saturated: np.ndarray
     isolated: np.ndarray
     held_out: np.ndarray
@@ -92,6 +106,15 @@ class _Trends(NamedTuple):
     y: np.ndarray
 
 
+class _Sampled(NamedTuple):
+    """What the frames that decide say of some stars by each aperture: predicted error, typical error and flux."""
+
+    points: Measured
+    predicted: np.ndarray
+    error: np.ndarray
+    level: np.ndarray
+
+
 def star_blocks(n_stars: int, values_per_star: int) -> Iterator[slice]:
     """Blocks of stars that fit the memory, whole chunks of the file."""
     step = max(256, _BLOCK_VALUES // max(values_per_star, 1) // 256 * 256)
@@ -104,12 +127,19 @@ def sampled_frames(n_frames: int) -> slice:
     return slice(None, None, max(1, n_frames // _SAMPLED_FRAMES))
 
 
+def _deciding(n_frames: int, every: int) -> slice:
+    """Sampled ones of every so many frames."""
+    return slice(None, None, every * max(1, n_frames // every // _SAMPLED_FRAMES))
+
+
 def choose_and_write(
     source: DatasetReader,
     method: str,
     grids: Grids,
     frames: Mapping[str, np.ndarray],
     stars: Mapping[str, np.ndarray],
+    *,
+    deciding: int = 1,
 ) -> tuple[ApertureSummary, np.ndarray | None]:
     """Pick each star's aperture, write its measurements there, and sum each star up.
 
@@ -123,6 +153,8 @@ def choose_and_write(
         Where flux, flux_err and flags go, shape (n_stars, n_frames).
     frames, stars : mapping of str to ndarray
         Columns of ``/frames`` and ``/stars``.
+    deciding : int
+        Every so many frames decide by their scatter; the others can then judge the choice.
 
     Returns
     -------
@@ -134,34 +166,48 @@ def choose_and_write(
     """
     inputs = Grids(*(source.grid(f"{method}/{name}") for name in Grids._fields))
     n_frames, n_stars, n_radii = inputs.flux.shape
-    radii = source.array(f"{method}/radii_pix") if f"{method}/radii_pix" in source else None
-    fixed = FixedApertures.none(n_frames)
-    if radii is not None and np.isfinite(radii).all(axis=1).sum() >= _LEAST_FRAMES:
-        fixed = fixed_apertures(radii, frames["fwhm_pix"])
-    sample = sampled_frames(n_frames)
+    fixed = fixed_of_series(source, method, frames)
+    sample = _deciding(n_frames, deciding)
     chosen = np.arange(n_frames)[sample]
     x, y = stars["x_ref"], stars["y_ref"]
-    trends = _trends(inputs, sample, chosen, fixed, x, y)
+    trends, law = _common(inputs, sample, chosen, fixed, x, y)
     parts = []
     for block in star_blocks(n_stars, n_frames * n_radii):
         values = Measured(*(grid[:, block] for grid in inputs))
-        some = Measured(*with_fixed(values.flux[sample], values.flux_err[sample], values.flags[sample], fixed, chosen))
-        usable = some.usable
-        expected = predicted_error(some.flux, some.flux_err, usable, (some.flags & _NEAR) != 0)
-        scatter, count = fold_scatter(some.flux, usable, x[block], y[block], trends.values, (trends.x, trends.y))
-        error, level = _typical(some.flux, some.flux_err, usable)
-        choice = choose_apertures(scatter, count, error, level, np.where(np.isfinite(expected), expected, np.inf))
+        some = _sampled(Measured(*(array[sample] for array in values)), fixed, chosen)
+        flux, usable = some.points.flux, some.points.usable
+        expected = law.scatter(some.predicted, some.level)
+        scatter, count = fold_scatter(flux, usable, x[block], y[block], trends.values, (trends.x, trends.y))
+        usual, known = (law.distinct.scatter(error, some.level) for error in (some.error, some.predicted))
+        known = np.where(np.isfinite(known), known, np.inf)
+        choice = choose_apertures(scatter, count, usual, some.level, known)
         picked = Measured(*pick_aperture(values.flux, values.flux_err, values.flags, choice.index, fixed))
         for grid, array in zip(grids, picked, strict=True):
             grid[block] = array
         own = np.take_along_axis(expected, choice.index[:, None], axis=1)[:, 0]
         parts.append(_summary(picked, sample, choice.index, choice.held_out, own))
     summary = _join(parts)
-    if radii is None:
+    if f"{method}/radii_pix" not in source:
         return summary, None
+    radii = source.array(f"{method}/radii_pix")
     measured = np.isfinite(radii).all(axis=1)
     added = np.where(measured[:, None], fixed.radii, np.nan)
     return summary, np.concatenate([radii, added], axis=1)
+
+
+def fixed_of_series(source: DatasetReader, method: str, frames: Mapping[str, np.ndarray]) -> FixedApertures:
+    """Apertures of one size that a method of a series can have; `source` and `frames` as for `choose_and_write`."""
+    if f"{method}/radii_pix" in source:
+        radii = source.array(f"{method}/radii_pix")
+        if np.isfinite(radii).all(axis=1).sum() >= _LEAST_FRAMES:
+            return fixed_apertures(radii, frames["fwhm_pix"])
+    return FixedApertures.none(source.grid(f"{method}/flux").shape[0])
+
+
+def all_apertures(arrays: Sequence[np.ndarray], fixed: FixedApertures, frames: np.ndarray) -> Measured:
+    """Flux, error and flags of some frames by the measured apertures, and by the fixed ones behind them."""
+    flux, error, flags = arrays
+    return Measured(*with_fixed(flux, error, flags, fixed, frames))
 
 
 def _join(parts: list[ApertureSummary]) -> ApertureSummary:
@@ -172,17 +218,31 @@ def _join(parts: list[ApertureSummary]) -> ApertureSummary:
     return ApertureSummary(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _trends(
+def _sampled(points: Measured, fixed: FixedApertures, chosen: np.ndarray) -> _Sampled:
+    """What some frames say of some stars, with the fixed apertures behind the measured ones."""
+    points = all_apertures(points, fixed, chosen)
+    predicted = predicted_error(points.flux, points.flux_err, points.usable, (points.flags & _NEAR) != 0)
+    return _Sampled(points, predicted, *_typical(points.flux, points.flux_err, points.usable))
+
+
+def _common(
     inputs: Grids, sample: slice, chosen: np.ndarray, fixed: FixedApertures, x: np.ndarray, y: np.ndarray
-) -> _Trends:
-    """Common ups and downs of the sampled frames."""
+) -> tuple[_Trends, NoiseLaw]:
+    """What the stars have in common: ups and downs of the sampled frames, and how they scatter beside these."""
     first = Measured(*(grid[:, :_TREND_ROWS][sample] for grid in inputs))
-    usable = first.usable
-    usable &= (np.isfinite(x) & np.isfinite(y))[:_TREND_ROWS][None, :, None]
+    x, y = x[:_TREND_ROWS], y[:_TREND_ROWS]
+    usable = first.usable & (np.isfinite(x) & np.isfinite(y))[None, :, None]
     bright = _brightest(first.flux, first.flux_err, usable)
-    flux, error, flags = (array[:, bright] for array in first)
-    some = Measured(*with_fixed(flux, error, flags, fixed, chosen))
-    return _Trends(frame_trends(some.flux, some.usable, x[bright], y[bright]), x[bright], y[bright])
+    order = trend_order(bright.size)
+    some = all_apertures([array[:, bright] for array in first], fixed, chosen)
+    trends = _Trends(frame_trends(some.flux, some.usable, x[bright], y[bright], order=order), x[bright], y[bright])
+    every = _sampled(first, fixed, chosen)
+    halves, count = fold_scatter(
+        *(every.points.flux, every.points.usable, x, y, trends.values, (trends.x, trends.y)),
+        least_points=_LEAST_LAW_POINTS,
+    )
+    scatter = np.sqrt((count * halves**2).sum(axis=0) / np.maximum(count.sum(axis=0), 1))
+    return trends, fit_noise_law(scatter, every.predicted, every.level)
 
 
 def _brightest(flux: np.ndarray, error: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -213,6 +273,7 @@ def _summary(
     """Sum some stars up; `held_out` and `expected` in the unit of the flux."""
     flux, error, flags = picked
     good = ((flags & SPOILED) == 0) & np.isfinite(flux) & (error > 0)
+    sound = good & ((flags & NOT_GOOD) == 0)
     level = masked_median(flux[:, sample], good[:, sample], 1)
     ratio = flux[:, sample] / np.where(good, error, 1)[:, sample]
     snr = np.nan_to_num(masked_median(ratio, good[:, sample], 1))
@@ -229,6 +290,7 @@ def _summary(
         snr=snr,
         n_points=np.isfinite(flux).sum(axis=1),
         n_good=good.sum(axis=1),
+        n_sound=sound.sum(axis=1),
         n_saturated=saturated.sum(axis=1),
         isolated=isolated | seen,
         held_out=held_out / scale,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.aperture.scatter import frame_trends, predicted_error, recommend_radius, trend_factors
+from gaiaflux.core.aperture.scatter import frame_trends, predicted_error, recommend_radius, trend_factors, trend_order
 
 
 def test_trends_of_the_frames_over_the_field():
@@ -68,3 +68,19 @@ def test_recommended_radius():
     assert np.isnan(score[4]).all()
     usable[:36, 0, 1] = False  # the best radius is rarely measured
     assert recommend_radius(flux, err, usable, neighbour)[0][0] == 0
+
+
+def test_few_stars_tell_a_constant_of_each_frame():
+    assert [trend_order(n) for n in (0, 44, 45, 200)] == [0, 0, 2, 2]
+    rng = np.random.default_rng(5)
+    cloud = np.exp(-rng.random(8))
+    flux = (10.0 ** rng.uniform(4, 5, 9) * cloud[:, None])[:, :, None] * np.ones(2)
+    usable = np.ones(flux.shape, bool)
+    usable[3, 4:] = False
+    x, y = rng.uniform(0, 1000, (2, 9))
+    trend = frame_trends(flux, usable, x, y, order=0)
+    assert trend.shape == (2, 8, 1)
+    factor, known = trend_factors(x, y, trend[1], (x, y))
+    assert known.tolist() == [True] * 3 + [False] + [True] * 4
+    ratio = factor[:, known] / cloud[known]
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-5)

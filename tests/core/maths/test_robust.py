@@ -8,6 +8,8 @@ from gaiaflux.core.maths.robust import (
     clipped_scatter,
     masked_median,
     robust_scatter,
+    weighted_median,
+    weighted_medians,
 )
 
 
@@ -77,3 +79,14 @@ def test_chi_squared_about_the_weighted_mean():
     np.testing.assert_allclose(pull[0], [1 - mean, 2 - mean, (4 - mean) / 2])
     np.testing.assert_allclose(pull[1], [1.0, 0.0, -1.0])
     np.testing.assert_allclose(chi2, [(pull[0] ** 2).sum(), 2.0, 0.0])
+
+
+def test_half_of_the_weight_lies_below_the_weighted_median():
+    values = np.array([5.0, 1.0, 3.0, 100.0])
+    assert weighted_median(values, np.ones(4)) == 3.0
+    assert weighted_median(values, np.array([1.0, 1.0, 1.0, 4.0])) == 100.0
+    assert weighted_median(values, np.array([0.0, 0.0, 1.0, 0.0])) == 3.0
+    table = np.stack([values, -values], axis=1)
+    weight = np.stack([np.array([1.0, 3.0, 1.0, 0.0]), np.zeros(4)], axis=1)
+    assert weighted_medians(table, weight).tolist() == [1.0, 0.0]
+    assert weighted_medians(np.zeros((0, 2)), np.zeros((0, 2))).tolist() == [0.0, 0.0]

@@ -124,8 +124,11 @@ def test_file_keeps_everything(tmp_path):
     found = found_at([99.0, 30.0], [99.0, 42.0], [19.0, 15.0], [15.0, np.nan], unseen=[0, 1], meant=[1])
     catalog = combine_catalogs(gaia, found, WCS, MJD, add_reference_stars=True, margin_pix=0.0)
     reference = {"frame_id": "frame-7", "filter": "V", "ny": 512, "nx": 600, "path": "x"}
+    write_star_catalog(tmp_path / "b.h5", catalog, {**reference, "series_fwhm_arcsec": 1.75})
+    assert read_star_catalog(tmp_path / "b.h5")[1]["series_fwhm_arcsec"] == 1.75
     write_star_catalog(tmp_path / "a" / "stars.h5", catalog, reference)
     back, attrs = read_star_catalog(tmp_path / "a" / "stars.h5")
+    assert np.isnan(attrs["series_fwhm_arcsec"])
     assert {name: attrs[f"reference_{name}"] for name in ("frame_id", "filter", "ny", "nx")} == {
         name: value for name, value in reference.items() if name != "path"
     }

@@ -204,6 +204,23 @@ def test_neighbours_are_flagged_with_their_share():
     assert not neighbour[4].any()
 
 
+def test_a_bright_star_behind_a_cloud_keeps_its_light_beside_faint_entries():
+    """Few stars stand out of the noise, and most catalogue entries that do are in the light of bright ones."""
+    frame, *_ = simulate(8, n_stars=0)
+    bright = np.array([[300.0, 300.0], [700.0, 500.0], [900.0, 900.0], [250.0, 800.0]])
+    around = bright[:, None, :] + np.array([[2.5, 0.0], [0.0, -3.0], [-2.0, 2.0]])
+    x, y = np.concatenate([bright, around.reshape(-1, 2)]).T
+    flux = np.concatenate([[6e4, 5e4, 4e4, 3e4], np.full(12, 400.0)])
+    light = np.zeros((SIZE, SIZE), np.float32)
+    add_stars(light, PSF, x, y, flux, faintest=0.02)
+    frame = replace(frame, image=frame.image + light, error=np.sqrt(frame.error**2 + light))
+    arrays = measure_stars(frame, x, y, 15.0 - 2.5 * np.log10(flux), FWHM, OPTIONS).arrays
+    # By a model of the growth curve, since so few stars measure none.
+    found = arrays["flux"][:4] * EXPTIME
+    np.testing.assert_allclose(found / flux[:4, None], 1.0, atol=0.1)
+    assert (arrays["contamination"][:4] < 0.06).all()
+
+
 def test_saturated_edge_corner_off_and_unknown_places():
     frame, *_ = simulate(7, n_stars=0)
     x = np.array([200.0, 2.0, 0.0, -3.0, np.nan, 600.0])
@@ -321,13 +338,27 @@ def test_stars_are_measured_where_they_have_moved_to():
 
 def test_apertures_are_not_smaller_than_the_pixels_allow():
     settings = complete_section(ApertureSettings, radii_fwhm=[1.0, 2.0], annulus_fwhm=[4.0, 6.0])
-    for fwhm, unit in ((1.3, 2.0), (1.99, 2.0), (2.2, 2.2)):
+    for fwhm, unit in ((1.3, 2.5), (2.49, 2.5), (2.7, 2.7)):
         radii, annulus = radii_in_pixels(settings, fwhm, 0.5)
         np.testing.assert_allclose(radii, [unit, 2 * unit])
         np.testing.assert_allclose(annulus, [4 * unit, 6 * unit])
     # What is asked for on the sky stays as it is.
     arcsec = complete_section(ApertureSettings, radii_arcsec=[0.5], annulus_arcsec=[8.0, 12.0])
     assert radii_in_pixels(arcsec, 1.3, 0.5)[0].tolist() == [1.0]
+
+
+def test_the_annulus_has_one_size_in_all_frames_of_a_series():
+    settings = complete_section(ApertureSettings, radii_fwhm=[1.0, 2.0], annulus_fwhm=[4.0, 6.0])
+    # As large as in the usual seeing of 5 pixels, until it would begin within 2.5 times the seeing.
+    for fwhm, unit in ((3.0, 5.0), (5.0, 5.0), (8.0, 5.0), (10.0, 6.25)):
+        radii, annulus = radii_in_pixels(settings, fwhm, 0.5, 5.0)
+        np.testing.assert_allclose(radii, [fwhm, 2 * fwhm])
+        np.testing.assert_allclose(annulus, [4 * unit, 6 * unit])
+    assert radii_in_pixels(settings, 3.0, 0.5, 1.5)[1] == (10.0, 15.0)
+    assert radii_in_pixels(settings, 3.0, 0.5)[1] == (12.0, 18.0)
+    # One that is asked for closer by begins there.
+    close = complete_section(ApertureSettings, radii_fwhm=[1.0], annulus_fwhm=[2.0, 3.0])
+    assert radii_in_pixels(close, 6.0, 0.5, 5.0)[1] == (12.0, 18.0)
 
 
 def test_radii_in_arcsec_and_in_fwhm():

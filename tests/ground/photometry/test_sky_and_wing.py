@@ -87,7 +87,7 @@ def test_the_wing_of_the_reference_image_is_a_part_of_the_total_flux(scene):
     assert ratio == pytest.approx(1.0 + WING.light, abs=0.005)
     placed = PlacedFrame(frame, TanSip(*_wcs(scene)), _Catalog(25.0 - 2.5 * np.log10(flux)), x, y, scene.fwhm)
     settings = complete_section(ApertureSettings)
-    sums = [measure_frame(placed, settings, model) for model in (None, plain, psf)]
+    sums = [measure_frame(placed, settings, reference_psf=model) for model in (None, plain, psf)]
     np.testing.assert_array_equal(sums[0].stars["flux"], sums[1].stars["flux"])
     expected = psf.light_beyond(2.2 * psf.fwhm)
     assert sums[2].attrs["outside_fraction"] == pytest.approx(expected)

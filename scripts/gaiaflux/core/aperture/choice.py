@@ -14,6 +14,7 @@ from gaiaflux.core.maths.robust import clipped_scatter, masked_median
 from gaiaflux.core.psf.moffat import core_radius2, light_within
 
 __all__ = [
+    "LEAST_POINTS",
     "ApertureChoice",
     "FixedApertures",
     "Points",
@@ -28,7 +29,8 @@ _STEPS = (0.8, 1.0, 1.25, 1.6)  # of the typical seeing
 _LEAST_SEEING_CHANGE = 1.1  # of the 90th to the 10th percentile
 _INSIDE = 0.7  # part of the frames in which the fixed aperture lies between the measured ones
 _BETA = 3.0  # of the Moffat profile that says where between two apertures the light is
-_LEAST_POINTS = 15  # in each half
+LEAST_POINTS = 15
+"""Points in each half of the frames that tell of a star which aperture is best for it."""
 _RELATIVE_FLOOR = 1e-3  # below, more photons do not help
 _PRIOR_POINTS = 20.0  # worth of the predicted error
 _AS_GOOD = 1.02
@@ -187,6 +189,8 @@ def fold_scatter(
     y: np.ndarray,
     trends: np.ndarray,
     calibrators: tuple[np.ndarray, np.ndarray],
+    *,
+    least_points: int = LEAST_POINTS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scatter of stars over a series by each aperture, in the even and in the odd frames.
 
@@ -194,11 +198,13 @@ def fold_scatter(
     ----------
     flux, usable, x, y, trends, calibrators
         As for `gaiaflux.core.aperture.scatter.frame_trends` and `trend_factors`.
+    least_points : int
+        Points that a half needs.
 
     Returns
     -------
     scatter : ndarray of float64, shape (2, n, k)
-        In flux, about the median of all frames; NaN with fewer than 15 points.
+        In flux, about the median of all frames; NaN with fewer points than that.
     count : ndarray of int, shape (2, n, k)
         Points.
     """
@@ -212,7 +218,7 @@ def fold_scatter(
         for half in range(2):
             some = np.ascontiguousarray(use[:, half::2])
             count[half, :, k] = some.sum(axis=1)
-            enough = count[half, :, k] >= _LEAST_POINTS
+            enough = count[half, :, k] >= least_points
             value = clipped_scatter(np.ascontiguousarray(deviation[:, half::2]), some)
             scatter[half, :, k] = np.where(enough, value, np.nan)
     return scatter, count
@@ -228,7 +234,7 @@ def choose_apertures(
     scatter, count : ndarray, shape (2, n, k)
         From `fold_scatter`.
     error : ndarray, shape (n, k)
-        Typical stated error [flux].
+        Typical error of stars of that brightness by each aperture [flux].
     level : ndarray, shape (n,)
         Typical flux.
     expected : ndarray, shape (n, k)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gaiaflux.core.maths.field_basis import make_basis
+from gaiaflux.core.maths.polynomials import n_terms
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
 from gaiaflux.core.maths.two_way import column_fit
 
@@ -11,20 +12,28 @@ __all__ = [
     "predicted_error",
     "recommend_radius",
     "trend_factors",
+    "trend_order",
 ]
 
 _RELATIVE_FLOOR = 1e-3  # below, more photons do not help
 _NEIGHBOUR_FLOOR = 5e-3  # what a flagged neighbour's light adds when the seeing changes
 _AS_GOOD = 1.02
-_LEAST_CALIBRATORS = 30
 _TREND_ORDER = 2
+_LEAST_CALIBRATORS = {_TREND_ORDER: 30, 0: 5}  # by the order of the polynomial
 _CLIP = 3.0
 
 
-def frame_trends(flux: np.ndarray, usable: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def trend_order(n_stars: int) -> int:
+    """Order of the polynomials that so many stars can carry in every frame, though some are not measured: 2 or 0."""
+    return _TREND_ORDER if n_stars >= 1.5 * _LEAST_CALIBRATORS[_TREND_ORDER] else 0
+
+
+def frame_trends(
+    flux: np.ndarray, usable: np.ndarray, x: np.ndarray, y: np.ndarray, *, order: int = _TREND_ORDER
+) -> np.ndarray:
     """How the fluxes of a series go up and down from frame to frame, over the field, by each radius.
 
-    Good enough to compare radii: a robust polynomial of second order in x and y for every frame and radius.
+    Good enough to compare radii: a robust polynomial in x and y for every frame and radius.
 
     Parameters
     ----------
@@ -34,13 +43,15 @@ def frame_trends(flux: np.ndarray, usable: np.ndarray, x: np.ndarray, y: np.ndar
         Measured, and not flagged as bad.
     x, y : ndarray, shape (n_stars,)
         Place in the field [pixel].
+    order : int
+        Of the polynomial, from `trend_order`.
 
     Returns
     -------
     ndarray of float64, shape (n_radii, n_frames, n_terms)
-        Coefficients of the polynomial of ln flux; NaN for a frame with fewer than 30 stars.
+        Coefficients of the polynomial of ln flux; NaN for a frame with fewer than 30 stars, 5 for order 0.
     """
-    terms = _trend_terms(x, y, x, y)
+    terms = _trend_terms(x, y, (x, y), int(n_terms(order)))
     result = np.full((flux.shape[2], flux.shape[0], terms.shape[1]), np.nan)
     everything = np.ones((flux.shape[0], terms.shape[1]), dtype=bool)
     for k in range(flux.shape[2]):
@@ -54,7 +65,7 @@ def frame_trends(flux: np.ndarray, usable: np.ndarray, x: np.ndarray, y: np.ndar
             spread = MAD_TO_SIGMA * np.nan_to_num(masked_median(np.abs(residual), use, 0))
             weight = (use & (np.abs(residual) <= _CLIP * spread)).astype(float)
             coefficients += column_fit(residual, weight, terms, everything)[0]
-        enough = weight.sum(axis=0) >= _LEAST_CALIBRATORS
+        enough = weight.sum(axis=0) >= _LEAST_CALIBRATORS[order]
         result[k, enough] = coefficients[enough]
     return result
 
@@ -81,13 +92,14 @@ def trend_factors(
         Whether the frame has a trend.
     """
     known = np.isfinite(trend).all(axis=1)
-    terms = _trend_terms(x, y, *calibrators)
+    terms = _trend_terms(x, y, calibrators, trend.shape[1])
     return np.exp((terms @ np.nan_to_num(trend).T).astype(np.float32)), known
 
 
-def _trend_terms(x: np.ndarray, y: np.ndarray, x_all: np.ndarray, y_all: np.ndarray) -> np.ndarray:
-    """Polynomial terms, held at the edge of the field beyond which no calibrator lies."""
-    if not len(x_all):
+def _trend_terms(x: np.ndarray, y: np.ndarray, calibrators: tuple[np.ndarray, np.ndarray], number: int) -> np.ndarray:
+    """So many polynomial terms, held at the edge of the field beyond which no calibrator lies."""
+    x_all, y_all = calibrators
+    if not len(x_all) or number == 1:
         return np.ones((len(x), 1))
     basis = make_basis(x_all, y_all, np.ones(len(x_all), bool), _TREND_ORDER)
     return basis.terms(np.clip(x, x_all.min(), x_all.max()), np.clip(y, y_all.min(), y_all.max()))

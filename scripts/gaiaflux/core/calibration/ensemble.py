@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaiaflux.core.calibration.ensemble_fit import (
+    LEAST_MODEL_SNR,
     EnsembleFit,
     EnsemblePoints,
     fit_ensemble,
@@ -145,7 +146,9 @@ def solve_ensemble(
         one = _unsolved(flux, bright & enough, x, y, "not calibrated: one frame; pscale is 1", count)
         return _only(one, enough, trouble)
 
-    order = np.where(enough, field_order(x, y, bright, settings.spatial_order), -1)
+    # What is lost in the noise does not weigh in the frame: it carries no term either.
+    firm = usable & (flux > LEAST_MODEL_SNR * flux_err)
+    order = np.where(enough, field_order(x, y, firm, settings.spatial_order), -1)
     highest = next(o for o in range(settings.spatial_order, -1, -1) if (order >= o).sum() >= 0.5 * enough.sum())
     order = np.minimum(order, highest)
     strong = largest_connected(bright, enough & (order == highest), least)
@@ -153,7 +156,7 @@ def solve_ensemble(
         one = _unsolved(flux, bright & strong, x, y, "not calibrated: no two frames share enough stars", count)
         return _only(one, strong, [OK if s else "no stars in common with another frame" for s in strong])
     tied = bright[:, strong].any(axis=1)
-    order = np.where(strong, order, np.minimum(order, field_order(x, y, bright & tied[:, None], highest)))
+    order = np.where(strong, order, np.minimum(order, field_order(x, y, firm & tied[:, None], highest)))
     basis = make_basis(x, y, tied, highest)
     points = EnsemblePoints(flux, flux_err, usable, bright, basis.terms(x, y), order, strong)
     fit = fit_ensemble(points, settings)

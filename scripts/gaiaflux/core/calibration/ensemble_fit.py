@@ -10,20 +10,22 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.core.maths.field_basis import n_terms
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median, weighted_medians
 from gaiaflux.core.maths.two_way import column_fit, joint_step, leverage
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 
-__all__ = ["LEAST_SCATTER", "EnsembleFit", "EnsemblePoints", "fit_ensemble", "held_out_scatter"]
+__all__ = ["LEAST_MODEL_SNR", "LEAST_SCATTER", "EnsembleFit", "EnsemblePoints", "fit_ensemble", "held_out_scatter"]
 
 LEAST_SCATTER = 1e-3
 """No star is trusted better than 1 mmag, or a few bright ones would be the ensemble."""
+
+LEAST_MODEL_SNR = 5.0
+"""A point of which the model says less than this signal-to-noise ratio does not weigh."""
 
 _START_SCATTER = 5e-3
 _REJECT_EXCESS = 2.0
 _REJECT_CLIPPED = 0.1
 _LEAST_POINTS = 8  # below, the scatter of a star says nothing about it
-_LEAST_MODEL_SNR = 5.0
 _FRAME_PRIOR = 20.0  # stars' worth of belief that a frame's errors are right
 _TOLERANCE = 1e-6
 
@@ -180,17 +182,22 @@ def _residuals(points: EnsemblePoints, star: np.ndarray, coefficients: np.ndarra
     """Residuals from the model, of the points that it does not say to be lost in the noise."""
     model = np.exp(star[:, None] + points.terms @ coefficients.T)
     error = np.where(points.usable, points.flux_err, np.inf)
-    use = points.usable & points.tied[:, None] & (points.order >= 0) & (model > _LEAST_MODEL_SNR * error)
+    use = points.usable & points.tied[:, None] & (points.order >= 0) & (model > LEAST_MODEL_SNR * error)
     noise = np.where(use, points.flux_err / model, 1.0)
     return _Residuals(np.where(use, np.nan_to_num(points.flux) / model - 1.0, 0.0), noise, use)
 
 
 def _start(points: EnsemblePoints) -> tuple[np.ndarray, np.ndarray]:
     """Start values: ln flux of the stars (n,), coefficients of the frames (m, k)."""
-    star, scale = _polish(points)
-    others = masked_median(points.log_flux - np.nan_to_num(star)[:, None], points.bright & points.tied[:, None], 0)
+    star, _ = _polish(points)
+    use = points.bright & points.tied[:, None]
+    noise = np.where(use, points.flux_err / np.where(use, points.flux, 1.0), np.inf)
+    # By their weight: in bad seeing many faint stars may agree on the light of their neighbours.
+    scale = weighted_medians(
+        points.log_flux - np.nan_to_num(star)[:, None], np.where(use, 1.0 / (noise**2 + _START_SCATTER**2), 0.0)
+    )
     coefficients = np.zeros((points.flux.shape[1], points.terms.shape[1]))
-    coefficients[:, 0] = np.nan_to_num(np.where(points.strong, scale, others))
+    coefficients[:, 0] = scale
     return np.nan_to_num(star), coefficients
 
 

@@ -42,11 +42,14 @@ class StarFacts:
         Place in the field [pixel of the reference image]; NaN where unknown.
     colour : ndarray, shape (n,)
         [mag]; NaN where unknown.
+    aperture : ndarray of int, shape (n,), or None
+        Aperture that the star is measured with; None where that means nothing.
     """
 
     x: np.ndarray
     y: np.ndarray
     colour: np.ndarray
+    aperture: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ __all__ = [
     "clipped_scatter",
     "masked_median",
     "robust_scatter",
+    "weighted_median",
+    "weighted_medians",
 ]
 
 MAD_TO_SIGMA = 1.4826
@@ -144,3 +146,41 @@ def chi2_about_mean(x: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.nd
     mean = (x * weight).sum(axis=1) / np.where(total > 0, total, 1.0)
     pull = (x - mean[:, None]) / sigma
     return (pull**2).sum(axis=1), pull
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
+    """Smallest value below and at which half of the weight lies.
+
+    Parameters
+    ----------
+    values, weight : ndarray, shape (n,)
+        Finite; weights not negative.
+
+    Returns
+    -------
+    float
+        0 without any weight.
+    """
+    return float(weighted_medians(values[:, None], weight[:, None])[0])
+
+
+def weighted_medians(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """`weighted_median` of each column of a table.
+
+    Parameters
+    ----------
+    values, weight : ndarray, shape (n, m)
+        Finite; weights not negative.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        0 for a column without any weight.
+    """
+    if not len(values):
+        return np.zeros(values.shape[1])
+    order = np.argsort(values, axis=0, kind="stable")
+    upto = np.cumsum(np.take_along_axis(weight, order, axis=0), axis=0)
+    half = np.argmax(upto >= 0.5 * upto[-1:], axis=0)
+    columns = np.arange(values.shape[1])
+    return np.where(upto[-1] > 0, values[order[half, columns], columns], 0.0)

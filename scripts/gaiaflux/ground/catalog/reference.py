@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
+from gaiaflux.core.sky.projection import pixel_scale_arcsec, pixel_to_sky, sky_to_pixel
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip, tan_sip_from_cards
 from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.model.errors import BadFrameError, InputError
@@ -92,8 +92,9 @@ def choose_reference(
     Returns
     -------
     record : dict
-        What reference.json holds: the frame, how it ranks, its plate solution; and ``stack``, the frames on which stars
-        are found, the reference image first, with their plate solutions.
+        What reference.json holds: the frame, how it ranks, its plate solution, ``series_fwhm_arcsec``, the usual seeing
+        of the first run; and ``stack``, the frames on which stars are found, the reference image first, with their
+        plate solutions.
     refused : dict of str
         Why better frames were not taken, per identifier.
 
@@ -121,6 +122,7 @@ def choose_reference(
         # The cards are for people; the numbers are what is read again.
         record |= {"wcs_header": cards_from_tan_sip(wcs), "wcs": plate_record(wcs)}
         record["margin_pix"] = frame_offsets_pix(wcs, facts)
+        record["series_fwhm_arcsec"] = _usual_seeing(facts, found) * pixel_scale_arcsec(wcs)
         # Without a catalogue no frame but the reference image itself has a plate solution yet.
         stack = {frame_id: wcs} | ({} if as_catalogue else _find_stack(facts, frame_id, wcs, place))
         record["stack"] = [
@@ -261,6 +263,12 @@ def _sharpness(facts: Mapping[str, Any]) -> float:
     """Seeing; of a frame whose stars are narrower than two pixels, so much more than two as they are less."""
     width = float(facts["fwhm_pix"])
     return _seeing(facts) * max(1.0, 2.0 * WELL_SAMPLED_PIX / width - 1.0)
+
+
+def _usual_seeing(frames: Mapping[str, Mapping[str, Any]], reference: Mapping[str, Any]) -> float:
+    """Median FWHM of the frames of the reference image's kind [pixel]."""
+    alike = [frame for frame in frames.values() if frame["status"] == OK and _kind(frame) == _kind(reference)]
+    return float(np.median([float(frame["fwhm_pix"]) for frame in alike]))
 
 
 def _kind(facts: Mapping[str, Any]) -> tuple[object, object]:

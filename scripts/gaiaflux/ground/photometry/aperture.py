@@ -38,7 +38,11 @@ __all__ = ["ApertureOptions", "measure_frame", "measure_stars", "radii_in_pixels
 _NEIGHBOUR_FRACTION = 0.01
 # Error of the neighbours' light that is taken off: their brightness, the wings of the profile.
 _NEIGHBOUR_ERROR = 0.03
-LEAST_WIDTH_PIX = 2.0
+# Least unit of the apertures. Of narrower stars most light falls into one or two pixels, whose sensitivity, and where
+# between them the star lies, change its sum from frame to frame; a wider circle than the seeing asks for evens it out.
+LEAST_WIDTH_PIX = 2.5
+# Where the annulus begins at the least, in units of the frame's seeing; as asked for, if that is less.
+_LEAST_INNER_FWHM = 2.5
 UNDERSAMPLED_FWHM_PIX = 2.5
 # Largest value of what is stored as float16.
 _MOST = 6e4
@@ -83,7 +87,10 @@ class _Found:
 
 
 def measure_frame(
-    placed: PlacedFrame, settings: ApertureSettings, reference_psf: PsfModel | None = None
+    placed: PlacedFrame,
+    settings: ApertureSettings,
+    series_fwhm_arcsec: float = float("nan"),
+    reference_psf: PsfModel | None = None,
 ) -> FrameResult:
     """Measure every star of the catalogue in one frame.
 
@@ -92,6 +99,8 @@ def measure_frame(
     placed : PlacedFrame
         Pixels, and the stars at their places.
     settings : ApertureSettings
+    series_fwhm_arcsec : float
+        Usual seeing of the series; NaN where it is not known.
     reference_psf : PsfModel, optional
         PSF of the reference image: its wing says how much light lies beyond what a growth curve reaches.
 
@@ -106,7 +115,7 @@ def measure_frame(
         The frame has no exposure time or no usable pixel.
     """
     scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(placed.wcs.cd))))
-    radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale)
+    radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale, series_fwhm_arcsec / scale)
     far = None
     if reference_psf is not None and reference_psf.wing.exists:
         far = reference_psf.light_beyond(REFERENCE_FWHM * reference_psf.fwhm)
@@ -115,7 +124,7 @@ def measure_frame(
 
 
 def radii_in_pixels(
-    settings: ApertureSettings, fwhm_pix: float, scale_arcsec: float
+    settings: ApertureSettings, fwhm_pix: float, scale_arcsec: float, series_fwhm_pix: float = float("nan")
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Aperture radii and annulus of a frame.
 
@@ -124,10 +133,14 @@ def radii_in_pixels(
     settings : ApertureSettings
         Radii in arcsec go before those in units of the seeing, which are there where the others are not.
     fwhm_pix : float
-        The frame's seeing [pixel]; where it is less than 2 pixels, 2: in a smaller circle the place of a star between
-        the pixels decides how much of it is inside.
+        The frame's seeing [pixel]; where it is less than 2.5 pixels, 2.5: in a smaller circle the place of a star
+        between the pixels decides how much of it is inside.
     scale_arcsec : float
         The frame's pixel scale [arcsec/pixel].
+    series_fwhm_pix : float
+        Usual seeing of the series in this frame's pixels, the unit of the annulus: one of the same size on the sky has
+        the same faint stars in it in all frames. The frame's own where the usual one is not known (NaN), and a part of
+        it where the annulus would begin within 2.5 times the seeing.
 
     Returns
     -------
@@ -143,7 +156,9 @@ def radii_in_pixels(
     if settings.annulus_arcsec is not None:
         annulus = np.asarray(settings.annulus_arcsec, np.float64) / scale_arcsec
     else:
-        annulus = np.asarray(settings.annulus_fwhm, np.float64) * width
+        in_fwhm = np.asarray(settings.annulus_fwhm, np.float64)
+        least = min(width, _LEAST_INNER_FWHM * width / in_fwhm[0])
+        annulus = in_fwhm * (max(series_fwhm_pix, least, LEAST_WIDTH_PIX) if series_fwhm_pix > 0 else width)
     return radii, (float(annulus[0]), float(annulus[1]))
 
 

@@ -10,6 +10,7 @@ from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, Filling, sum_circles
 from gaiaflux.core.image.empty_places import DENSE, HiddenSky, grid_places, hidden_variance, nothing_hidden
 from gaiaflux.core.image.local_sky import AnnulusSky, combine_sky, measure_annuli, paint_discs
+from gaiaflux.core.maths.robust import weighted_median
 from gaiaflux.core.psf.fluxes import stars_per_beam
 from gaiaflux.core.psf.good_stars import choose_good_stars
 from gaiaflux.core.psf.moffat import MoffatProfile
@@ -57,6 +58,11 @@ _NEIGHBOUR_ERROR = 0.15
 _MOST_BLENDED = 0.3
 # Brightest stars that say what the catalogue's magnitudes mean in a frame; the faint ones are blends in crowded fields.
 _SCALE_STARS = 50
+# None of them weighs more than this one, counted from the brightest.
+_LEADING = 5
+# Signal-to-noise ratio of these; less where fewer than three stars have it. Behind a cloud a few times the noise
+# still tells a faint star from the light of the bright one beside it.
+_SCALE_SNR = (30.0, 10.0, 5.0)
 _WANTED_CORRECTION_STARS = 20
 _MAX_CORRECTION_STARS = 500
 # Apertures that lack pixels.
@@ -180,12 +186,12 @@ def estimate_light(field: Field, sums: ApertureSums, mag: np.ndarray, profile: M
         measured[:n_on] = np.maximum(np.nan_to_num(raw / fraction), 0.0)
         error[:n_on] = np.nan_to_num(np.sqrt(sums.variance[:, k]) / fraction, nan=np.inf)
     relative = 10.0 ** (-0.4 * (mag - np.nanmedian(mag))) if np.isfinite(mag).any() else np.full(len(mag), np.nan)
-    good = (measured[:n_on] > 30 * error[:n_on]) & (sums.flags[:, k] == 0) & np.isfinite(relative[:n_on])
-    if np.count_nonzero(good) < 3:
+    good = _scale_stars(field, (sums.flags[:, k] == 0) * measured[:n_on] / error[:n_on], relative, profile)
+    if len(good) < 3:
         return measured
-    good = np.flatnonzero(good)
-    good = good[np.argsort(-relative[good], kind="stable")][: max(_SCALE_STARS, len(good) // 10)]
-    expected = relative * np.median(measured[good] / relative[good])
+    # By their light, of which faint stars may have more than their own: from a halo, from the sky's structure.
+    weight = np.minimum(relative[good], relative[good[min(_LEADING, len(good)) - 1]])
+    expected = relative * weighted_median(measured[good] / relative[good], weight)
     known = np.isfinite(expected)
     near = (
         light_of_neighbours(
@@ -199,7 +205,7 @@ def estimate_light(field: Field, sums: ApertureSums, mag: np.ndarray, profile: M
     )
     own = measured.copy()
     own[:n_on] -= near
-    expected *= np.median(own[good] / measured[good])
+    expected *= weighted_median(own[good] / measured[good], weight)
     light = np.where(known, np.minimum(expected, measured + 3 * error), measured)
     # More than expected is a blend or a cosmic ray; less is what there is, unless pixels are saturated or missing.
     alone = np.ones(len(mag), bool)
@@ -213,6 +219,20 @@ def estimate_light(field: Field, sums: ApertureSums, mag: np.ndarray, profile: M
     whole = np.minimum(expected, _MOST_MISSING * own)
     light[partial] = np.where(alone, np.maximum(own, whole), whole)[partial]
     return light
+
+
+def _scale_stars(field: Field, snr: np.ndarray, relative: np.ndarray, profile: MoffatProfile) -> np.ndarray:
+    """Rows of stars that say what the catalogue's light `relative` means in the frame, the brightest first."""
+    known = np.nan_to_num(relative)
+    k = _probe(field)
+    for least in _SCALE_SNR:
+        good = np.flatnonzero((snr > least) & (known[: field.n_on] > 0))
+        # Faint stars beside a bright one show its light: behind a cloud they may be most of what is seen.
+        near = light_of_neighbours(field, known, field.radii[k : k + 1], profile, good)[:, 0]
+        alone = good[near < _MOST_BLENDED * known[good]]
+        if len(alone) >= 3:
+            break
+    return alone[np.argsort(-known[alone], kind="stable")][: max(_SCALE_STARS, len(alone) // 10)]
 
 
 class SkyAnnuli(NamedTuple):
