@@ -40,7 +40,7 @@ class FrameInfo:
     read_noise : float
         Read noise [electron]; NaN where unknown.
     saturation : float
-        Saturation level in `unit`; NaN where unknown.
+        Saturation level in `unit`, from the header or from equal maxima; NaN where neither shows one.
     pixel_scale_arcsec : float
         Nominal scale from the header or the configuration; NaN where neither has it.
     wcs_cards : str

@@ -7,10 +7,15 @@ import numpy as np
 from gaiaflux.core.kernels.compile import kernel
 from gaiaflux.model.flags import PixelFlag
 
-__all__ = ["FlaggedPixels", "flag_pixels", "near_saturation"]
+__all__ = ["FlaggedPixels", "flag_pixels", "flat_top_level", "near_saturation"]
 
 NONFINITE, SATURATED = PixelFlag.NONFINITE, PixelFlag.SATURATED
 LARGEST = np.float32(3.0e38)
+FLAT_TOP = 1e-3  # part of the highest value by which others count as equal to it
+LEAST_EQUAL = 5  # pixels
+LEAST_PLACES, PLACE_PIX = 2, 16  # that these are in, and their side
+MOST_EQUAL = 0.005  # part of the image; more are no stars
+ABOVE_NOISE = 50.0  # scatters of the pixels above their median
 
 
 class FlaggedPixels(NamedTuple):
@@ -51,6 +56,39 @@ def flag_pixels(image: np.ndarray, scale: float, saturation: float) -> FlaggedPi
     flags = np.empty(image.shape, np.uint8)
     n_finite = _flag_pixels(image, np.float32(scale), np.float32(saturation), pixels, flags)
     return FlaggedPixels(pixels, flags, int(n_finite))
+
+
+def flat_top_level(pixels: np.ndarray, flags: np.ndarray) -> float:
+    """Level at which an image is saturated, where its highest pixels are equal.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Finite counts.
+    flags : ndarray of uint8, shape (ny, nx)
+        Nonzero = unusable.
+
+    Returns
+    -------
+    float
+        A thousandth below the highest usable pixel, if five or more reach it, in two or more places, far above the
+        sky; else NaN: of stars that are not saturated no two peaks are alike.
+    """
+    usable = flags == 0
+    if not usable.any():
+        return float("nan")
+    highest = float(np.max(pixels, where=usable, initial=-np.inf))
+    some = pixels[::8, ::8]
+    middle = float(np.median(some))
+    scatter = float(np.median(np.abs(some - middle)))
+    if not highest - middle > ABOVE_NOISE * max(scatter, 1e-3 * abs(middle)):
+        return float("nan")
+    level = highest * (1.0 - FLAT_TOP)
+    row, column = np.nonzero(usable & (pixels >= level))
+    places = np.unique(np.stack([row, column]) // PLACE_PIX, axis=1).shape[1]
+    if not LEAST_EQUAL <= len(row) <= MOST_EQUAL * pixels.size or places < LEAST_PLACES:
+        return float("nan")
+    return level
 
 
 def near_saturation(flags: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float) -> np.ndarray:

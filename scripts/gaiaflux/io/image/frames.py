@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 
 from gaiaflux.core.image.bad_lines import bad_lines
-from gaiaflux.core.image.pixel_flags import flag_pixels
+from gaiaflux.core.image.pixel_flags import flag_pixels, flat_top_level
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.image import header as facts
 from gaiaflux.io.image.instruments import Keys, instrument_keys
@@ -143,6 +143,9 @@ def read_frame(
         flags |= _mask_flags(planes.mask, lco=own and str(header.get("ORIGIN", "")).strip() == "LCOGT")
     else:
         flags[bad_lines(pixels, flags)] |= PixelFlag.BAD
+    if not math.isfinite(info.saturation):
+        info = replace(info, saturation=flat_top_level(pixels, flags))
+        flags[pixels >= info.saturation] |= PixelFlag.SATURATED
     error = None
     if planes.error is not None:
         error = planes.error * np.float32(scale)
