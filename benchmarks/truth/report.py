@@ -1,5 +1,7 @@
 """Tables of the scenarios and of the limits."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from benchmarks.truth.limits import Verdict
@@ -7,7 +9,7 @@ from benchmarks.truth.measured import METHODS
 from benchmarks.truth.scores import BINS, PointScore, Score
 from gaiaflux.sim.scenario import Scenario
 
-__all__ = ["print_limits", "print_score"]
+__all__ = ["print_limits", "print_markdown", "print_score"]
 
 COLUMNS = ("n", "flag%", "bias", "over", "pull", "std", ">5s%")
 WIDTHS = (6, 6, 7, 6, 6, 7, 6)
@@ -82,3 +84,47 @@ def print_limits(found: list[Verdict], seed: int) -> None:
         )
     numbers = {state: sum(verdict.met is state for verdict in found) for state in (True, False, None)}
     print(f"{numbers[True]} met, {numbers[False]} NOT MET, {numbers[None]} not measured")
+
+
+def print_markdown(scores: Sequence[Score], scenarios: Sequence[Scenario]) -> None:
+    """Print a table of all scenarios for people, in Markdown.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        Figures.
+    scenarios : sequence of Scenario
+        What was simulated, in the same order.
+    """
+    print(
+        "\n| what is wrong with the frames | false; complete | pull | beyond 5 errors | light curves: pull | beyond |"
+    )
+    print("|---|---|---|---|---|---|")
+    for score, scenario in zip(scores, scenarios, strict=True):
+        if score.stopped:
+            print(f"| {scenario.sentence} | the workflow stopped | | | | |")
+            continue
+        lost = f" ({score.lost} of {score.frames} frames lost)" if score.lost else ""
+        cells = [f"{_share(score.false)}; {score.complete5:.3f}"]
+        for series, bins in (("single", BINS[:3]), ("curve", BINS)):
+            pulls, far = (
+                " / ".join(_extreme(score, method, series, bins, name) for method in METHODS)
+                for name in ("pull", "far")
+            )
+            cells += [pulls, far]
+        print(f"| {scenario.sentence}{lost} | {' | '.join(cells)} |")
+
+
+def _share(percent: float) -> str:
+    return "-" if np.isnan(percent) else f"{percent:.1f} %"
+
+
+def _extreme(score: Score, method: str, series: str, bins: tuple[tuple[float, float], ...], name: str) -> str:
+    """Range of the pulls over some bins, or the largest share."""
+    values = [getattr(score.points[f"{method} {series} {low}"], name) for low, _ in bins]
+    known = [value for value in values if np.isfinite(value)]
+    if not known:
+        return "flagged"
+    if name == "far":
+        return f"{max(known):.1f} %"
+    return f"{min(known):.1f}-{max(known):.1f}" if max(known) - min(known) >= 0.1 else f"{np.median(known):.1f}"

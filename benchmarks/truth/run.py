@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.truth.limits import verdicts
 from benchmarks.truth.measured import read_measured
-from benchmarks.truth.report import print_limits, print_score
+from benchmarks.truth.report import print_limits, print_markdown, print_score
 from benchmarks.truth.scores import Score, score
 from benchmarks.truth.series import make_files, run_workflow
 from gaiaflux.sim.scenario import Scenario
@@ -81,5 +81,6 @@ def run_truth(
         (folder / "score.json").write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
         print_score(found, some, time.perf_counter() - start)
         scores.append(found)
+    print_markdown(scores, scenarios)
     print_limits(verdicts(scores), seed)
     return scores
