@@ -166,8 +166,8 @@ def _script_sums(
 
 def _below_the_end(peaks: np.ndarray) -> np.ndarray:
     """Stars whose pixels stay clear of the highest value of the series, where several stars pile up."""
-    highest = np.nanmax(peaks, axis=1)
-    top = np.nanmax(highest)
+    highest = np.max(np.nan_to_num(peaks, nan=-np.inf), axis=1)
+    top = highest.max()
     return highest < 0.9 * top if np.count_nonzero(highest > 0.97 * top) >= 3 else np.ones(len(peaks), dtype=bool)
 
 
