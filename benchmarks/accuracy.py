@@ -13,8 +13,11 @@ from benchmarks.table import Figure
 from gaiaflux.core.aperture.scatter import recommend_radius
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.ground.catalog.star_catalog import find_reference_stars
+from gaiaflux.ground.frame.psf_options import psf_options
 from gaiaflux.io.image.frames import FrameSettings, read_frame
 from gaiaflux.model.flags import SPOILED, StarFlag
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.model.typed import typed
 from gaiaflux.sim.truth import FrameTruth
 
 __all__ = ["figures"]
@@ -65,7 +68,10 @@ def _frames(*scenes: Scene) -> list[tuple[Path, FrameTruth]]:
 def _detection(name: str, frames: Sequence[tuple[Path, FrameTruth]], settings: dict, *, budget: bool) -> list[Figure]:
     """Means over the frames."""
     scores = []
-    star_settings = settings["star_catalog"]["detection_snr"], settings["extract_stars"]["background_box_pix"]
+    star_settings = (
+        settings["star_catalog"]["detection_snr"],
+        psf_options(typed(PsfSettings, settings["photometry"]["psf"])),
+    )
     for path, truth in frames:
         stars, _ = find_reference_stars(
             read_frame(path, path.stem, FrameSettings(), {}, want_error=False), *star_settings

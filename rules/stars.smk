@@ -82,7 +82,7 @@ rule list_reference_stars:
         overrides=candidates_of,
         paths=paths_of,
         settings=config["star_catalog"],
-        box_pix=config["extract_stars"]["background_box_pix"],
+        psf=catalog_psf_settings(config, SCHEMA),
         request=requested(for_own_stars),
         code=code("list_reference_stars"),
     message:

@@ -148,7 +148,7 @@ def test_reference_stars_of_a_simulated_frame(unit):
     if unit == "adu":
         info = type(frame.info)(**{**frame.info.__dict__, "unit": "adu", "gain": float("nan")})
         frame = type(frame)(info, frame.image / np.float32(2.3), None, frame.pixel_flags)
-    stars, fwhm = find_reference_stars(frame, 4.2, 64)
+    stars, fwhm = find_reference_stars(frame, 4.2, DEFAULTS)
     truth = made.truth.stars
     assert abs(fwhm / made.truth.conditions.fwhm_pix - 1) < 0.06
     bright = truth[truth["snr"] > 20]

@@ -26,6 +26,7 @@ __all__ = [
     "Proof",
     "complete_stars",
     "detection_limit",
+    "prove_stars",
     "zero_point",
 ]
 
@@ -38,6 +39,8 @@ CONVERGED = 0.003  # change of the number of stars
 NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
 LEAST_LIMIT = 3.0
 LEAST_MOVED = 0.1  # [FWHM]
+# What is sharper than a star: the part of its central light that it has more, chi2 per pixel, and the PSF's own error.
+SHARP, POOR_CHI2, PSF_ERROR = 0.25, 2.5, 0.03
 ZERO_POINT_SNR = 20.0
 
 
@@ -140,8 +143,52 @@ def complete_stars(
     BadFrameError
         No clean pixels.
     """
-    n_known = len(x)
-    fit, solution = fit_psf(pixels, x, y, fwhm, options)
+    return _search(pixels, _Start(x, y, len(x), magnitudes), fwhm, options, min_snr)
+
+
+def prove_stars(
+    pixels: Pixels, x: np.ndarray, y: np.ndarray, n_known: int, fwhm: float, options: PsfOptions, min_snr: float
+) -> Completed:
+    """Fit stars of which only some are known, drop those that are none, and find and fit what is left.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    x, y : ndarray, shape (n,)
+        Places of the stars [pixel].
+    n_known : int
+        The first ones stay, and stay where they are.
+    fwhm : float
+        Seeing [pixel].
+    options : PsfOptions
+    min_snr : float
+        As for `complete_stars`.
+
+    Returns
+    -------
+    Completed
+
+    Raises
+    ------
+    BadFrameError
+        No clean pixels.
+    """
+    return _search(pixels, _Start(x, y, n_known, None), fwhm, options, min_snr)
+
+
+class _Start(NamedTuple):
+    """Stars with which a search begins; the first `n_known` stay."""
+
+    x: np.ndarray
+    y: np.ndarray
+    n_known: int
+    magnitudes: Magnitudes | None
+
+
+def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min_snr: float) -> Completed:
+    """Rounds of finding stars on the residual and of fitting them all."""
+    n_known = given.n_known
+    fit, solution = fit_psf(pixels, given.x, given.y, fwhm, options)
     x, y = solution.stamps.x, solution.stamps.y
     start = np.stack([x, y])
     free = np.zeros(n_known, dtype=bool)
@@ -150,7 +197,7 @@ def complete_stars(
         once = options.for_width(width, 1)
         before = len(x)
         limit = _limit(solution, width, min_snr)
-        shown = flux_map(solution, width, _beyond(solution, magnitudes))
+        shown = flux_map(solution, width, _beyond(solution, given.magnitudes))
         found = _new_peaks(shown, width, PEAK_FRACTION * limit, x, y)
         x, y, start = np.append(x, found[0]), np.append(y, found[1]), np.append(start, found, axis=1)
         flux = np.append(solution.flux, np.zeros(found.shape[1]))
@@ -262,9 +309,24 @@ def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> 
     """Known stars, and the found ones that are significant beside all else and mostly on good pixels."""
     proof = _proof(solution, shown)
     full = solution.stamps.values.sum(axis=(1, 2), dtype=np.float64)
-    stays = (proof.flux > min_snr * proof.noise) & (solution.sums.light > LEAST_LIGHT * full)
+    stays = (proof.flux > min_snr * proof.noise) & (solution.sums.light > LEAST_LIGHT * full) & ~_sharp(solution)
     stays[:n_known] = True
     return stays
+
+
+def _sharp(solution: Solution) -> np.ndarray:
+    """Stars whose pixels the PSF does not describe and that have more light in the middle: pieces of cosmic rays."""
+    stamps, sums, flux = solution.stamps, solution.sums, solution.flux
+    (ny, nx), size = solution.residual.shape, stamps.values.shape[1]
+    values = stamps.values.reshape(len(stamps), size * size)
+    middle = values.argmax(axis=1)
+    row = np.clip(stamps.row - size // 2 + middle // size, 0, ny - 1)
+    column = np.clip(stamps.column - size // 2 + middle % size, 0, nx - 1)
+    excess = np.where(solution.weight[row, column] > 0, solution.residual[row, column], 0.0)
+    # What the PSF's own error leaves of a bright star is no sign.
+    tolerated = sums.n_pixels + (PSF_ERROR * flux) ** 2 * sums.curvature
+    poor = sums.chi2 > POOR_CHI2 * tolerated
+    return poor & (excess > SHARP * flux * values[np.arange(len(values)), middle])
 
 
 def _new_peaks(shown: FluxMap, fwhm: float, min_snr: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -19,8 +19,9 @@ from gaiaflux.core.stars.completion import Completed, Magnitudes, complete_stars
 from gaiaflux.core.stars.deep_list import detect_deep
 from gaiaflux.core.stars.doubt import FARTHEST_RING_FWHM
 from gaiaflux.core.stars.promises import Promises, check_promises
+from gaiaflux.core.stars.proven_list import prove_list
 from gaiaflux.ground.catalog.deep_image import add_frames, clean_image
-from gaiaflux.ground.frame.noise import background_estimator, noise_above
+from gaiaflux.ground.frame.noise import noise_above
 from gaiaflux.model.catalog import Place, SkyCatalog, StarCatalog
 from gaiaflux.model.frame import Frame
 from gaiaflux.model.wcs import TanSip
@@ -72,8 +73,8 @@ class ReferenceStars:
     meant: np.ndarray
 
 
-def find_reference_stars(frame: Frame, detection_snr: float, background_box_pix: int) -> tuple[np.ndarray, float]:
-    """Deep list of the stars of the reference image.
+def find_reference_stars(frame: Frame, detection_snr: float, options: PsfOptions) -> tuple[np.ndarray, float]:
+    """List of the stars of the reference image, each proven against the image's point-spread function.
 
     Parameters
     ----------
@@ -81,13 +82,13 @@ def find_reference_stars(frame: Frame, detection_snr: float, background_box_pix:
         Reference image.
     detection_snr : float
         Signal-to-noise ratio of the faintest star; raised to `gaiaflux.core.stars.completion.detection_limit`.
-    background_box_pix : int
-        Side of the boxes of the sky [pixel].
+    options : PsfOptions
+        How PSF, fluxes and sky are fitted.
 
     Returns
     -------
     stars : ndarray of STAR_DTYPE, shape (n_stars,)
-        Brightest first.
+        Brightest first. Where there are too few for a point-spread function, the deep list as it is.
     fwhm_pix : float
         Median FWHM of the bright half [pixel].
 
@@ -96,12 +97,14 @@ def find_reference_stars(frame: Frame, detection_snr: float, background_box_pix:
     BadFrameError
         No sky or no star can be measured.
     """
-    background = background_estimator(background_box_pix)(frame.image, frame.pixel_flags)
+    background = options.background(frame.image, frame.pixel_flags)
     noise = noise_above(background, frame)
     image = subtract_background(frame.image, background)
     stars = detect_deep(image, frame.pixel_flags, background, min_snr=detection_snr, flux_variance=noise.slope)
-    clean = stars[stars["flags"] == 0]
-    sample = (clean if len(clean) else stars)["fwhm"]
+    clean = clean_image(frame, options.background)
+    stars = prove_list(clean.pixels, stars, clean.fwhm, options, detection_snr)
+    sample = stars[stars["flags"] == 0]
+    sample = (sample if len(sample) else stars)["fwhm"]
     fwhm = float(np.median(sample[: max(1, len(sample) // 2)]))
     limit = detection_limit(len(stars), int(np.count_nonzero(frame.pixel_flags == 0)), fwhm)
     return stars[stars["snr"] >= min(limit, float(np.max(stars["snr"])))], fwhm

@@ -35,7 +35,9 @@ def flag_unseen(result: FrameResult, catalog: StarCatalog, catalog_facts: Mappin
     on = (np.abs(catalog.x_ref - 0.5 * (nx - 1)) < 0.5 * nx) & (np.abs(catalog.y_ref - 0.5 * (ny - 1)) < 0.5 * ny)
     empty = catalog.place == Place.EMPTY
     rows = np.flatnonzero(empty | (~on & (catalog.place == Place.CATALOG)))
-    flux, error, flags = (result.stars[name].reshape(result.n_stars, -1) for name in ("flux", "flux_err", "flags"))
+    # A column for each aperture; a view, whatever the order in memory.
+    arrays = (result.stars[name] for name in ("flux", "flux_err", "flags"))
+    flux, error, flags = (values[:, None] if values.ndim == 1 else values for values in arrays)
     for column in range(flux.shape[1] if len(rows) else 0):
         promised, faintest = promised_flux(flux[:, column], error[:, column], catalog.mag)
         noise, known_empty = error[rows, column], empty[rows]
