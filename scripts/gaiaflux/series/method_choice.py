@@ -21,6 +21,7 @@ REASONS = {
 }
 """Why a method is recommended, with its code in ``/stars/recommended_method_reason``."""
 _AS_MANY = 0.8  # of the good points of the method that has most
+_VARIES = 5.0  # times the predicted error: the star varies, and its scatter does not tell how it was measured
 
 
 def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndarray, np.ndarray]:
@@ -38,15 +39,17 @@ def recommend_methods(summaries: Mapping[str, ApertureSummary]) -> tuple[np.ndar
     reason : ndarray of int8, shape (n,)
         Codes of `REASONS`. Of the methods that have at least four fifths of the good points of the one with most,
         the one with the least scatter in frames that did not choose its aperture, relative to the flux; where that is
-        not known for all, with the least predicted error; a favoured one (`Method.favoured_within`) that is nearly as
-        good as the best.
+        not known for all, or is the star's own, with the least predicted error; a favoured one
+        (`Method.favoured_within`) that is nearly as good as the best.
     """
     names = list(summaries)
     n_good = np.stack([summaries[name].n_good for name in names])
     held_out = np.stack([summaries[name].held_out for name in names])
     expected = np.stack([summaries[name].expected for name in names])
     enough = (n_good > 0) & (n_good >= _AS_MANY * n_good.max(axis=0))
-    seen = (np.isfinite(held_out) | ~enough).all(axis=0)
+    with np.errstate(invalid="ignore"):
+        varies = ((held_out > _VARIES * expected) | ~enough).all(axis=0)
+    seen = (np.isfinite(held_out) | ~enough).all(axis=0) & ~varies
     score = np.where(enough, np.where(seen, held_out, expected), np.inf)
     score = np.where(np.isfinite(score), score, np.inf)
     best = np.argmin(score, axis=0)
