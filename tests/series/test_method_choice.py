@@ -89,6 +89,17 @@ def test_points_that_are_not_exported_do_not_count():
     assert names_of(reason) == ["more good points"]
 
 
+def test_a_star_that_varies_is_judged_by_what_is_predicted():
+    """Its scatter is its own: the method that blurs it would win."""
+    blurred = summary([0.6, 0.04, 0.6], expected=[0.02, 0.02, 0.02])
+    sharp = summary([0.8, 0.06, 0.06], expected=[0.01, 0.01, 0.01])
+    method, reason = recommend_methods({"aperture": blurred, "psf": sharp})
+    # Of the second one a method scatters as little as it may; of the third one the other one does.
+    assert method.tolist() == [1, 0, 1]
+    scatter, predicted = "less scatter in held-out frames", "less predicted error"
+    assert names_of(reason) == [predicted, scatter, predicted]
+
+
 def test_without_any_score_the_most_points_decide():
     nan = np.nan
     few, many = summary([nan] * 2, [90, 1]), summary([nan] * 2, [100, 0])

@@ -70,6 +70,16 @@ def test_found_stars_stay_that_stand_out_of_what_else_is_shown():
     assert not _stays(made, shown, 0, 4.9)[3]
 
 
+def test_what_is_no_peak_of_others_need_not_exceed_what_they_leave():
+    made = solution(x=[20, 40, 60, 80], y=[20] * 4, flux=[100.0, 100.0, 100.0, 40.0])
+    shown = nothing_shown()
+    shown.leavings[:] = 30.0
+    shown.excess[:, 50:70] = 2.1
+    sure = np.array([True, False, True, True])
+    assert _stays(made, shown, 0, 5.0, sure).tolist() == [True, False, False, False]
+    assert not _stays(made, shown, 0, 5.0).any()
+
+
 def test_what_is_sharper_than_a_star_does_not_stay():
     """Pieces of cosmic rays: too much light in the middle, and pixels that the PSF does not describe."""
     made = solution(x=[20, 40, 60, 80, 50], y=[20] * 4 + [60], flux=[1e3] * 5)

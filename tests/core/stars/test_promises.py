@@ -59,7 +59,12 @@ def test_a_star_whose_light_was_followed_is_itself():
     made, mags = completed([(50, 50, 100, 90)], [])
     follow(made)
     assert check_promises(made, mags, np.full(made.n_known, REACH)).meant[-1] == N_BRIGHT
-    # It must have the brightness that is promised; without light it may be another one.
+    # It must have the brightness that is promised, whatever the colours do, beyond doubt.
+    assert check([(50, 50, 100, 55)], [], follow, scatter=0.4) == ([False], [-1])
+    assert check([(50, 50, 100, 70)], [], follow, scatter=0.4) == ([True], [own])
+    assert check([(50, 50, 16, 16)], [], follow)[0] == [True]
+    assert check([(50, 50, 14.5, 14.5)], [], follow)[0] == [False]
+    # Without light it may be another one.
     assert check([(50, 50, 100, 50)], [(56, 57, 100)], follow) == ([False], [-1])
     assert check([(50, 50, 100, 0)], [(56, 57, 100)], follow) == ([True], [0])
 

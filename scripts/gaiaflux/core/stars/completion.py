@@ -5,7 +5,7 @@ PASP 99, 191; Schlafly et al. 2018, ApJS 234, 39). The catalogue's stars stay wh
 ones whose light is clearly beside.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -143,13 +143,13 @@ def complete_stars(
     BadFrameError
         No clean pixels.
     """
-    return _search(pixels, _Start(x, y, len(x), magnitudes), fwhm, options, min_snr)
+    return _search(pixels, _Start(x, y, len(x), np.zeros(len(x), dtype=bool), magnitudes), fwhm, options, min_snr)
 
 
 def prove_stars(
     pixels: Pixels, x: np.ndarray, y: np.ndarray, n_known: int, fwhm: float, options: PsfOptions, min_snr: float
 ) -> Completed:
-    """Fit stars of which only some are known, drop those that are none, and find and fit what is left.
+    """Fit stars that are no peaks of others, drop those that are noise, and find and fit what is left.
 
     Parameters
     ----------
@@ -173,21 +173,22 @@ def prove_stars(
     BadFrameError
         No clean pixels.
     """
-    return _search(pixels, _Start(x, y, n_known, None), fwhm, options, min_snr)
+    return _search(pixels, _Start(x, y, n_known, np.ones(len(x), dtype=bool), None), fwhm, options, min_snr)
 
 
 class _Start(NamedTuple):
-    """Stars with which a search begins; the first `n_known` stay."""
+    """Stars with which a search begins; the first `n_known` stay, and those that are `sure` are no peaks of others."""
 
     x: np.ndarray
     y: np.ndarray
     n_known: int
+    sure: np.ndarray
     magnitudes: Magnitudes | None
 
 
 def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min_snr: float) -> Completed:
     """Rounds of finding stars on the residual and of fitting them all."""
-    n_known = given.n_known
+    n_known, sure = given.n_known, given.sure
     fit, solution = fit_psf(pixels, given.x, given.y, fwhm, options)
     x, y = solution.stamps.x, solution.stamps.y
     start = np.stack([x, y])
@@ -201,6 +202,7 @@ def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min
         found = _new_peaks(shown, width, PEAK_FRACTION * limit, x, y)
         x, y, start = np.append(x, found[0]), np.append(y, found[1]), np.append(start, found, axis=1)
         flux = np.append(solution.flux, np.zeros(found.shape[1]))
+        sure = np.append(sure, np.zeros(found.shape[1], dtype=bool))
         for _ in range(POSITION_STEPS):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             flux = solution.flux
@@ -208,8 +210,8 @@ def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min
         # The second look: without the false ones some of the others are fainter.
         for _ in range(2):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
-            stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr))
-            x, y, start, flux = x[stays], y[stays], start[:, stays], solution.flux[stays]
+            stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr), sure)
+            x, y, start, flux, sure = x[stays], y[stays], start[:, stays], solution.flux[stays], sure[stays]
         off = astray(solution, n_known, width) & ~free
         settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
         last = settled or round_number == ROUNDS - 1
@@ -305,11 +307,20 @@ def _proof(solution: Solution, shown: FluxMap) -> Proof:
     return Proof(flux, np.hypot(solution.error * shown.excess[at], shown.leavings[at]))
 
 
-def _stays(solution: Solution, shown: FluxMap, n_known: int, min_snr: float) -> np.ndarray:
-    """Known stars, and the found ones that are significant beside all else and mostly on good pixels."""
-    proof = _proof(solution, shown)
+def _stays(
+    solution: Solution, shown: FluxMap, n_known: int, min_snr: float, sure: np.ndarray | bool = False
+) -> np.ndarray:
+    """Known stars, and the found ones that are significant beside all else and mostly on good pixels.
+
+    Those that are `sure` to be no peaks of others need not exceed what these leave.
+    """
+    proof, bare = _proof(solution, shown), _proof(solution, replace(shown, leavings=np.zeros_like(shown.leavings)))
     full = solution.stamps.values.sum(axis=(1, 2), dtype=np.float64)
-    stays = (proof.flux > min_snr * proof.noise) & (solution.sums.light > LEAST_LIGHT * full) & ~_sharp(solution)
+    stays = (
+        (proof.flux > min_snr * np.where(sure, bare.noise, proof.noise))
+        & (solution.sums.light > LEAST_LIGHT * full)
+        & ~_sharp(solution)
+    )
     stays[:n_known] = True
     return stays
 

@@ -15,6 +15,7 @@ SEEN_SHARE = 0.03
 """Part of the promised light: less may be the misfit of a neighbour."""
 TOLERANCE_MAG = (0.3, 1.5)  # least and largest difference that colours and variability explain
 TOLERANCE_SIGMA = 3.0
+FOLLOWED_MAG, FOLLOWED_SNR = 0.5, 15.0  # of a star whose light was followed
 MAG_OF_SNR = 2.5 / np.log(10.0)
 
 
@@ -93,7 +94,9 @@ def check_promises(completed: Completed, magnitudes: np.ndarray, reach: np.ndarr
             np.hypot(tolerance[rows, None], error[n:]),
         )
         fits = (near < reach[rows, None]) & (np.abs(difference) < allowed)
-        agrees = np.abs(2.5 * np.log10(flux[:n] / promised)) < np.hypot(tolerance, error[:n])
+        # What a star leaves that is brighter by far may have drawn a faint one away.
+        agrees = np.abs(2.5 * np.log10(flux[:n] / promised)) < np.hypot(np.minimum(tolerance, FOLLOWED_MAG), error[:n])
+        agrees &= flux[:n] > FOLLOWED_SNR * noise[:n]
     meant = np.full(n, -1)
     row, star = np.nonzero(fits)
     sure = (fits.sum(axis=1)[row] == 1) & (fits.sum(axis=0)[star] == 1)

@@ -17,7 +17,7 @@ from gaiaflux.model.stars import STAR_DTYPE
 __all__ = ["prove_list"]
 
 # Parts of a star's light that may be peaks of its own within these radii [FWHM].
-PEAK_SHARES = np.array([[6.0, 0.3], [15.0, 0.01], [28.0, 0.001]])
+PEAK_SHARES = np.array([[1.5, 0.3], [3.0, 0.1], [6.0, 0.02], [28.0, 0.001]])
 SAME_FWHM = 0.5
 UNPROVEN = StarFlag.COSMIC_RAY | StarFlag.TRAIL
 
@@ -50,7 +50,7 @@ def prove_list(pixels: Pixels, stars: np.ndarray, fwhm: float, options: PsfOptio
     """
     usable = stars[((stars["flags"] & UNPROVEN) == 0) & np.isfinite(stars["x"] + stars["y"]) & (stars["flux"] > 0)]
     saturated = (usable["flags"] & StarFlag.SATURATED) != 0
-    sure = _cannot_be_peaks(usable, fwhm) | saturated
+    sure = _cannot_be_peaks(usable["x"], usable["y"], usable["flux"], fwhm) | saturated
     seeds = usable[sure][np.argsort(~saturated[sure], kind="stable")]
     n_saturated = int(np.count_nonzero(saturated))
     found = prove_stars(pixels, seeds["x"], seeds["y"], n_saturated, fwhm, options, min_snr)
@@ -87,11 +87,11 @@ def _table(found: Completed, stars: np.ndarray) -> np.ndarray:
     return table
 
 
-def _cannot_be_peaks(stars: np.ndarray, fwhm: float) -> np.ndarray:
+def _cannot_be_peaks(x: np.ndarray, y: np.ndarray, flux: np.ndarray, fwhm: float) -> np.ndarray:
     """Stars that are too bright to be peaks of the wings of others."""
-    order = np.argsort(stars["y"], kind="stable")
-    x, y, flux = (np.ascontiguousarray(stars[name][order], np.float64) for name in ("x", "y", "flux"))
-    sure = np.ones(len(stars), np.bool_)
+    order = np.argsort(y, kind="stable")
+    x, y, flux = (np.ascontiguousarray(values[order], np.float64) for values in (x, y, flux))
+    sure = np.ones(len(x), np.bool_)
     _mark_peaks(x, y, flux, PEAK_SHARES[:, 0] * fwhm, np.ascontiguousarray(PEAK_SHARES[:, 1]), sure)
     result = np.empty_like(sure)
     result[order] = sure
