@@ -15,6 +15,7 @@ from gaiaflux.core.psf.good_stars import choose_good_stars
 from gaiaflux.core.psf.model import PsfModel, moffat_psf
 from gaiaflux.core.psf.residual import fit_residual
 from gaiaflux.core.psf.shape import Scene, ShapeFit, StarFit, fit_shape
+from gaiaflux.core.psf.wing import NO_WING
 
 __all__ = ["PsfFit", "choose_psf_stars", "fit_psf"]
 
@@ -116,7 +117,8 @@ def fit_psf(
         Seeing [pixel].
     options : PsfOptions
     borrowed : PsfModel, optional
-        PSF to use where the frame has too few stars for its own; else a round Moffat function.
+        PSF to use where the frame has too few stars for its own; else a round Moffat function. Its wing is taken in
+        any case.
 
     Returns
     -------
@@ -129,6 +131,10 @@ def fit_psf(
         No clean pixels.
     """
     start = borrowed if borrowed is not None else moffat_psf(pixels.image.shape, fwhm)
+    # In a dense field wings are much like sky: while both are looked for they would swing.
+    wing = start.wing
+    if wing.exists:
+        start = replace(start, wing=NO_WING)
     saturated = near_saturation(pixels.flags, x, y, fwhm)
     solution = solve_fluxes(pixels, start, x, y, np.zeros(len(x)), options.for_width(fwhm, START_ROUNDS))
     psf, fit, shift = start, None, np.zeros(2)
@@ -153,8 +159,12 @@ def fit_psf(
         solution = solve_fluxes(pixels, psf, *places, solution.flux, options.for_width(fwhm), solution.background)
         if last:
             break
+    if wing.exists:
+        psf = replace(psf, wing=wing)
+        stamps, flux = solution.stamps, (1.0 + wing.light) * solution.flux
+        solution = solve_fluxes(pixels, psf, stamps.x, stamps.y, flux, options.for_width(fwhm, 1))
     if fit is None:
-        return PsfFit(start, 0, None, (0.0, 0.0), float("nan"), float("nan"), np.zeros((1, 1))), solution
+        return PsfFit(psf, 0, None, (0.0, 0.0), float("nan"), float("nan"), np.zeros((1, 1))), solution
     return PsfFit(
         psf, order, fit.stars, (float(shift[0]), float(shift[1])), *_quality(fit, solution), fit.flux_covariance
     ), solution

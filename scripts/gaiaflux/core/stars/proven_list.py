@@ -9,7 +9,7 @@ import numpy as np
 
 from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.kernels.compile import kernel
-from gaiaflux.core.psf.fluxes import PsfOptions
+from gaiaflux.core.psf.fluxes import PsfOptions, stars_per_beam
 from gaiaflux.core.stars.completion import Completed, prove_stars
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.stars import STAR_DTYPE
@@ -19,6 +19,7 @@ __all__ = ["prove_list"]
 # Parts of a star's light that may be peaks of its own within these radii [FWHM].
 PEAK_SHARES = np.array([[1.5, 0.3], [3.0, 0.1], [6.0, 0.02], [28.0, 0.001]])
 SAME_FWHM = 0.5
+CROWDED = 0.05  # stars a beam that cannot be peaks, above which all of the deep list is taken
 UNPROVEN = StarFlag.COSMIC_RAY | StarFlag.TRAIL
 
 
@@ -41,7 +42,7 @@ def prove_list(pixels: Pixels, stars: np.ndarray, fwhm: float, options: PsfOptio
     -------
     ndarray of STAR_DTYPE, shape (n,)
         Brightest first; places, fluxes and their errors are of the fit. The given list, where the image has too few
-        stars for a point-spread function.
+        stars for a point-spread function, or so many that no place between them shows what that leaves.
 
     Raises
     ------
@@ -51,6 +52,9 @@ def prove_list(pixels: Pixels, stars: np.ndarray, fwhm: float, options: PsfOptio
     usable = stars[((stars["flags"] & UNPROVEN) == 0) & np.isfinite(stars["x"] + stars["y"]) & (stars["flux"] > 0)]
     saturated = (usable["flags"] & StarFlag.SATURATED) != 0
     sure = _cannot_be_peaks(usable["x"], usable["y"], usable["flux"], fwhm) | saturated
+    n_pixels = int(np.count_nonzero(pixels.flags == 0))
+    if stars_per_beam(int(np.count_nonzero(sure)), n_pixels, fwhm) > CROWDED:
+        return stars
     seeds = usable[sure][np.argsort(~saturated[sure], kind="stable")]
     n_saturated = int(np.count_nonzero(saturated))
     found = prove_stars(pixels, seeds["x"], seeds["y"], n_saturated, fwhm, options, min_snr)
