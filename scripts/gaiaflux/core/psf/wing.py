@@ -151,10 +151,10 @@ def fit_wing(image: np.ndarray, weight: np.ndarray, stars: Sources, start: float
     strength, others = _solve(design, blocks, tile, len(log_radius))
     n = len(others)
     error = np.sqrt((n - 1.0) / n * ((others - others.mean(axis=0)) ** 2).sum(axis=0))
-    # No star's wing counts beyond.
-    noise = 1.0 / np.sqrt(float(np.median(weight[usable])))
-    farthest = min(end, float(np.sqrt(flux[rows[0]] * max(strength.max(), 0.0) / (FAINTEST * noise))))
     ends = _ends(strength, error)
+    # No star's wing counts beyond.
+    noise, last = 1.0 / np.sqrt(float(np.median(weight[usable]))), strength[max(ends[0] - 1, 0)]
+    farthest = min(end, float(np.sqrt(flux[rows[0]] * max(float(last), 0.0) / (FAINTEST * noise))))
     wing = _profile(np.exp(log_radius), strength, ends, farthest)
     if not wing.exists:
         return NO_WING
