@@ -157,6 +157,10 @@ def add_rule(repo):
     own = re.search(r"^rule aperture_photometry:\n.*?\n\n\n", path.read_text(), re.MULTILINE | re.DOTALL)[0]
     path.write_text(path.read_text().rstrip("\n") + "\n\n\n" + own.replace("aperture", "box").rstrip() + "\n")
     text = (repo / "scripts/aperture_photometry.py").read_text()
+    # What only the apertures need of the star catalogue.
+    text = text.replace("    psf = read_reference_psf(smk.input.catalog)\n", "")
+    text = text.replace("from gaiaflux.io.psf_model import read_reference_psf\n", "")
+    text = re.sub(r"measure_frame\(placed, settings, .*\),\n", "measure_frame(placed, settings),\n", text)
     (repo / "scripts/box_photometry.py").write_text(
         text.replace("aperture", "box").replace("ApertureSettings", "BoxSettings")
     )
