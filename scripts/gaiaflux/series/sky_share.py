@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, MEDIAN_NOISE, masked_median
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.method import SKY_SHARE
 from gaiaflux.series.star_summary import ApertureSummary, star_blocks
@@ -19,7 +19,6 @@ __all__ = ["SkyShare", "changing_part"]
 _TELLING = 0.2  # share from which a star tells
 _LEAST_STARS, _MOST_STARS = 10, 400
 _LEAST_POINTS = 8
-_MEDIAN_NOISE = 1.17  # relative error of a scatter from absolute medians, times the root of twice the number
 
 
 class SkyShare:
@@ -126,8 +125,8 @@ def changing_part(share: np.ndarray, flux: np.ndarray, flux_err: np.ndarray, use
     structure, rest = typical(share * error2), typical((1.0 - share) * error2)
     part = (seen - rest) / structure
     middle = float(np.median(part))
-    chance = _MEDIAN_NOISE * np.sqrt(2.0 / (n_points - 1.0)) * seen / structure
+    chance = 2.0 * MEDIAN_NOISE / np.sqrt(n_points - 1.0) * seen / structure
     # As far as it is certain of so many stars.
-    seen_spread = MAD_TO_SIGMA * float(np.median(np.abs(part - middle))) * (1.0 - _MEDIAN_NOISE / np.sqrt(rows.size))
+    seen_spread = MAD_TO_SIGMA * float(np.median(np.abs(part - middle))) * (1.0 - MEDIAN_NOISE / np.sqrt(rows.size))
     spread = seen_spread**2 - float(np.median(chance)) ** 2
     return float(np.clip(middle + np.sqrt(max(spread, 0.0)), 0.0, 1.0))

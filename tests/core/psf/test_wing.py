@@ -135,6 +135,8 @@ def test_a_model_with_a_wing_has_a_total_of_one_and_is_drawn_as_it_says():
     r = np.hypot(dx, dy)
     for radius in (12.0, 50.0, 120.0):
         assert psf.light_beyond(radius) == pytest.approx(values[r > radius].sum(), abs=0.002)
+    wide = replace(moffat_psf((SIZE, SIZE), 1.5 * FWHM), wing=wing)
+    assert psf.light_beyond(30.0, 1.5) == pytest.approx(wide.light_beyond(30.0))
     image = np.zeros((SIZE, SIZE), np.float32)
     stamps = make_stamps(psf, np.array([300.0]), np.array([300.0]), 8.8)
     reach = stamps.psf.reach(np.array([1e6]), 1e-2, 40.0)

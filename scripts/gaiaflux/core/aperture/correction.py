@@ -3,7 +3,7 @@
 The light profile is that of a Moffat function (`gaiaflux.core.psf.moffat`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,10 +58,6 @@ class GrowthCorrection:
     n_stars: int
     far_light: float | None = None
 
-    def with_far_light(self, far_light: float | None) -> "GrowthCorrection":
-        """The same with a known part of the light outside of the reference radius; None changes nothing."""
-        return replace(self, far_light=far_light)
-
     @property
     def outside(self) -> float:
         """Part of the light outside of the reference radius."""
@@ -95,7 +91,9 @@ class GrowthCorrection:
             fraction = self._of_all_light(self.profile.growth(self.radii))
             error = np.abs(self.profile.growth_slope(self.radii)) * _UNKNOWN_FWHM_VARIATION
             known = np.isfinite(x) & np.isfinite(y)
-            return np.where(known[:, None], fraction, np.nan), np.where(known[:, None], error, np.nan)
+            return np.where(known[:, None], fraction, np.nan), np.where(
+                known[:, None], self._of_all_light(error), np.nan
+            )
         u = np.clip(self.widening.value(x, y), -0.5, 0.5)
         local = (self.reference_radius / self.profile.alpha * np.exp(-u)) ** 2
         inside = light_within(local, self.profile.beta)
@@ -107,10 +105,11 @@ class GrowthCorrection:
             [np.hypot(surface.error(x, y), scatter * surface.scatter) for surface in self.ratios], axis=1
         )
         fraction = self._of_all_light(ratio * inside[:, None])
-        return fraction, np.hypot(ratio_err * inside[:, None], ratio * inside_err[:, None])
+        error = np.hypot(ratio_err * inside[:, None], ratio * inside_err[:, None])
+        return fraction, self._of_all_light(error)
 
     def _of_all_light(self, fraction: np.ndarray) -> np.ndarray:
-        """Fractions of the profile's light as fractions of all."""
+        """Fractions of the profile's light, or their errors, as those of all light."""
         return fraction * ((1.0 - self.outside) / float(self.profile.growth(self.reference_radius)))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, MEDIAN_NOISE, masked_median
 from gaiaflux.model.status import OK
 
 __all__ = ["NoiseFit", "fit_noise", "frame_factors", "noise_curves"]
@@ -32,7 +32,6 @@ _PHOTON_PART = 0.3  # of the variance, above which a star tells of its photons
 _WRONG = 1.25
 _SIGNIFICANT = 4.0
 _ROUNDS = 12
-_MEDIAN_NOISE = 1.17  # relative error of a scatter from absolute medians, times the root of the number
 _DOUBT = 2.0  # errors of a frame's chi-squared that are taken to be chance
 
 
@@ -140,7 +139,7 @@ def frame_factors(flux: np.ndarray, flux_err: np.ndarray, use: np.ndarray, exces
     pull = pull * np.sqrt(points / np.maximum(points - 1, 1))
     number = use.sum(axis=0)
     chi2 = (MAD_TO_SIGMA * np.nan_to_num(masked_median(np.where(use, pull, 0.0), use, 0))) ** 2
-    chance = _DOUBT * 2.0 * _MEDIAN_NOISE / np.sqrt(np.maximum(number, 1))
+    chance = _DOUBT * 2.0 * MEDIAN_NOISE / np.sqrt(np.maximum(number, 1))
     return np.sqrt(1.0 + np.where(number >= _LEAST_STARS, np.maximum(chi2 - 1.0 - chance, 0.0), 0.0))
 
 

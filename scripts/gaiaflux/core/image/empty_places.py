@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, MEDIAN_NOISE
 
 __all__ = [
     "DENSE",
@@ -100,7 +100,7 @@ def hidden_variance(
     stated = float(np.median(variance))
     common = max(float(np.median(square)) - stated, 0.0)
     k = min(NEAREST, n)
-    certain = max(1.0 - 1.65 * np.sqrt(2.0 / k), 0.0)
+    certain = max(1.0 - 2.0 * MEDIAN_NOISE / np.sqrt(k), 0.0)
     # It changes no faster than the places are apart: of a mesh of them the nearest counts.
     mesh_x, mesh_y = (np.linspace(axis.min(), axis.max(), MESH) for axis in places)
     at = np.meshgrid(mesh_x, mesh_y)

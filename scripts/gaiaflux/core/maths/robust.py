@@ -6,6 +6,7 @@ import numpy as np
 
 __all__ = [
     "MAD_TO_SIGMA",
+    "MEDIAN_NOISE",
     "ClippedMean",
     "chi2_about_mean",
     "clipped_mean",
@@ -18,6 +19,8 @@ __all__ = [
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation over median absolute deviation of a Gaussian."""
+MEDIAN_NOISE = 1.17
+"""Relative error of a scatter from absolute medians, times the root of the number of values."""
 
 _CLIP = 3.5
 _CLIPPED = 0.9946  # standard deviation of a unit Gaussian that is cut at 3.5

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, MEDIAN_NOISE
 from gaiaflux.core.psf.fluxes import Solution
 from gaiaflux.core.psf.local_sky import StarSkies
 
@@ -48,6 +48,5 @@ def flux_misfit(solution: Solution, skies: StarSkies, rows: np.ndarray) -> float
         return 0.0
     parts = np.array(left)
     scatter = MAD_TO_SIGMA * float(np.median(np.abs(parts - np.median(parts))))
-    # A median deviation of n values is known to 1.17 / sqrt(2 n) of itself.
-    certain = scatter * (1.0 - 1.17 / np.sqrt(2.0 * len(parts)))
+    certain = scatter * (1.0 - MEDIAN_NOISE / np.sqrt(len(parts)))
     return float(np.sqrt(max(certain**2 - float(np.median(noise2)), 0.0)))

@@ -174,12 +174,15 @@ class PsfModel:
         core = (self.beta - 1.0) / np.pi * float(np.sqrt(determinant(self.form_at(*middle)))[0])
         return float(np.abs(nodes).max()) / core
 
-    def light_beyond(self, radius: float) -> float:
-        """Part of a star's light beyond a radius [pixel] that is not smaller than the residual's, mid-frame."""
+    def light_beyond(self, radius: float, wider: float = 1.0) -> float:
+        """Part of a star's light beyond a radius [pixel] that is not smaller than the residual's, mid-frame.
+
+        `wider`: width of the core over this one's, as in a frame of other seeing, in which the wing is the same.
+        """
         ny, nx = self.shape
         middle = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
         core2 = 1.0 / float(np.sqrt(determinant(self.form_at(*middle)))[0])
-        core = (1.0 + radius**2 / core2) ** (1.0 - self.beta)
+        core = (1.0 + (radius / wider) ** 2 / core2) ** (1.0 - self.beta)
         return float(self.scale_at(*middle)[0]) * (core + self.wing.light - self.wing.within(radius))
 
     def scaled(self, factor: float, shape: tuple[int, int] | None = None) -> "PsfModel":

@@ -48,7 +48,7 @@ def extract_stars(
     -------
     attrs : dict
         fwhm_pix, ellipticity, sky and sky_rms (per pixel, in the frame's unit), n_stars, stars_source, n_cosmic_pixels,
-        n_trail_pixels.
+        n_trail_pixels, n_bad_pixels (of the mask, or of the bad lines of an image without one).
     arrays : dict of ndarray
         ``stars`` of STAR_DTYPE, brightest first; ``cosmic_pixels``, flat indices of pixels hit by cosmic rays;
         ``trail_pixels``, of those in straight trails.
@@ -98,6 +98,7 @@ def extract_stars(
         "stars_source": used,
         "n_cosmic_pixels": len(hits),
         "n_trail_pixels": len(trail),
+        "n_bad_pixels": int(np.count_nonzero(frame.pixel_flags & PixelFlag.BAD)),
     }
     return attrs, {"stars": found.stars, "cosmic_pixels": hits, "trail_pixels": trail}
 

@@ -1,6 +1,6 @@
 """Aperture photometry of one frame: the stars of the catalogue, at their places in this frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from gaiaflux.core.image.local_sky import LocalSky, combine_sky
 from gaiaflux.core.psf.model import PsfModel
 from gaiaflux.core.psf.moffat import MoffatProfile
 from gaiaflux.ground.photometry.aperture_steps import (
-    REFERENCE_FWHM,
     CorrectionStars,
     Field,
     choose_correction_stars,
@@ -63,15 +62,15 @@ class ApertureOptions:
     subtract_neighbours : bool
         Whether to take the light of the other stars of known magnitude off each aperture: as bright as they are in
         this frame, or, where they are faint or blended, as the catalogue says. Its error is 3 % of it.
-    far_light : float, optional
-        Part of a star's light beyond 2.2 FWHM; else the profile of the growth curve is carried on.
+    winged_psf : PsfModel, optional
+        Its wing and core say how much light lies beyond the growth curve; else the curve's profile is carried on.
     """
 
     radii: np.ndarray
     annulus: tuple[float, float]
     min_correction_stars: int = 10
     subtract_neighbours: bool = True
-    far_light: float | None = None
+    winged_psf: PsfModel | None = None
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,8 @@ def measure_frame(
     """
     scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(placed.wcs.cd))))
     radii, annulus = radii_in_pixels(settings, placed.fwhm_pix, scale, series_fwhm_arcsec / scale)
-    far = None
-    if reference_psf is not None and reference_psf.wing.exists:
-        far = reference_psf.light_beyond(REFERENCE_FWHM * reference_psf.fwhm)
-    options = ApertureOptions(radii, annulus, settings.min_correction_stars, settings.subtract_neighbours, far)
+    psf = reference_psf if reference_psf is not None and reference_psf.wing.exists else None
+    options = ApertureOptions(radii, annulus, settings.min_correction_stars, settings.subtract_neighbours, psf)
     return measure_stars(placed.frame, placed.x, placed.y, placed.catalog.best_mag, placed.fwhm_pix, options)
 
 
@@ -232,7 +229,10 @@ def measure_stars(
     ring = without_wings(field, annuli.ring, light, annuli.discs, profile)
     own_light = light[:n_on] * profile.annulus_brightness(*annulus)
     sky = combine_sky(field.x[:n_on], field.y[:n_on], ring, own_light, field.noise.trend, field.noise.sigma)
-    correction = find_correction(field, stars, sky.level, sky.error, profile, None).with_far_light(options.far_light)
+    correction = find_correction(field, stars, sky.level, sky.error, profile, None)
+    if options.winged_psf is not None:
+        psf, wider = options.winged_psf, correction.profile.fwhm / options.winged_psf.fwhm
+        correction = replace(correction, far_light=psf.light_beyond(correction.reference_radius, wider))
     sums = fill_in(field, sums, correction.profile, sky.level)
     # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
     known = light * np.isfinite(mag[rows]) if options.subtract_neighbours else np.zeros(len(rows))

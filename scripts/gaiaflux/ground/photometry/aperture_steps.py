@@ -19,7 +19,6 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.frame import Frame
 
 __all__ = [
-    "REFERENCE_FWHM",
     "CorrectionStars",
     "Field",
     "choose_correction_stars",
@@ -37,7 +36,7 @@ __all__ = [
 # Radii that the growth curve is measured at, beside the wanted ones [FWHM].
 _GROWTH_RADII = (0.7, 1.0, 1.5, 2.2, 3.0)
 # Radius that the field-dependent correction refers to [FWHM]; one of the above.
-REFERENCE_FWHM = 2.2
+_REFERENCE_FWHM = 2.2
 # Radius of empty apertures [FWHM], and part of one that may belong to stars.
 _EMPTY_FWHM = 1.5
 _MOST_HIDDEN = 0.02
@@ -364,7 +363,7 @@ def find_correction(
     return fit_correction(
         GrowthCurves(field.x[rows], field.y[rows], flux, variance, level_err[rows], field.all_radii),
         np.searchsorted(field.all_radii, field.radii),
-        int(np.searchsorted(field.all_radii, max(field.radii[-1], REFERENCE_FWHM * field.fwhm))),
+        int(np.searchsorted(field.all_radii, max(field.radii[-1], _REFERENCE_FWHM * field.fwhm))),
         field.frame.image.shape,
         profile,
         annulus=annulus,
