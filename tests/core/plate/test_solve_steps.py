@@ -115,19 +115,6 @@ def test_how_uncertain_a_solution_may_be_somewhere(rms, limit, monkeypatch):
             check_solution(lists, WCS, fit, fit.variance, 1.5, SETTINGS)
 
 
-@pytest.mark.parametrize(("fwhm", "limit"), [(5.0, 0.45), (10.0, 0.8)])
-def test_out_of_focus_a_solution_may_be_the_more_uncertain(fwhm, limit, monkeypatch):
-    lists, fit = solution(100, 0.1)
-    lists = replace(lists, fwhm=fwhm)
-    for worst in (limit - 0.01, limit + 0.01):
-        monkeypatch.setattr(check, "worst_error_pix", lambda *given, value=worst: value)
-        if worst > limit:
-            with pytest.raises(BadFrameError, match=r"leave the plate solution uncertain by"):
-                check_solution(lists, WCS, fit, fit.variance, 1.5, SETTINGS)
-        else:
-            check_solution(lists, WCS, fit, fit.variance, 1.5, SETTINGS)
-
-
 @pytest.mark.parametrize(("scatter", "known", "refused"), [(1.15, 100, False), (1.25, 100, True), (9.0, 4, False)])
 def test_magnitudes_scatter_by_no_more_than_1_2(scatter, known, refused):
     lists, fit = solution(100)

@@ -28,7 +28,6 @@ UNMISTAKEN_FWHM = 0.3  # pairs that far apart are no coincidences in an image wi
 MAX_LOG_CHANCE_REST = float(np.log(1e-3))
 MAX_MAGNITUDE_SCATTER = 1.2
 MAX_WORST_ERROR_PIX = 0.45
-WIDE_WORST_ERROR_FWHM = 0.08  # out of focus a pixel is little
 MAX_WORST_ERROR_RMS = 2.5  # in scatters of the stars: noise, such as of a poor catalogue, is no missing distortion
 NOISY_WORST_ERROR_PIX = 0.6
 CENTROID_FLOOR_PIX = 0.03
@@ -84,8 +83,7 @@ def check_solution(
     _check_geometry(start, wcs, settings)
     _check_rest(lists, solution, radius)
     worst = worst_error_pix(lists, start, solution, stated)
-    allowed = max(MAX_WORST_ERROR_PIX, WIDE_WORST_ERROR_FWHM * lists.fwhm)
-    if worst > max(allowed, min(MAX_WORST_ERROR_RMS * rms, NOISY_WORST_ERROR_PIX)):
+    if worst > max(MAX_WORST_ERROR_PIX, min(MAX_WORST_ERROR_RMS * rms, NOISY_WORST_ERROR_PIX)):
         raise BadFrameError(
             f"the {n} matched stars leave the plate solution uncertain by {worst:.1f} pixels in parts of the image"
         )
