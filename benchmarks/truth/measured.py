@@ -91,6 +91,8 @@ class Measured:
         Electron of a unit of each method's fluxes in one exposure, with the true gain.
     status : list of str
         Of each frame.
+    frame_flags : ndarray of uint32, shape (n_frames,)
+        Bits of `gaiaflux.model.flags.FrameFlag`.
     wcs_header : list of str
         FITS cards of each frame's plate solution.
     reference : int
@@ -109,6 +111,7 @@ class Measured:
     shape: tuple[int, int]
     scale: Mapping[str, float]
     status: list[str]
+    frame_flags: np.ndarray
     wcs_header: list[str]
     reference: int
     x_ref: np.ndarray
@@ -220,6 +223,7 @@ def read_measured(folder: Path, scene: Scene) -> Measured:
         listed = list(file["frames/frame_id"].asstr())
         columns = [listed.index(name) for name in names]
         texts = {name: list(file[f"frames/{name}"].asstr()) for name in ("status", "wcs_header")}
+        frame_flags = file["frames/flags"][()][columns]
         source_id, x_ref, y_ref = (file[f"stars/{name}"][()] for name in ("source_id", "x_ref", "y_ref"))
         methods, scale = {}, {}
         units = {"electron/s": 1.0, "adu/s": scene.config.camera.gain}
@@ -232,6 +236,7 @@ def read_measured(folder: Path, scene: Scene) -> Measured:
         shape=scene.config.camera.shape,
         scale=scale,
         status=[texts["status"][k] for k in columns],
+        frame_flags=frame_flags,
         wcs_header=[texts["wcs_header"][k] for k in columns],
         reference=names.index(reference),
         x_ref=x_ref,

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.truth.measured import Measured
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
-from gaiaflux.model.flags import NOT_GOOD, StarFlag
+from gaiaflux.model.flags import NOT_GOOD, FrameFlag, StarFlag
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.scene import Scene
 
@@ -248,6 +248,7 @@ class Points:
             self.inside = (x > 0) & (x < nx - 1) & (y > 0) & (y < ny - 1) & ok[None, :]
             self.snr = np.where(self.inside, self.true / self.sigma, np.nan)
         unflagged = (self.flags & NOT_GOOD) == 0
+        self.uneven = (measured.frame_flags & FrameFlag.UNEVEN_RESPONSE) != 0
         self.good = self.inside & unflagged & np.isfinite(self.flux) & (self.error > 0)
         self.good_calibrated = self.inside & unflagged & np.isfinite(self.calibrated) & (self.calibrated_error > 0)
         self.isolated, self.alone = isolated[star], alone[star]
@@ -292,7 +293,8 @@ class Points:
         """
         with np.errstate(invalid="ignore"):
             member = self.inside & (self.snr >= low) & (self.snr < high) & (self.isolated | close)[:, None]
-        good = member & self.good & np.isfinite(self.zero)[None, :]
+        # The flag of such a frame says that its fluxes are wrong, and its light curves right.
+        good = member & self.good & (np.isfinite(self.zero) & ~self.uneven)[None, :]
         with np.errstate(invalid="ignore"):
             residual = (self.flux / self.zero - self.true)[good]
             error = (self.error / self.zero)[good]

@@ -78,6 +78,11 @@ class StarFlag:
         "neither the reference image nor this one shows the star where the catalogue has it: its place is wrong, or it "
         "varies and is faint",
     ] = 16384
+    SEAM: Annotated[
+        int,
+        "a seam of the detector, where its response steps, crosses the aperture or the sky around the star: neither "
+        "flux nor sky is right",
+    ] = 32768
 
 
 class FrameFlag:
@@ -103,6 +108,11 @@ class FrameFlag:
         int, "the PSF does not describe the stars it was measured on; its points are flagged as poor_fit"
     ] = 1024
     STRUCTURED_SKY: Annotated[int, "the sky has structure that no model follows; errors are enlarged by it"] = 2048
+    UNEVEN_RESPONSE: Annotated[
+        int,
+        "parts of the detector, such as amplifiers, differ in response by more than 1 %: flux is wrong by that, "
+        "flux_cal is corrected",
+    ] = 4096
 
 
 SPOILED = (
@@ -115,6 +125,7 @@ SPOILED = (
     | StarFlag.COSMIC_RAY
     | StarFlag.TRAIL
     | StarFlag.UNSEEN
+    | StarFlag.SEAM
 )
 """Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
 NOT_GOOD = SPOILED | StarFlag.POOR_FIT

@@ -37,6 +37,7 @@ from gaiaflux.series.light_curves import (
 from gaiaflux.series.magnitudes import magnitude_scale, write_magnitude_scale
 from gaiaflux.series.method_choice import write_recommendation
 from gaiaflux.series.method_facts import copy_facts
+from gaiaflux.series.response import find_response, write_response
 from gaiaflux.series.sky_share import SkyShare
 from gaiaflux.series.solution import frame_scintillation, series_facts, solve_series
 from gaiaflux.series.star_summary import ApertureSummary, Grids, choose_and_write, read_rows
@@ -137,13 +138,17 @@ def _calibrate_method(
     n_frames, n_stars, n_radii = source.grid(f"{method}/flux").shape
     unit = str(source.grid(f"{method}/flux").attrs["unit"])
     grids = _grids(out, method, (n_stars, n_frames), unit, f"{method}/radii_pix" in source)
-    summary, radii = choose_and_write(source, method, grids, frames, stars, deciding=deciding)
+    response = find_response(source, method, frames, stars, settings)
+    summary, radii = choose_and_write(source, method, grids, frames, stars, deciding=deciding, response=response)
     x, y = stars["x_ref"], stars["y_ref"]
     clean = summary.isolated & (2 * summary.n_good >= summary.n_points)
     rows = choose_stars(summary.snr, summary.n_good, x, y, clean, min_stars=settings.min_stars)
     measured = read_rows(grids, rows)
     ties = tie_series(source, method, frames, summary)
     tied = 1.0 if ties is None else np.exp(ties[:, summary.radius[rows]].T)
+    if response is not None:
+        tied = tied * np.exp(response.log(rows))
+        write_response(out, method, response)
     flux, error = measured.flux / tied, measured.flux_err / tied
     good = (measured.flags & SPOILED) == 0
     twinkling, twinkling_note = frame_scintillation(frames)
@@ -161,7 +166,7 @@ def _calibrate_method(
         write_ties(out, method, ties)
     members = np.full(n_stars, -1)
     members[rows] = np.arange(rows.size)
-    calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit), summary.radius)
+    calibration = Calibration(solution, members, twinkling, photons_per_unit(frames, unit), summary.radius, response)
     share = SkyShare(source, method, summary, radii, n_radii)
     if share.stated:
         share.changing = fit_changing_sky(share, grids, calibration, stars)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.model.flags import FrameFlag
-from gaiaflux.model.quality import POOR_PSF_PEAK, POOR_PSF_RMS, STRUCTURED_SKY
+from gaiaflux.model.quality import POOR_PSF_PEAK, POOR_PSF_RMS, STRUCTURED_SKY, UNEVEN_RESPONSE
 from gaiaflux.model.status import OK, PsfOrigin
+from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = ["FACTS", "frame_flags"]
 
@@ -19,6 +20,7 @@ FACTS = (
     "psf_residual_rms",
     "psf_residual_peak",
     "sky_structure",
+    "response_span",
 )
 """What the flags of a frame are decided by, of those that a method's group has."""
 
@@ -28,6 +30,7 @@ _POOR_SEEING, _BRIGHT_SKY, _POOR_WCS = 1.5, 3.0, 3.0  # times the usual
 _ELONGATED, _MORE_ELONGATED = 0.3, 0.15
 _FEW = 0.5
 _LEAST_WCS_STARS = 10
+_UNEVEN_MAG = MAG_PER_RELATIVE * UNEVEN_RESPONSE
 
 Columns = Mapping[str, np.ndarray]
 
@@ -95,6 +98,7 @@ def frame_flags(frames: Columns, calibrations: Mapping[str, Columns]) -> np.ndar
         (FrameFlag.POOR_PSF, _any(calibrations, "psf_residual_rms", number, lambda rms: rms > POOR_PSF_RMS)),
         (FrameFlag.POOR_PSF, _any(calibrations, "psf_residual_peak", number, lambda peak: peak > POOR_PSF_PEAK)),
         (FrameFlag.STRUCTURED_SKY, _any(calibrations, "sky_structure", number, lambda ratio: ratio > STRUCTURED_SKY)),
+        (FrameFlag.UNEVEN_RESPONSE, _any(calibrations, "response_span", number, lambda span: span > _UNEVEN_MAG)),
         (FrameFlag.NO_CALIBRATION, ~calibrated),
     ):
         flags[measured & where] |= bit

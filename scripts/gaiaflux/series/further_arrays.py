@@ -1,11 +1,11 @@
 """What a method measures of each star beside flux, error and flags: taken over, and calibrated where it is a flux."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble
-from gaiaflux.core.calibration.terms import StarFacts
 from gaiaflux.io.dataset import DatasetReader, DatasetWriter
 from gaiaflux.model.method import Method
 from gaiaflux.series.light_curves import Calibration
@@ -59,7 +59,7 @@ def write_further_arrays(
         ]
         for block in star_blocks(n_stars, n_frames):
             flux, error = (grid[:, block, 0].T for grid in measured)
-            facts = StarFacts(stars["x_ref"][block], stars["y_ref"][block], stars["colour"][block])
+            facts = replace(calibration.facts(stars, block), aperture=None)
             flux_cal, flux_cal_err = apply_ensemble(
                 calibration.solution, flux, error, facts, calibration.members[block], excess
             )

@@ -13,6 +13,7 @@ from gaiaflux.core.maths.two_way import quadratic_form
 from gaiaflux.io.dataset import DatasetWriter
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.units import MAG_PER_RELATIVE
+from gaiaflux.series.response import SeriesResponse
 from gaiaflux.series.sky_share import SkyShare, changing_part
 from gaiaflux.series.star_summary import Grids, Measured, read_rows, sampled_frames, star_blocks
 
@@ -54,6 +55,8 @@ class Calibration:
         Electrons for a flux of 1; None where the gain is not known.
     aperture : ndarray of int, shape (s,), or None
         Aperture of each star, where the frames' apertures are tied to one another.
+    response : SeriesResponse or None
+        Of the detectors, where it has steps.
     """
 
     solution: EnsembleSolution
@@ -61,11 +64,13 @@ class Calibration:
     scintillation: np.ndarray
     photons: np.ndarray | None
     aperture: np.ndarray | None = None
+    response: SeriesResponse | None = None
 
     def facts(self, stars: Mapping[str, np.ndarray], rows: np.ndarray | slice) -> StarFacts:
         """What the terms are functions of, of some rows of ``/stars``."""
         aperture = None if self.aperture is None else self.aperture[rows]
-        return StarFacts(stars["x_ref"][rows], stars["y_ref"][rows], stars["colour"][rows], aperture)
+        response = None if self.response is None else self.response.log(rows)
+        return StarFacts(stars["x_ref"][rows], stars["y_ref"][rows], stars["colour"][rows], aperture, response)
 
 
 def photons_per_unit(frames: Mapping[str, np.ndarray], unit: str) -> np.ndarray | None:

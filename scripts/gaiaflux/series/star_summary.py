@@ -19,6 +19,7 @@ from gaiaflux.core.aperture.scatter import frame_trends, predicted_error, trend_
 from gaiaflux.core.maths.robust import masked_median
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import NOT_GOOD, SPOILED, StarFlag
+from gaiaflux.series.response import SeriesResponse
 
 __all__ = [
     "ApertureSummary",
@@ -140,6 +141,7 @@ def choose_and_write(
     stars: Mapping[str, np.ndarray],
     *,
     deciding: int = 1,
+    response: SeriesResponse | None = None,
 ) -> tuple[ApertureSummary, np.ndarray | None]:
     """Pick each star's aperture, write its measurements there, and sum each star up.
 
@@ -155,6 +157,9 @@ def choose_and_write(
         Columns of ``/frames`` and ``/stars``.
     deciding : int
         Every so many frames decide by their scatter; the others can then judge the choice.
+    response : SeriesResponse or None
+        Of the detectors: what is decided and summed up is without its steps, what is written is as measured and has
+        the flags of their seams.
 
     Returns
     -------
@@ -170,10 +175,11 @@ def choose_and_write(
     sample = _deciding(n_frames, deciding)
     chosen = np.arange(n_frames)[sample]
     x, y = stars["x_ref"], stars["y_ref"]
-    trends, law = _common(inputs, sample, chosen, fixed, x, y)
+    trends, law = _common(_first_rows(inputs, sample, response), chosen, fixed, x, y)
     parts = []
     for block in star_blocks(n_stars, n_frames * n_radii):
-        values = Measured(*(grid[:, block] for grid in inputs))
+        raw = Measured(*(grid[:, block] for grid in inputs))
+        values = raw if response is None else _evened(raw, response, block)
         some = _sampled(Measured(*(array[sample] for array in values)), fixed, chosen)
         flux, usable = some.points.flux, some.points.usable
         expected = law.scatter(some.predicted, some.level)
@@ -182,7 +188,10 @@ def choose_and_write(
         known = np.where(np.isfinite(known), known, np.inf)
         choice = choose_apertures(scatter, count, usual, some.level, known)
         picked = Measured(*pick_aperture(values.flux, values.flux_err, values.flags, choice.index, fixed))
-        for grid, array in zip(grids, picked, strict=True):
+        written = picked
+        if response is not None:
+            written = Measured(*pick_aperture(raw.flux, raw.flux_err, values.flags, choice.index, fixed))
+        for grid, array in zip(grids, written, strict=True):
             grid[block] = array
         own = np.take_along_axis(expected, choice.index[:, None], axis=1)[:, 0]
         parts.append(_summary(picked, sample, choice.index, choice.held_out, own))
@@ -225,11 +234,23 @@ def _sampled(points: Measured, fixed: FixedApertures, chosen: np.ndarray) -> _Sa
     return _Sampled(points, predicted, *_typical(points.flux, points.flux_err, points.usable))
 
 
+def _evened(values: Measured, response: SeriesResponse, rows: slice, frames: slice = slice(None)) -> Measured:
+    """Measurements of shape (n_frames, n_stars, n_radii) without the steps of the response, with the seams' flags."""
+    factor = np.exp(response.log(rows)).astype("f4").T[frames, :, None]
+    seam = response.flags(rows).T[frames, :, None]
+    return Measured(values.flux / factor, values.flux_err / factor, values.flags | seam)
+
+
+def _first_rows(inputs: Grids, sample: slice, response: SeriesResponse | None) -> Measured:
+    """The first stars of the catalogue in the sampled frames."""
+    first = Measured(*(grid[:, :_TREND_ROWS][sample] for grid in inputs))
+    return first if response is None else _evened(first, response, slice(0, _TREND_ROWS), sample)
+
+
 def _common(
-    inputs: Grids, sample: slice, chosen: np.ndarray, fixed: FixedApertures, x: np.ndarray, y: np.ndarray
+    first: Measured, chosen: np.ndarray, fixed: FixedApertures, x: np.ndarray, y: np.ndarray
 ) -> tuple[_Trends, NoiseLaw]:
     """What the stars have in common: ups and downs of the sampled frames, and how they scatter beside these."""
-    first = Measured(*(grid[:, :_TREND_ROWS][sample] for grid in inputs))
     x, y = x[:_TREND_ROWS], y[:_TREND_ROWS]
     usable = first.usable & (np.isfinite(x) & np.isfinite(y))[None, :, None]
     bright = _brightest(first.flux, first.flux_err, usable)

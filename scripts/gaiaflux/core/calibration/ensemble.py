@@ -299,6 +299,8 @@ def apply_ensemble(
     factor = terms @ solution.coefficients.T
     for shared in solution.shared:
         factor += shared.table(stars)
+    if stars.response is not None:
+        factor += stars.response
     factor = factor.astype(np.float32)
     variance = quadratic_form(terms, solution.covariance).astype(np.float32)
     inside = np.flatnonzero(members >= 0)

@@ -44,12 +44,16 @@ class StarFacts:
         [mag]; NaN where unknown.
     aperture : ndarray of int, shape (n,), or None
         Aperture that the star is measured with; None where that means nothing.
+    response : ndarray, shape (n, m), or None
+        Natural logarithm of the response of the part of the detector that each star fell on in each of m frames; None
+        where the response has no steps.
     """
 
     x: np.ndarray
     y: np.ndarray
     colour: np.ndarray
     aperture: np.ndarray | None = None
+    response: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
