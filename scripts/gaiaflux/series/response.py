@@ -1,8 +1,9 @@
 """Steps of the detectors' response in a series: found from its stars, taken off the light curves, told to the user."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["Detector", "SeriesResponse", "find_response", "write_response"]
+__all__ = ["Detector", "SeriesResponse", "find_response", "response_sentences", "write_response"]
 
 _MOST_STARS, _LEAST_STARS = 400, 20
 _ROWS = 2048  # among these: catalogues begin with their brightest stars
@@ -256,3 +257,32 @@ def write_response(out: DatasetWriter, method: str, response: SeriesResponse) ->
     out.attributes({"response_steps": json.dumps({"cameras": cameras, "use": _USE})}, method)
     text = "largest difference of response between parts of the detector (attribute response_steps)"
     out.array(f"{method}/response_span", MAG_PER_RELATIVE * response.span, "mag", text)
+
+
+def response_sentences(attributes: Mapping[str, Any]) -> list[str]:
+    """What was found, a sentence for each camera with steps.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Of the group of a method, as `write_response` left them.
+
+    Returns
+    -------
+    list of str
+        Empty where nothing was found.
+    """
+    said = []
+    for found in json.loads(str(attributes.get("response_steps", '{"cameras": []}')))["cameras"]:
+        seams = [_listed(kind, found[f"{kind}s"]) for kind in ("column", "row") if found[f"{kind}s"]]
+        span = float(np.ptp(found["value_mag"])) / MAG_PER_RELATIVE
+        text = f"The response of camera {found['camera']} steps by up to {100.0 * span:.1f} % at "
+        text += f"{' and '.join(seams)}, as between amplifiers whose gain differs: light curves are corrected"
+        single = ", single fluxes are not: their frames carry uneven_response, points beside the seam the flag seam"
+        said.append(f"{text}{single if span > UNEVEN_RESPONSE else ''}.")
+    return said
+
+
+def _listed(kind: str, places: Sequence[float]) -> str:
+    """``column 511.5``, ``rows 255.5, 511.5``."""
+    return f"{kind}{'s' if len(places) > 1 else ''} {', '.join(f'{place:.1f}' for place in places)}"

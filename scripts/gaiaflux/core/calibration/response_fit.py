@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve
 
 from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 
@@ -51,21 +49,32 @@ class Points:
     reach: np.ndarray
     shape: tuple[int, int]
 
-    @cached_property
-    def design(self) -> sparse.csr_matrix:
-        """Constants of the stars and terms of the frames at each point, shape (p, n + m k)."""
-        p, (n, k) = len(self.star), self.terms.shape
-        rows = np.repeat(np.arange(p), k + 1)
-        frames = n + self.frame[:, None] * k + np.arange(k)
-        columns = np.concatenate([self.star[:, None], frames], axis=1)
-        values = np.concatenate([np.ones((p, 1)), self.terms[self.star]], axis=1)
-        size = n + (int(self.frame.max(initial=0)) + 1) * k
-        return sparse.csr_matrix((values.ravel(), (rows, columns.ravel())), shape=(p, size))
+    @property
+    def size(self) -> int:
+        """Number of unknowns of stars and frames, n + m k; those of the frames come last."""
+        n, k = self.terms.shape
+        return n + (int(self.frame.max(initial=0)) + 1) * k
 
-    def indicator(self, number: np.ndarray, count: int) -> sparse.csr_matrix:
-        """Which of so many parts each point fell on (none for those of other cameras), shape (p, count)."""
-        rows = np.flatnonzero(self.own)
-        return sparse.csr_matrix((np.ones(len(rows)), (rows, number)), shape=(len(self.star), count))
+    @cached_property
+    def unknowns(self) -> np.ndarray:
+        """Numbers of the unknowns of each point: its star's constant, its frame's k terms, shape (p, k + 1)."""
+        n, k = self.terms.shape
+        return np.concatenate([self.star[:, None], n + self.frame[:, None] * k + np.arange(k)], axis=1)
+
+    @cached_property
+    def factors(self) -> np.ndarray:
+        """By what each of `unknowns` is multiplied, shape (p, k + 1)."""
+        return np.concatenate([np.ones((len(self.star), 1)), self.terms[self.star]], axis=1)
+
+    def model(self, values: np.ndarray) -> np.ndarray:
+        """What values of the unknowns say of each point, shape (p,)."""
+        return (self.factors * values[self.unknowns]).sum(axis=1)
+
+    def response(self, values: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """What values of the parts say of each point, 0 for other cameras, shape (p,)."""
+        result = np.zeros(len(self.star))
+        result[self.own] = values[number]
+        return result
 
 
 class Elimination:
@@ -81,45 +90,101 @@ class Elimination:
 
     def __init__(self, points: Points, weight: np.ndarray) -> None:
         self.points, self.weight = points, weight
-        design = points.design
-        self._weighted = sparse.diags(weight) @ design
-        matrix = (design.T @ self._weighted).toarray()
+        self._own = weight[points.own]
+        matrix = self._normal()
         diagonal = np.arange(len(matrix))
         matrix[diagonal, diagonal] = matrix[diagonal, diagonal] * (1.0 + _RIDGE) + 1e-12 * matrix.max(initial=1.0)
-        self._factor = cho_factor(matrix)
-        self.residual = points.log_flux - design @ cho_solve(self._factor, self._weighted.T @ points.log_flux)
+        self._inverse = np.linalg.inv(matrix)
+        self.residual = self.left(points.log_flux)
 
-    def equations(self, table: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Normal matrix and right side of the columns of a table (p, c), and their squares before the elimination."""
-        weighted = sparse.diags(self.weight) @ table
-        cross = (self._weighted.T @ table).toarray()
-        before = np.asarray(weighted.multiply(table).sum(axis=0)).ravel()
-        normal = (table.T @ weighted).toarray() - cross.T @ cho_solve(self._factor, cross)
-        return normal, weighted.T @ self.residual, before
+    def _normal(self) -> np.ndarray:
+        """Normal matrix of stars and frames: a diagonal of stars, blocks of frames, and what ties them."""
+        points = self.points
+        (n, k), size = points.terms.shape, points.size
+        n_frames = (size - n) // k
+        weighted = points.factors[:, 1:] * self.weight[:, None]
+        matrix = np.zeros((size, size))
+        matrix[np.arange(n), np.arange(n)] = np.bincount(points.star, self.weight, n)
+        flat = points.star[:, None] * (size - n) + points.unknowns[:, 1:] - n
+        matrix[:n, n:] = np.bincount(flat.ravel(), weighted.ravel(), n * (size - n)).reshape(n, size - n)
+        matrix[n:, :n] = matrix[:n, n:].T
+        products = (weighted[:, :, None] * points.factors[:, None, 1:]).reshape(-1, k * k)
+        flat = points.frame[:, None] * k * k + np.arange(k * k)
+        blocks = np.bincount(flat.ravel(), products.ravel(), n_frames * k * k).reshape(n_frames, k, k)
+        for j in range(n_frames):
+            own = slice(n + j * k, n + (j + 1) * k)
+            matrix[own, own] = blocks[j]
+        return matrix
+
+    def left(self, values: np.ndarray) -> np.ndarray:
+        """What stars and frames leave of values of the points, shape (p,)."""
+        points = self.points
+        flat, weighted = points.unknowns.ravel(), (points.factors * (self.weight * values)[:, None]).ravel()
+        return values - points.model(self._inverse @ np.bincount(flat, weighted, points.size))
+
+    def equations(self, *parts: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Normal matrix and right side of the parts of one or more divisions of the detector.
+
+        Parameters
+        ----------
+        *parts : tuple of (ndarray of int of shape (q,), int)
+            Part that each of the camera's own points fell on, and how many parts there are.
+
+        Returns
+        -------
+        normal : ndarray, shape (c, c)
+            Of all parts of all divisions.
+        right : ndarray, shape (c,)
+            Right side.
+        before : ndarray, shape (c,)
+            Weight on each part, before stars and frames take their share.
+        """
+        cross = np.concatenate([self._cross(number, count) for number, count in parts], axis=1)
+        rows = [[self._pairs(one, other) for other in parts] for one in parts]
+        normal = np.block(rows) - cross.T @ self._inverse @ cross
+        weighted = self._own * self.residual[self.points.own]
+        right = np.concatenate([np.bincount(number, weighted, count) for number, count in parts])
+        before = np.concatenate([np.bincount(number, self._own, count) for number, count in parts])
+        return normal, right, before
+
+    def _pairs(self, one: tuple[np.ndarray, int], other: tuple[np.ndarray, int]) -> np.ndarray:
+        """Weight of the points that fell on a part of either division."""
+        flat = one[0] * other[1] + other[0]
+        return np.bincount(flat, self._own, one[1] * other[1]).reshape(one[1], other[1])
+
+    def _cross(self, number: np.ndarray, count: int) -> np.ndarray:
+        """Normal matrix between the unknowns of stars and frames and the parts."""
+        points = self.points
+        flat = points.unknowns[points.own] * count + number[:, None]
+        values = points.factors[points.own] * self._own[:, None]
+        return np.bincount(flat.ravel(), values.ravel(), points.size * count).reshape(points.size, count)
 
     def solve(self, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Response of parts and its errors, natural logarithm; what no star tells is 0. Both of shape (parts,)."""
-        normal, right, before = self.equations(self.points.indicator(number, int(number.max(initial=0)) + 1))
+        normal, right, before = self.equations(_all(number))
         inverse = _inverse(normal, before.max(initial=0.0))
         return inverse @ right, np.sqrt(np.diag(inverse))
 
     def gain_of(self, number: np.ndarray) -> float:
         """Fall of chi-squared by the response of parts."""
-        normal, right, _ = self.equations(self.points.indicator(number, int(number.max(initial=0)) + 1))
-        return self.gain(normal, right)
+        return self.gain(*self.equations(_all(number))[:2])
 
     def beside(self, number: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Equations of so many other parts with the response of parts eliminated too."""
-        first = int(number.max(initial=0)) + 1
-        table = sparse.hstack([self.points.indicator(number, first), self.points.indicator(others, count)]).tocsr()
-        normal, right, before = self.equations(table)
-        inverse = _inverse(normal[:first, :first], before[:first].max(initial=0.0))
-        taken = normal[first:, :first] @ inverse
+        known = _all(number)
+        first = known[1]
+        normal, right, before = self.equations(known, (others, count))
+        taken = normal[first:, :first] @ _inverse(normal[:first, :first], before[:first].max(initial=0.0))
         return normal[first:, first:] - taken @ normal[:first, first:], right[first:] - taken @ right[:first]
 
     def gain(self, normal: np.ndarray, right: np.ndarray) -> float:
         """Fall of chi-squared by the best values of some equations."""
         return float(right @ _inverse(normal, self.weight.sum()) @ right)
+
+
+def _all(number: np.ndarray) -> tuple[np.ndarray, int]:
+    """A division whose last part has a point."""
+    return number, int(number.max(initial=0)) + 1
 
 
 def _inverse(normal: np.ndarray, scale: float) -> np.ndarray:
@@ -145,12 +210,10 @@ def robust_weights(points: Points, number: np.ndarray) -> np.ndarray:
         Outliers (Huber's weights) keep a say: a step that is not in the model makes many of them.
     """
     weight = 1.0 / (points.variance + 1e-4)
-    table = points.indicator(number, int(number.max(initial=0)) + 1)
     for _ in range(_ITERATIONS):
         fit = Elimination(points, weight)
         value, _ = fit.solve(number)
-        left = points.log_flux - table @ value
-        residual = left - points.design @ cho_solve(fit._factor, fit._weighted.T @ left)
+        residual = fit.left(points.log_flux - points.response(value, number))
         total = points.variance + _scatter(residual, points.variance) ** 2
         far = np.abs(residual) / np.sqrt(total)
         weight = np.minimum(1.0, _HUBER / np.maximum(far, 1e-9)) / total
@@ -183,13 +246,11 @@ def held_out(points: Points, weight: np.ndarray, number: np.ndarray) -> bool:
     -------
     bool
     """
-    count = int(number.max(initial=0)) + 1
-    table = points.indicator(number, count)
     halves = []
     for half in range(2):
         # Stars of the other half weigh next to nothing.
         some = np.where(points.star % 2 == half, weight, 1e-9 * weight)
-        halves.append(Elimination(points, some).equations(table))
+        halves.append(Elimination(points, some).equations(_all(number)))
     gains = []
     for (normal, right, before), (other, aim, _) in (halves, halves[::-1]):
         value = _inverse(normal, before.max(initial=0.0)) @ right

@@ -11,6 +11,7 @@ from gaiaflux.model.flags import STAR_FLAGS
 from gaiaflux.model.status import OK, StarUse
 from gaiaflux.report.series import MethodSummary, SeriesSummary
 from gaiaflux.report.statistics import LEAST_POINTS
+from gaiaflux.series.response import response_sentences
 
 __all__ = [
     "catalog_facts",
@@ -234,6 +235,7 @@ def _omissions_of(method: MethodSummary, ok: np.ndarray) -> list[str]:
             said.append(f"{count(weak, 'frame')} measured but not calibrated, with the reason in the table below.")
     else:
         said.append(f"{note[:1].upper()}{note[1:]}. The fluxes are as measured, changes of transparency included.")
+    said += response_sentences(method.attributes)
     if method.attributes["zero_point_note"] != OK:
         said.append(f"Zero point: {method.attributes['zero_point_note']}.")
     varied = sum(text.startswith(StarUse.SCATTERS) for text in method.star_notes)
