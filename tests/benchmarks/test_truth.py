@@ -16,7 +16,7 @@ from benchmarks.truth.report import print_limits, print_score
 from benchmarks.truth.run import chosen
 from benchmarks.truth.scores import BINS, Points, Score, score_entries, score_points
 from benchmarks.truth.series import make_files, seeded_scene
-from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.flags import FrameFlag, StarFlag
 from gaiaflux.sim.scenarios import SCENARIOS
 
 N_STARS, N_FRAMES, SIDE, EXPTIME = 400, 12, 1000, 60.0
@@ -44,6 +44,7 @@ def perfect(seed=1, error_factor=1.0):
         (SIDE, SIDE),
         dict.fromkeys(METHODS, EXPTIME),
         ["ok"] * N_FRAMES,
+        np.zeros(N_FRAMES, np.uint32),
         [""] * N_FRAMES,
         3,
         x + rng.normal(0, 0.1, N_STARS),
@@ -199,3 +200,18 @@ def test_files_are_made_once(tmp_path):
 def test_scenarios_of_a_seed_share_no_stars():
     first, second = (seeded_scene(SCENARIOS[name].resized(128, 2), 5) for name in ("control", "gradient"))
     assert not np.isin(first.stars["ra"], second.stars["ra"]).any()
+
+
+def test_frames_with_an_uneven_detector_warn_of_their_fluxes_and_not_of_their_light_curves():
+    measured = perfect()
+    measured.frame_flags[: N_FRAMES // 2] = FrameFlag.UNEVEN_RESPONSE | FrameFlag.CLOUDY
+    measured.frame_flags[-1] = FrameFlag.CLOUDY
+    flagged, plain = scored(measured), scored(perfect())
+    for method in METHODS:
+        for low, _ in BINS:
+            single, curve = f"{method} single {low}", f"{method} curve {low}"
+            assert flagged.points[single].n == pytest.approx(
+                plain.points[single].n * (N_FRAMES - N_FRAMES // 2) / N_FRAMES
+            )
+            assert flagged.points[single].flagged == pytest.approx((N_FRAMES // 2) / N_FRAMES)
+            assert flagged.points[curve] == plain.points[curve]

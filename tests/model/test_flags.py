@@ -50,6 +50,7 @@ def test_bits_in_files_stay_what_they_are():
         "trail": 4096,
         "structured_sky": 8192,
         "unseen": 16384,
+        "seam": 32768,
     }
 
 

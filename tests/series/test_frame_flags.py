@@ -65,6 +65,9 @@ def spoil(name):
         elif name == "structured_sky":
             calibration["sky_structure"] = np.full(M, 1.4)
             calibration["sky_structure"][rows] = 1.6
+        elif name == "uneven_response":
+            calibration["response_span"] = np.full(M, 0.0108)  # mag: just below 1 %
+            calibration["response_span"][rows] = 0.0109
         elif name == "no_time":
             frames["mjd_utc"][rows] = np.nan
 

@@ -110,6 +110,19 @@ def test_what_it_says(example):
     assert ranks[0][2].endswith(ranks[0][1][2:])
 
 
+def test_it_says_where_the_response_steps(make_truth, tmp_path):
+    truth = make_truth()
+    camera = {
+        "camera": "fa15",
+        "columns": [511.5],
+        "rows": [99.5, 199.5],
+        "value_mag": [[0.0, 0.02], [0.01, 0.0], [0, 0]],
+    }
+    truth.group["response_steps"] = json.dumps({"cameras": [camera], "use": "..."})
+    _, found = report(truth, tmp_path)
+    assert "The response of camera fa15 steps by up to 1.8 % at column 511.5 and rows 99.5, 199.5, as" in found.text
+
+
 def test_what_it_says_of_two_methods(make_truth, tmp_path):
     truth = make_truth()
     truth.psf_status[6] = "the stars are trailed: the PSF has an ellipticity of 0.70"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 
 __all__ = ["Elimination", "Points", "held_out", "robust_weights"]
 
-_RIDGE = 1e-9  # of the diagonal: a polynomial that all frames share can as well be in the stars
+_RIDGE = 1e-9  # of the diagonal
 _DETERMINED = 1e-5  # part of a response that is neither a star's constant nor a frame's own terms
 _HUBER = 2.5
 _LEAST_SCATTER, _MOST_SCATTER = 1e-3, 0.3
@@ -77,6 +78,24 @@ class Points:
         return result
 
 
+class Equations(NamedTuple):
+    """Normal equations of c parts of the detector.
+
+    Attributes
+    ----------
+    normal : ndarray, shape (c, c)
+        Normal matrix.
+    right : ndarray, shape (c,)
+        Right side.
+    before : ndarray, shape (c,)
+        Weight on each part, before stars and frames take their share.
+    """
+
+    normal: np.ndarray
+    right: np.ndarray
+    before: np.ndarray
+
+
 class Elimination:
     """Normal equations of parts of the detector.
 
@@ -91,39 +110,47 @@ class Elimination:
     def __init__(self, points: Points, weight: np.ndarray) -> None:
         self.points, self.weight = points, weight
         self._own = weight[points.own]
-        matrix = self._normal()
-        diagonal = np.arange(len(matrix))
-        matrix[diagonal, diagonal] = matrix[diagonal, diagonal] * (1.0 + _RIDGE) + 1e-12 * matrix.max(initial=1.0)
-        self._inverse = np.linalg.inv(matrix)
+        self._stars, self._ties, frames = self._normal()
+        self._frames = np.linalg.inv(frames - self._ties.T @ (self._ties / self._stars[:, None]))
         self.residual = self.left(points.log_flux)
 
-    def _normal(self) -> np.ndarray:
-        """Normal matrix of stars and frames: a diagonal of stars, blocks of frames, and what ties them."""
+    def _normal(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Normal matrix of stars and frames: the stars' diagonal, what ties them to frames, and that of the frames."""
         points = self.points
-        (n, k), size = points.terms.shape, points.size
-        n_frames = (size - n) // k
+        n, k = points.terms.shape
+        number = points.size - n
         weighted = points.factors[:, 1:] * self.weight[:, None]
-        matrix = np.zeros((size, size))
-        matrix[np.arange(n), np.arange(n)] = np.bincount(points.star, self.weight, n)
-        flat = points.star[:, None] * (size - n) + points.unknowns[:, 1:] - n
-        matrix[:n, n:] = np.bincount(flat.ravel(), weighted.ravel(), n * (size - n)).reshape(n, size - n)
-        matrix[n:, :n] = matrix[:n, n:].T
+        stars = np.bincount(points.star, self.weight, n)
+        flat = points.star[:, None] * number + points.unknowns[:, 1:] - n
+        ties = np.bincount(flat.ravel(), weighted.ravel(), n * number).reshape(n, number)
         products = (weighted[:, :, None] * points.factors[:, None, 1:]).reshape(-1, k * k)
         flat = points.frame[:, None] * k * k + np.arange(k * k)
-        blocks = np.bincount(flat.ravel(), products.ravel(), n_frames * k * k).reshape(n_frames, k, k)
-        for j in range(n_frames):
-            own = slice(n + j * k, n + (j + 1) * k)
-            matrix[own, own] = blocks[j]
-        return matrix
+        blocks = np.bincount(flat.ravel(), products.ravel(), number * k).reshape(-1, k, k)
+        frames = np.zeros((number, number))
+        for j, block in enumerate(blocks):
+            frames[j * k : (j + 1) * k, j * k : (j + 1) * k] = block
+        # A polynomial that all frames share can as well be in the stars, and a star may have no weight.
+        least = 1e-12 * max(stars.max(initial=0.0), 1e-300)
+        diagonal = np.arange(number)
+        frames[diagonal, diagonal] = frames[diagonal, diagonal] * (1.0 + _RIDGE) + least
+        return stars * (1.0 + _RIDGE) + least, ties, frames
+
+    def _solve(self, right: np.ndarray) -> np.ndarray:
+        """Unknowns of stars and frames from right sides, shape (n + m k, c)."""
+        n = len(self._stars)
+        scaled = right[:n] / self._stars[:, None]
+        frames = self._frames @ (right[n:] - self._ties.T @ scaled)
+        return np.concatenate([scaled - (self._ties @ frames) / self._stars[:, None], frames])
 
     def left(self, values: np.ndarray) -> np.ndarray:
         """What stars and frames leave of values of the points, shape (p,)."""
         points = self.points
         flat, weighted = points.unknowns.ravel(), (points.factors * (self.weight * values)[:, None]).ravel()
-        return values - points.model(self._inverse @ np.bincount(flat, weighted, points.size))
+        right = np.bincount(flat, weighted, points.size)
+        return values - points.model(self._solve(right[:, None])[:, 0])
 
-    def equations(self, *parts: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Normal matrix and right side of the parts of one or more divisions of the detector.
+    def equations(self, *parts: tuple[np.ndarray, int]) -> Equations:
+        """Equations of the parts of one or more divisions of the detector.
 
         Parameters
         ----------
@@ -132,20 +159,16 @@ class Elimination:
 
         Returns
         -------
-        normal : ndarray, shape (c, c)
+        Equations
             Of all parts of all divisions.
-        right : ndarray, shape (c,)
-            Right side.
-        before : ndarray, shape (c,)
-            Weight on each part, before stars and frames take their share.
         """
         cross = np.concatenate([self._cross(number, count) for number, count in parts], axis=1)
         rows = [[self._pairs(one, other) for other in parts] for one in parts]
-        normal = np.block(rows) - cross.T @ self._inverse @ cross
+        normal = np.block(rows) - cross.T @ self._solve(cross)
         weighted = self._own * self.residual[self.points.own]
         right = np.concatenate([np.bincount(number, weighted, count) for number, count in parts])
         before = np.concatenate([np.bincount(number, self._own, count) for number, count in parts])
-        return normal, right, before
+        return Equations(normal, right, before)
 
     def _pairs(self, one: tuple[np.ndarray, int], other: tuple[np.ndarray, int]) -> np.ndarray:
         """Weight of the points that fell on a part of either division."""
