@@ -75,6 +75,17 @@ def test_a_seam_may_be_anywhere():
         assert found.values[0] @ [0.432, 0.568] == pytest.approx(0.0, abs=1e-4)
 
 
+def test_half_and_quarters_are_taken_where_they_are_near_and_the_stars_have_little_against_it():
+    points = series(8)
+    fit = response_steps.Elimination(points, response_steps.robust_weights(points, np.zeros(len(points.star), int)))
+    for axis in range(2):
+        for place, taken in ((496.0, 499.5), (254.0, 249.5), (493.0, 493.0), (745.0, 749.5), (757.0, 757.0)):
+            assert response_steps._exact(fit, [], (axis, place)) == (axis, taken)
+    found = find_steps(series(8, (495.5,), (), [[0.0, 0.1]], n=200, least_error=0.0005))
+    assert found.columns == pytest.approx((495.5,), abs=1.5)
+    assert found.columns[0] != 499.5
+
+
 def test_no_step_is_found_where_there_is_none():
     found = [find_steps(series(seed, n=80, m=8)) for seed in range(30)]
     assert not any(steps.any for steps in found)

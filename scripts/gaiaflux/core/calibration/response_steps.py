@@ -99,7 +99,7 @@ def find_steps(points: Points) -> ResponseSteps:
         trials.append((list(seams), _weakest(fit, seams), gain))
         if best is None or gain < _LEAST_GAIN or sum(axis == best[0] for axis, _ in seams) == _MOST:
             break
-        # To the pixel in three steps, the last one beside the seams that were there before.
+        # Nearly to the pixel; the last move is beside all seams that are believed.
         width = max(points.shape) / _CELLS
         for reach in (1.2 * width, 0.1 * width):
             best = _moved(fit, seams, best, reach)
