@@ -33,6 +33,7 @@ __all__ = [
 ROUNDS = 5
 POSITION_STEPS = 4
 MIN_SEPARATION = 0.45  # [FWHM] from a known star
+UPON = 0.25  # [FWHM]: a found star that has walked so close to a given one is the misfit of that one's PSF
 PEAK_FRACTION = 0.9  # of the limit, for peaks; the fit decides
 LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
 CONVERGED = 0.003  # change of the number of stars
@@ -211,6 +212,7 @@ def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min
         for _ in range(2):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr), sure)
+            stays[n_known:] &= _apart(x[n_known:], y[n_known:], x[:n_known], y[:n_known], UPON * width)
             x, y, start, flux, sure = x[stays], y[stays], start[:, stays], solution.flux[stays], sure[stays]
         off = astray(solution, n_known, width) & ~free
         settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
@@ -350,10 +352,15 @@ def _new_peaks(shown: FluxMap, fwhm: float, min_snr: float, x: np.ndarray, y: np
             row + _vertex(significance[row - 1, column], significance[row, column], significance[row + 1, column]),
         ]
     )
+    return found[:, _apart(found[0], found[1], x, y, MIN_SEPARATION * fwhm)]
+
+
+def _apart(found_x: np.ndarray, found_y: np.ndarray, x: np.ndarray, y: np.ndarray, distance: float) -> np.ndarray:
+    """Found stars without one of the others (x, y) within a distance."""
     order = np.argsort(y, kind="stable")
-    new = np.ones(found.shape[1], np.bool_)
-    near_known(x[order], y[order], found[0], found[1], MIN_SEPARATION * fwhm, new)
-    return found[:, new]
+    apart = np.ones(len(found_x), np.bool_)
+    near_known(x[order], y[order], found_x, found_y, distance, apart)
+    return apart
 
 
 def _vertex(before: np.ndarray, peak: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, Filling, sum_circles
 from gaiaflux.core.image.empty_places import DENSE, HiddenSky, grid_places, hidden_variance, nothing_hidden
 from gaiaflux.core.image.local_sky import AnnulusSky, combine_sky, measure_annuli, paint_discs
+from gaiaflux.core.maths.polynomials import STARS_PER_TERM, n_terms
 from gaiaflux.core.maths.robust import weighted_median
 from gaiaflux.core.psf.fluxes import stars_per_beam
 from gaiaflux.core.psf.good_stars import choose_good_stars
@@ -46,10 +47,8 @@ _MASK_LEVEL = 0.05
 _MOST_MISSING = 30.0
 # Stars for the aperture correction: the first pair of signal-to-noise ratio and neighbours' part of the light that
 # enough stars meet; the last ones in crowded fields, where the neighbours' light is known well enough to be taken off.
-_CORRECTION_LADDER = (
-    *((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05)),
-    *((60.0, 0.1), (30.0, 0.2), (30.0, 0.4)),
-)
+_LONELY = ((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05))
+_CORRECTION_LADDER = (*_LONELY, (60.0, 0.1), (30.0, 0.2), (30.0, 0.4))
 # Error of the neighbours' light in the growth curve of a single star.
 _NEIGHBOUR_ERROR = 0.15
 
@@ -62,7 +61,10 @@ _LEADING = 5
 # Signal-to-noise ratio of these; less where fewer than three stars have it. Behind a cloud a few times the noise
 # still tells a faint star from the light of the bright one beside it.
 _SCALE_SNR = (30.0, 10.0, 5.0)
+# Enough of them for a mean curve; of lonely ones more, fainter ones too, for its change over the field.
 _WANTED_CORRECTION_STARS = 20
+_CORRECTION_ORDER = 2
+_FIELD_STARS = 2 * STARS_PER_TERM * n_terms(_CORRECTION_ORDER)
 _MAX_CORRECTION_STARS = 500
 # Apertures that lack pixels.
 _INCOMPLETE = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.TRAIL | StarFlag.EDGE
@@ -320,7 +322,9 @@ def choose_correction_stars(
         snr = (sums.total[:, k] - area * field.noise.trend.value(x, y)) / np.sqrt(sums.variance[:, k])
         contamination = near / light[:n_on]
     wanted = max(_WANTED_CORRECTION_STARS, least)
-    chosen = choose_good_stars(fit, snr, contamination, _CORRECTION_LADDER, wanted, _MAX_CORRECTION_STARS)
+    chosen = choose_good_stars(fit, snr, contamination, _LONELY, max(_FIELD_STARS, wanted), _MAX_CORRECTION_STARS)
+    if len(chosen) < wanted:
+        chosen = choose_good_stars(fit, snr, contamination, _CORRECTION_LADDER, wanted, _MAX_CORRECTION_STARS)
     return chosen if len(chosen) >= max(least, 1) else chosen[:0]
 
 
@@ -367,7 +371,7 @@ def find_correction(
         field.frame.image.shape,
         profile,
         annulus=annulus,
-        max_order=2 if annulus is None else 0,
+        max_order=_CORRECTION_ORDER if annulus is None else 0,
     )
 
 
