@@ -8,7 +8,14 @@ import numpy as np
 from gaiaflux.core.aperture.correction import GrowthCorrection, GrowthCurves, fit_correction, model_correction
 from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, Filling, sum_circles
-from gaiaflux.core.image.empty_places import DENSE, HiddenSky, grid_places, hidden_variance, nothing_hidden
+from gaiaflux.core.image.empty_places import (
+    DENSE,
+    HiddenSky,
+    grid_places,
+    hidden_variance,
+    nothing_hidden,
+    uneven_sky,
+)
 from gaiaflux.core.image.local_sky import AnnulusSky, combine_sky, measure_annuli, paint_discs
 from gaiaflux.core.maths.polynomials import STARS_PER_TERM, n_terms
 from gaiaflux.core.maths.robust import weighted_median
@@ -271,9 +278,12 @@ def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> SkyAn
 def without_wings(
     field: Field, ring: AnnulusSky, light: np.ndarray, discs: np.ndarray, profile: MoffatProfile
 ) -> AnnulusSky:
-    """What is left of all stars outside of their discs lifts the sky; on average by so much."""
-    on = slice(0, field.n_on)
-    wings = float(np.sum(light[on] * (1.0 - profile.growth(discs[on])))) / field.frame.image.size
+    """What is left of the many stars outside of their discs lifts the sky; on average by so much.
+
+    The few whose discs end too early, at the annulus, do it near themselves alone: the average would be theirs.
+    """
+    whole = np.flatnonzero(discs[: field.n_on] < field.annulus[0])
+    wings = float(np.sum(light[whole] * (1.0 - profile.growth(discs[whole])))) / field.frame.image.size
     return AnnulusSky(ring.level - wings, ring.error, ring.n_pixels)
 
 
@@ -296,7 +306,8 @@ def hidden_sky(field: Field, annuli: SkyAnnuli) -> HiddenSky:
     good = (sums.flags[:, 0] == 0) & ~sky.unreliable
     level, variance = sums.total[:, 0] / area - sky.level, sums.variance[:, 0] / area**2 + sky.error**2
     places = x[good], y[good]
-    return hidden_variance(field.x[:n_on], field.y[:n_on], places, level[good], variance[good])
+    hidden = hidden_variance(field.x[:n_on], field.y[:n_on], places, level[good], variance[good])
+    return uneven_sky(hidden, annuli.ring.pixel_scatter)
 
 
 def light_of_neighbours(
