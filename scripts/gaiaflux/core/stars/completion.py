@@ -14,7 +14,7 @@ from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes, stars_and_pixels, stars_per_beam
-from gaiaflux.core.stars.deep_kernels import near_known
+from gaiaflux.core.stars.close_pairs import MIN_SEPARATION, PSF_ERROR, apart, halves
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
 from gaiaflux.core.stars.doubt import CONFUSED, Beyond, FluxMap, flux_map
 from gaiaflux.core.stars.positions import astray, moved, position_steps
@@ -32,16 +32,14 @@ __all__ = [
 
 ROUNDS = 5
 POSITION_STEPS = 4
-MIN_SEPARATION = 0.45  # [FWHM] from a known star
-UPON = 0.25  # [FWHM]: a found star that has walked so close to a given one is the misfit of that one's PSF
 PEAK_FRACTION = 0.9  # of the limit, for peaks; the fit decides
 LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
 CONVERGED = 0.003  # change of the number of stars
 NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
 LEAST_LIMIT = 3.0
 LEAST_MOVED = 0.1  # [FWHM]
-# What is sharper than a star: the part of its central light that it has more, chi2 per pixel, and the PSF's own error.
-SHARP, POOR_CHI2, PSF_ERROR = 0.25, 2.5, 0.03
+# What is sharper than a star: the part of its central light that it has more, and chi2 per pixel.
+SHARP, POOR_CHI2 = 0.25, 2.5
 ZERO_POINT_SNR = 20.0
 
 
@@ -211,8 +209,9 @@ def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min
         # The second look: without the false ones some of the others are fainter.
         for _ in range(2):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
-            stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr), sure)
-            stays[n_known:] &= _apart(x[n_known:], y[n_known:], x[:n_known], y[:n_known], UPON * width)
+            limit = _limit(solution, width, min_snr)
+            stays = _stays(solution, shown, n_known, limit, sure)
+            stays &= ~halves(pixels, fit.psf, solution, n_known, width, limit, once)
             x, y, start, flux, sure = x[stays], y[stays], start[:, stays], solution.flux[stays], sure[stays]
         off = astray(solution, n_known, width) & ~free
         settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
@@ -352,15 +351,7 @@ def _new_peaks(shown: FluxMap, fwhm: float, min_snr: float, x: np.ndarray, y: np
             row + _vertex(significance[row - 1, column], significance[row, column], significance[row + 1, column]),
         ]
     )
-    return found[:, _apart(found[0], found[1], x, y, MIN_SEPARATION * fwhm)]
-
-
-def _apart(found_x: np.ndarray, found_y: np.ndarray, x: np.ndarray, y: np.ndarray, distance: float) -> np.ndarray:
-    """Found stars without one of the others (x, y) within a distance."""
-    order = np.argsort(y, kind="stable")
-    apart = np.ones(len(found_x), np.bool_)
-    near_known(x[order], y[order], found_x, found_y, distance, apart)
-    return apart
+    return found[:, apart(found[0], found[1], x, y, MIN_SEPARATION * fwhm)]
 
 
 def _vertex(before: np.ndarray, peak: np.ndarray, after: np.ndarray) -> np.ndarray:
