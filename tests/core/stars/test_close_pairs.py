@@ -1,0 +1,94 @@
+"""What is one star although it was found beside a given one, and what is two."""
+
+import numpy as np
+import pytest
+
+from gaiaflux.core.image.pixels import Pixels
+from gaiaflux.core.psf.fluxes import solve_fluxes
+from gaiaflux.core.psf.model import moffat_psf
+from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.core.stars import completion
+from gaiaflux.core.stars.close_pairs import apart, halves
+from gaiaflux.ground.frame.psf_options import psf_options
+from gaiaflux.model.settings.psf import PsfSettings
+from gaiaflux.workflow.settings import complete_section
+
+OPTIONS = psf_options(complete_section(PsfSettings))
+SHAPE = (120, 130)
+FWHM = 4.0
+NOISE = 15.0
+PSF = moffat_psf(SHAPE, FWHM)
+# Flux of a star alone that has a signal-to-noise ratio of 1.
+ALONE = NOISE * np.sqrt(5 * np.pi * (0.5 * FWHM) ** 2 / (2 ** (1 / 3) - 1) / 4)
+FIELD = np.array([20.0, 60.0, 100.0]), np.array([30.0, 70.0, 95.0])
+
+
+def pixels_of(x, y, snr, seed=0):
+    light = np.zeros(SHAPE, np.float32)
+    add_light(light, make_stamps(PSF, x, y, 30.0), np.asarray(snr) * ALONE, np.full(len(x), 30.0))
+    noise = np.random.default_rng([6, seed]).normal(0, NOISE, SHAPE)
+    return Pixels((light + 100.0 + noise).astype(np.float32), np.zeros(SHAPE, np.uint8), NOISE**2, 0.0, NOISE)
+
+
+def one(pixels, x, y, n_known=3, min_snr=5.0):
+    once = OPTIONS.for_width(FWHM, 1)
+    solution = solve_fluxes(pixels, PSF, np.asarray(x), np.asarray(y), np.zeros(len(x)), once)
+    return halves(pixels, PSF, solution, n_known, FWHM, min_snr, once)
+
+
+def test_places_apart_from_stars():
+    stars = np.array([10.0, 40.0]), np.array([50.0, 20.0])
+    alone = apart(np.array([11.9, 12.1, 40.0, 40.0]), np.array([50.0, 50.0, 21.9, 22.1]), *stars, 2.0)
+    assert alone.tolist() == [False, True, False, True]
+    assert apart(np.array([1.0]), np.array([1.0]), np.zeros(0), np.zeros(0), 2.0).all()
+
+
+def test_a_star_beside_its_given_place_is_one():
+    x, y = FIELD
+    pixels = pixels_of(x, y, [300.0, 40.0, 300.0])
+    # The given places are 0.1 of the width off, and what was found lies on the other sides.
+    given = x + [0.4, 0.4, 0.0]
+    found = one(pixels, np.append(given, x[:2] - 0.8), np.append(y, y[:2]))
+    assert found.tolist() == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize(("snr", "together"), [(300.0, False), (30.0, True)])
+def test_two_stars_are_two_where_the_pixels_tell(snr, together):
+    x, y = np.append(FIELD[0], FIELD[0][0] + 0.4 * FWHM), np.append(FIELD[1], FIELD[1][0])
+    found = one(pixels_of(x, y, [snr, 300.0, 300.0, 0.4 * snr]), x, y)
+    assert found.tolist() == [False, False, False, together]
+
+
+def test_a_faint_companion_is_no_more_than_what_the_psf_may_be_wrong_by():
+    x, y = np.append(FIELD[0], FIELD[0][0] + 0.4 * FWHM), np.append(FIELD[1], FIELD[1][0])
+    for share, together in ((0.02, True), (0.15, False)):
+        assert one(pixels_of(x, y, [3000.0, 300.0, 300.0, 3000.0 * share]), x, y)[3] == together
+
+
+@pytest.mark.parametrize(("distance", "together"), [(0.24, True), (0.26, False)])
+def test_nearer_than_a_quarter_of_the_width_nothing_tells(distance, together):
+    x, y = np.append(FIELD[0], FIELD[0][0] + distance * FWHM), np.append(FIELD[1], FIELD[1][0])
+    assert one(pixels_of(x, y, [2000.0, 300.0, 300.0, 2000.0]), x, y)[3] == together
+
+
+def test_beyond_the_separation_of_peaks_no_pair_is_doubted():
+    x, y = FIELD
+    pixels = pixels_of(x, y, [300.0, 300.0, 300.0])
+    for distance, together in ((0.44, True), (0.46, False)):
+        found = one(pixels, np.append(x, x[0] + distance * FWHM), np.append(y, y[0]))
+        assert found.tolist() == [False, False, False, together]
+    # Without given stars there is nothing to be a half of.
+    assert not one(pixels, np.append(x, x[0] + 0.1), np.append(y, y[0]), n_known=0).any()
+
+
+def test_a_completed_list_has_a_star_once(monkeypatch):
+    rng = np.random.default_rng(4)
+    x, y = (a.ravel() + rng.uniform(-3, 3, 30) for a in np.meshgrid(np.arange(12, 125, 21.0), np.arange(12, 110, 21.0)))
+    pixels = pixels_of(x, y, np.full(30, 300.0))
+    given = x.copy()
+    given[7] += 0.15 * FWHM
+    peaks = iter([np.array([[x[7] - 0.5 * FWHM], [y[7]]])])
+    monkeypatch.setattr(completion, "_new_peaks", lambda *_: next(peaks, np.zeros((2, 0))))
+    found = completion.complete_stars(pixels, given, y, FWHM, OPTIONS, 5.0)
+    assert len(found.x) == 30
+    assert found.solution.flux[7] == pytest.approx(300.0 * ALONE, rel=0.05)
