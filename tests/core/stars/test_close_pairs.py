@@ -47,7 +47,7 @@ def test_a_star_beside_its_given_place_is_one():
     x, y = FIELD
     pixels = pixels_of(x, y, [300.0, 40.0, 300.0])
     # The given places are 0.1 of the width off, and what was found lies on the other sides.
-    given = x + [0.4, 0.4, 0.0]
+    given = x + np.array([0.4, 0.4, 0.0])
     found = one(pixels, np.append(given, x[:2] - 0.8), np.append(y, y[:2]))
     assert found.tolist() == [False, False, False, True, True]
 
