@@ -113,3 +113,13 @@ def test_the_edge_of_a_halo_in_the_annulus_is_an_error_of_the_sky():
     # Of the structure it is told apart, for what stays the same is no error of a light curve.
     assert found.stars["sky_share"][3] > 0.5
     assert (found.stars["flags"][far] & StarFlag.STRUCTURED_SKY == 0).all()
+
+
+def test_the_slope_of_a_stars_own_light_is_no_structure():
+    x, y = lattice(81, 11)
+    flux = np.full(81, 20_000.0)
+    flux[3] = 1.5e7
+    found = measured(exposure(x, y, flux, 12), x, y, flux)
+    slope = 1.5e7 * MoffatProfile.from_fwhm(FWHM, 3.2).annulus_scatter(*OPTIONS.annulus)
+    assert slope > 0.4 * np.sqrt(SKY), "its annulus scatters more than others"
+    assert found.stars["flux_err"][3, 2] == pytest.approx(np.sqrt(1.5e7), rel=0.1)

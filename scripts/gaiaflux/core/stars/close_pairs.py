@@ -7,11 +7,10 @@ from gaiaflux.core.psf.fluxes import FluxOptions, Solution, solve_fluxes
 from gaiaflux.core.psf.protocol import Psf
 from gaiaflux.core.stars.deep_kernels import near_known
 
-__all__ = ["MIN_SEPARATION", "PSF_ERROR", "apart", "halves"]
+__all__ = ["MIN_SEPARATION", "apart", "halves"]
 
 MIN_SEPARATION = 0.45  # [FWHM] of a new peak from a known star; closer pairs have to be proven
 UPON = 0.25  # [FWHM]: so close no second star can be told from a misfit of the first one
-PSF_ERROR = 0.03  # of a star's light, that the PSF itself may be wrong by
 
 
 def apart(found_x: np.ndarray, found_y: np.ndarray, x: np.ndarray, y: np.ndarray, distance: float) -> np.ndarray:
@@ -37,7 +36,7 @@ def apart(found_x: np.ndarray, found_y: np.ndarray, x: np.ndarray, y: np.ndarray
 
 
 def halves(
-    pixels: Pixels, psf: Psf, solution: Solution, n_known: int, fwhm: float, min_snr: float, options: FluxOptions
+    pixels: Pixels, psf: Psf, solution: Solution, n_known: int, fwhm: float, needed: np.ndarray, options: FluxOptions
 ) -> np.ndarray:
     """Found stars that together with a given one are a single star, as far as the image shows.
 
@@ -52,9 +51,9 @@ def halves(
         How many are given.
     fwhm : float
         Seeing [pixel].
-    min_snr : float
-        By so much the pair must describe the pixels better than one star in the middle of its light, which may lie
-        beside the given place; beyond what the PSF is wrong by.
+    needed : ndarray, shape (n,)
+        By so much chi2 of the pair must be less than that of one star in the middle of its light, which may lie beside
+        the given place.
     options : FluxOptions
 
     Returns
@@ -84,8 +83,7 @@ def halves(
     half = (solution.stamps.values.shape[1] - 1) // 2
     at = solution.stamps.row[given], solution.stamps.column[given]
     worse = _chi2(single.residual, solution.weight, *at, half) - _chi2(solution.residual, solution.weight, *at, half)
-    needed = min_snr**2 + (PSF_ERROR * light) ** 2 * solution.sums.curvature[given]
-    upon[doubtful] = worse < needed
+    upon[doubtful] = worse < needed[doubtful]
     return upon
 
 

@@ -14,7 +14,7 @@ from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes, stars_and_pixels, stars_per_beam
-from gaiaflux.core.stars.close_pairs import MIN_SEPARATION, PSF_ERROR, apart, halves
+from gaiaflux.core.stars.close_pairs import MIN_SEPARATION, apart, halves
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
 from gaiaflux.core.stars.doubt import CONFUSED, Beyond, FluxMap, flux_map
 from gaiaflux.core.stars.positions import astray, moved, position_steps
@@ -38,8 +38,8 @@ CONVERGED = 0.003  # change of the number of stars
 NOISE_SHARE = 0.004  # of the stars that may be peaks of the noise
 LEAST_LIMIT = 3.0
 LEAST_MOVED = 0.1  # [FWHM]
-# What is sharper than a star: the part of its central light that it has more, and chi2 per pixel.
-SHARP, POOR_CHI2 = 0.25, 2.5
+# What is sharper than a star: the part of its central light that it has more, chi2 per pixel, and the PSF's own error.
+SHARP, POOR_CHI2, PSF_ERROR = 0.25, 2.5, 0.03
 ZERO_POINT_SNR = 20.0
 
 
@@ -211,7 +211,7 @@ def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             limit = _limit(solution, width, min_snr)
             stays = _stays(solution, shown, n_known, limit, sure)
-            stays &= ~halves(pixels, fit.psf, solution, n_known, width, limit, once)
+            stays &= ~halves(pixels, fit.psf, solution, n_known, width, _needed(solution, shown, limit), once)
             x, y, start, flux, sure = x[stays], y[stays], start[:, stays], solution.flux[stays], sure[stays]
         off = astray(solution, n_known, width) & ~free
         settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
@@ -306,6 +306,13 @@ def _proof(solution: Solution, shown: FluxMap) -> Proof:
         area = np.where(sums.curvature > 0, sums.light * solution.weight[at] / sums.curvature, 0.0)
     flux = solution.flux - area * shown.structure[at]
     return Proof(flux, np.hypot(solution.error * shown.excess[at], shown.leavings[at]))
+
+
+def _needed(solution: Solution, shown: FluxMap, min_snr: float) -> np.ndarray:
+    """Improvement of chi2 that proves each star alone, beside what the brighter stars leave."""
+    ny, nx = solution.weight.shape
+    at = np.clip(solution.stamps.row, 0, ny - 1), np.clip(solution.stamps.column, 0, nx - 1)
+    return min_snr**2 * (1.0 + solution.sums.curvature * shown.leavings[at].astype(np.float64) ** 2)
 
 
 def _stays(

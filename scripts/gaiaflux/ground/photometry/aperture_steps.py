@@ -278,17 +278,18 @@ def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> SkyAn
 def without_wings(
     field: Field, ring: AnnulusSky, light: np.ndarray, discs: np.ndarray, profile: MoffatProfile
 ) -> AnnulusSky:
-    """What is left of the many stars outside of their discs lifts the sky; on average by so much.
-
-    The few whose discs end too early, at the annulus, do it near themselves alone: the average would be theirs.
-    """
+    """What is left of the many stars outside of their discs lifts the sky; on average by so much."""
+    # The few whose discs end too early, at the annulus, do it near themselves alone: the average would be theirs.
     whole = np.flatnonzero(discs[: field.n_on] < field.annulus[0])
     wings = float(np.sum(light[whole] * (1.0 - profile.growth(discs[whole])))) / field.frame.image.size
     return AnnulusSky(ring.level - wings, ring.error, ring.n_pixels)
 
 
-def hidden_sky(field: Field, annuli: SkyAnnuli) -> HiddenSky:
-    """Sky under the stars on the image that their annuli do not tell, from apertures at empty places, per pixel^2."""
+def hidden_sky(field: Field, annuli: SkyAnnuli, own_scatter: np.ndarray) -> HiddenSky:
+    """Sky under the stars on the image that their annuli do not tell, from apertures at empty places, per pixel^2.
+
+    Annuli that scatter more than others do, without the slope of the star's own light, have structure of their own.
+    """
     n_on = field.n_on
     if stars_per_beam(n_on, int(np.count_nonzero(field.frame.pixel_flags == 0)), field.fwhm) > DENSE:
         return nothing_hidden(n_on)
@@ -307,7 +308,7 @@ def hidden_sky(field: Field, annuli: SkyAnnuli) -> HiddenSky:
     level, variance = sums.total[:, 0] / area - sky.level, sums.variance[:, 0] / area**2 + sky.error**2
     places = x[good], y[good]
     hidden = hidden_variance(field.x[:n_on], field.y[:n_on], places, level[good], variance[good])
-    return uneven_sky(hidden, annuli.ring.pixel_scatter)
+    return uneven_sky(hidden, np.sqrt(np.maximum(annuli.ring.pixel_scatter**2 - own_scatter**2, 0.0)))
 
 
 def light_of_neighbours(
