@@ -122,4 +122,5 @@ def test_the_slope_of_a_stars_own_light_is_no_structure():
     found = measured(exposure(x, y, flux, 12), x, y, flux)
     slope = 1.5e7 * MoffatProfile.from_fwhm(FWHM, 3.2).annulus_scatter(*OPTIONS.annulus)
     assert slope > 0.4 * np.sqrt(SKY), "its annulus scatters more than others"
-    assert found.stars["flux_err"][3, 2] == pytest.approx(np.sqrt(1.5e7), rel=0.1)
+    assert found.stars["sky_share"][3] == 0.0
+    assert found.stars["flux_err"][3, 2] < 5500.0, "photons alone make 3900, the slope would make 6800"
