@@ -30,10 +30,10 @@ def pixels_of(x, y, snr, seed=0):
     return Pixels((light + 100.0 + noise).astype(np.float32), np.zeros(SHAPE, np.uint8), NOISE**2, 0.0, NOISE)
 
 
-def one(pixels, x, y, n_known=3, needed=25.0):
+def one(pixels, x, y, place_error=(np.inf,) * 3, needed=25.0):
     once = OPTIONS.for_width(FWHM, 1)
     solution = solve_fluxes(pixels, PSF, np.asarray(x), np.asarray(y), np.zeros(len(x)), once)
-    return halves(pixels, PSF, solution, n_known, FWHM, np.full(len(x), needed), once)
+    return halves(pixels, PSF, solution, np.array(place_error), FWHM, np.full(len(x), needed), once)
 
 
 def test_places_apart_from_stars():
@@ -66,6 +66,20 @@ def test_the_pair_must_be_as_much_better_as_is_needed():
     assert [bool(one(pixels, x, y, needed=value)[3]) for value in (100.0, 300.0, 3000.0)] == [False, False, True]
 
 
+def test_light_that_is_too_far_from_a_sure_place_is_a_second_star():
+    x, y = FIELD
+    # One star 0.2 of the width beside its place, or two that cannot be told apart by their form.
+    for beside, error, together in (
+        *((0.2, 0.03, False), (0.2, 0.04, True)),
+        # The plate solution's error alone: a fiftieth of the width.
+        *((0.08, 0.0, True), (0.12, 0.0, False)),
+    ):
+        given = x + np.array([beside * FWHM, 0.0, 0.0])
+        pixels = pixels_of(x, y, [60.0, 300.0, 300.0])
+        found = one(pixels, np.append(given, x[0] - 0.2 * FWHM), np.append(y, y[0]), [error * FWHM] * 3)
+        assert found[3] == together
+
+
 @pytest.mark.parametrize(("distance", "together"), [(0.24, True), (0.26, False)])
 def test_nearer_than_a_quarter_of_the_width_nothing_tells(distance, together):
     # Light that is wider than the point-spread function is described better by two of them, wherever they are.
@@ -83,7 +97,7 @@ def test_beyond_the_separation_of_peaks_no_pair_is_doubted():
         found = one(pixels, np.append(x, x[0] + distance * FWHM), np.append(y, y[0]))
         assert found.tolist() == [False, False, False, together]
     # Without given stars there is nothing to be a half of.
-    assert not one(pixels, np.append(x, x[0] + 0.1), np.append(y, y[0]), n_known=0).any()
+    assert not one(pixels, np.append(x, x[0] + 0.1), np.append(y, y[0]), place_error=()).any()
 
 
 def test_a_completed_list_has_a_star_once(monkeypatch):

@@ -11,6 +11,8 @@ __all__ = ["MIN_SEPARATION", "apart", "halves"]
 
 MIN_SEPARATION = 0.45  # [FWHM] of a new peak from a known star; closer pairs have to be proven
 UPON = 0.25  # [FWHM]: so close no second star can be told from a misfit of the first one
+# A place may be wrong by so many of its errors, of which one is the plate solution's [FWHM].
+PLACE_SIGMA, PLATE_ERROR = 5.0, 0.02
 
 
 def apart(found_x: np.ndarray, found_y: np.ndarray, x: np.ndarray, y: np.ndarray, distance: float) -> np.ndarray:
@@ -36,7 +38,13 @@ def apart(found_x: np.ndarray, found_y: np.ndarray, x: np.ndarray, y: np.ndarray
 
 
 def halves(
-    pixels: Pixels, psf: Psf, solution: Solution, n_known: int, fwhm: float, needed: np.ndarray, options: FluxOptions
+    pixels: Pixels,
+    psf: Psf,
+    solution: Solution,
+    place_error: np.ndarray,
+    fwhm: float,
+    needed: np.ndarray,
+    options: FluxOptions,
 ) -> np.ndarray:
     """Found stars that together with a given one are a single star, as far as the image shows.
 
@@ -47,13 +55,13 @@ def halves(
         Of the image.
     solution : Solution
         All stars, the given ones first.
-    n_known : int
-        How many are given.
+    place_error : ndarray, shape (n_known,)
+        One sigma of the given places along an axis [pixel]; infinite where it is not known.
     fwhm : float
         Seeing [pixel].
     needed : ndarray, shape (n,)
-        By so much chi2 of the pair must be less than that of one star in the middle of its light, which may lie beside
-        the given place.
+        By so much chi2 of the pair must be less than that of one star in the middle of its light. Where that is five
+        errors from the given place, there are two.
     options : FluxOptions
 
     Returns
@@ -61,7 +69,7 @@ def halves(
     ndarray of bool, shape (n,)
     """
     x, y, flux = solution.stamps.x, solution.stamps.y, np.maximum(solution.flux, 0.0)
-    none = np.zeros(len(x), dtype=bool)
+    none, n_known = np.zeros(len(x), dtype=bool), len(place_error)
     if n_known == 0:
         return none
     upon, close = none.copy(), none.copy()
@@ -74,11 +82,16 @@ def halves(
     given = distance.argmin(axis=1)
     light = flux[doubtful] + flux[given]
     share = flux[doubtful] / np.where(light > 0, light, 1.0)
+    beside = share * distance[np.arange(len(given)), given]
+    possible = beside < PLACE_SIGMA * np.hypot(place_error[given], PLATE_ERROR * fwhm)
+    if not possible.any():
+        return upon
+    doubtful, given, light, share = doubtful[possible], given[possible], light[possible], share[possible]
     one_x, one_y, one_flux = x.copy(), y.copy(), flux.copy()
     one_x[given] += share * (x[doubtful] - x[given])
     one_y[given] += share * (y[doubtful] - y[given])
     one_flux[given] = light
-    rest = np.flatnonzero(~close)
+    rest = np.setdiff1d(np.arange(len(x)), doubtful)
     single = solve_fluxes(pixels, psf, one_x[rest], one_y[rest], one_flux[rest], options)
     half = (solution.stamps.values.shape[1] - 1) // 2
     at = solution.stamps.row[given], solution.stamps.column[given]

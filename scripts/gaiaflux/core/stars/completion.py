@@ -44,7 +44,7 @@ ZERO_POINT_SNR = 20.0
 
 
 class Magnitudes(NamedTuple):
-    """What a catalogue says of the brightness of the known stars, and of those beside the image.
+    """What a catalogue says of the known stars, and of those beside the image.
 
     Attributes
     ----------
@@ -52,12 +52,15 @@ class Magnitudes(NamedTuple):
         Magnitudes; NaN where unknown.
     beyond_x, beyond_y, beyond : ndarray, shape (n_beyond,)
         Places [pixel] and magnitudes of stars that are too far from the image to be fitted.
+    place_error : ndarray, shape (n_known,), optional
+        One sigma of the known stars' places along an axis [pixel].
     """
 
     known: np.ndarray
     beyond_x: np.ndarray
     beyond_y: np.ndarray
     beyond: np.ndarray
+    place_error: np.ndarray | None = None
 
 
 class Proof(NamedTuple):
@@ -188,6 +191,8 @@ class _Start(NamedTuple):
 def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min_snr: float) -> Completed:
     """Rounds of finding stars on the residual and of fitting them all."""
     n_known, sure = given.n_known, given.sure
+    known = None if given.magnitudes is None else given.magnitudes.place_error
+    place_error = np.full(n_known, np.inf) if known is None else known
     fit, solution = fit_psf(pixels, given.x, given.y, fwhm, options)
     x, y = solution.stamps.x, solution.stamps.y
     start = np.stack([x, y])
@@ -211,7 +216,7 @@ def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
             limit = _limit(solution, width, min_snr)
             stays = _stays(solution, shown, n_known, limit, sure)
-            stays &= ~halves(pixels, fit.psf, solution, n_known, width, _needed(solution, shown, limit), once)
+            stays &= ~halves(pixels, fit.psf, solution, place_error, width, _needed(solution, shown, limit), once)
             x, y, start, flux, sure = x[stays], y[stays], start[:, stays], solution.flux[stays], sure[stays]
         off = astray(solution, n_known, width) & ~free
         settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
