@@ -71,7 +71,7 @@ _SCALE_SNR = (30.0, 10.0, 5.0)
 # Enough of them for a mean curve; of lonely ones more, fainter ones too, for its change over the field.
 _WANTED_CORRECTION_STARS = 20
 _CORRECTION_ORDER = 2
-_FIELD_STARS = 2 * STARS_PER_TERM * n_terms(_CORRECTION_ORDER)
+_FIELD_STARS = 2 * STARS_PER_TERM * int(n_terms(_CORRECTION_ORDER))
 _MAX_CORRECTION_STARS = 500
 # Apertures that lack pixels.
 _INCOMPLETE = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.TRAIL | StarFlag.EDGE
