@@ -100,7 +100,8 @@ def test_beyond_the_separation_of_peaks_no_pair_is_doubted():
     assert not one(pixels, np.append(x, x[0] + 0.1), np.append(y, y[0]), place_error=()).any()
 
 
-def test_a_completed_list_has_a_star_once(monkeypatch):
+@pytest.mark.parametrize("place_error", [None, 0.2 * FWHM])
+def test_a_completed_list_has_a_star_once(monkeypatch, place_error):
     rng = np.random.default_rng(4)
     x, y = (a.ravel() + rng.uniform(-3, 3, 30) for a in np.meshgrid(np.arange(12, 125, 21.0), np.arange(12, 110, 21.0)))
     pixels = pixels_of(x, y, np.full(30, 300.0))
@@ -108,6 +109,11 @@ def test_a_completed_list_has_a_star_once(monkeypatch):
     given[7] += 0.15 * FWHM
     peaks = iter([np.array([[x[7] - 0.5 * FWHM], [y[7]]])])
     monkeypatch.setattr(completion, "_new_peaks", lambda *_: next(peaks, np.zeros((2, 0))))
-    found = completion.complete_stars(pixels, given, y, FWHM, OPTIONS, 5.0)
+    asked = []
+    monkeypatch.setattr(completion, "halves", lambda *given: asked.append(given[3]) or halves(*given))
+    none, errors = np.zeros(0), None if place_error is None else np.full(30, place_error)
+    magnitudes = completion.Magnitudes(np.full(30, 15.0), none, none, none, errors)
+    found = completion.complete_stars(pixels, given, y, FWHM, OPTIONS, 5.0, magnitudes)
     assert len(found.x) == 30
     assert found.solution.flux[7] == pytest.approx(300.0 * ALONE, rel=0.05)
+    np.testing.assert_array_equal(asked[0], np.full(30, np.inf if place_error is None else place_error))
