@@ -84,6 +84,24 @@ def test_fraction_and_error_of_a_place():
         np.testing.assert_allclose(wide[k], ratio[k] * expected, rtol=1e-9)
 
 
+def test_scatter_of_too_few_stars_always_counts():
+    # Five stars for each of the six terms of an order of two.
+    for n, order, unresolved in ((29, 2, True), (30, 2, False), (14, 1, True), (15, 1, False), (3, 0, False)):
+        rng = np.random.default_rng(n)
+        x, y = rng.uniform(0, 800, n), rng.uniform(0, 1000, n)
+        ratio = PROFILE.growth(RADII) / PROFILE.growth(RADII[-1]) + 0.03 * rng.normal(size=(n, 1)) * (RADII < 12.0)
+        stars = GrowthCurves(x, y, 1e6 * ratio, np.ones(ratio.shape), np.zeros(n), RADII)
+        fit = fit_correction(stars, np.arange(2), len(RADII) - 1, SHAPE, PROFILE, max_order=order)
+        assert fit.unresolved is unresolved
+        surface = fit.ratios[0]
+        assert surface.scatter > 0.01
+        with_scatter, without = (fit.fraction(x, y, star_scatter=one)[1][:, 0] for one in (True, False))
+        if unresolved:
+            np.testing.assert_array_equal(without, with_scatter)
+        else:
+            assert (without < 0.9 * with_scatter).all()
+
+
 def test_a_model_may_be_wrong_by_three_per_cent_of_the_width():
     fit = model_correction(RADII, PROFILE)
     assert not fit.measured

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.image.empty_places import LEAST_EMPTY, grid_places, hidden_variance, typical_structure
+from gaiaflux.core.image.empty_places import (
+    LEAST_EMPTY,
+    HiddenSky,
+    grid_places,
+    hidden_variance,
+    nothing_hidden,
+    typical_structure,
+    uneven_sky,
+)
 
 SHAPE = (300, 500)
 X, Y = grid_places(SHAPE)
@@ -59,3 +67,25 @@ def test_too_few_places_tell_nothing():
 def test_the_typical_ratio_is_that_of_what_is_known():
     assert typical_structure(np.array([np.nan, 1.0, 2.0, 9.0])) == 2.0
     assert np.isnan(typical_structure(np.array([np.nan])))
+
+
+def test_an_annulus_that_scatters_more_than_others_may_be_wrong_by_the_excess():
+    usual = 20.0 + 0.5 * np.array([-2, -1, -1, 0, 0, 0, 0, 1, 1, 2] * 10, dtype=float)
+    # The median absolute deviation is 0.5: five of its standard deviations above 20 are 23.7.
+    scatter = np.append(usual, [23.6, 23.8, 30.0, np.nan])
+    hidden = HiddenSky(np.full(104, 7.0), np.append(np.ones(101), [1.0, 1.9, np.nan]))
+    found = uneven_sky(hidden, scatter)
+    np.testing.assert_array_equal(found.variance[:101], 7.0)
+    np.testing.assert_allclose(found.variance[101:], 7.0 + np.array([23.8**2 - 400.0, 500.0, 0.0]))
+    np.testing.assert_allclose(found.ratio, np.append(np.ones(101), [23.8 / 20.0, 1.9, np.nan]))
+    np.testing.assert_allclose(uneven_sky(hidden._replace(ratio=np.ones(104)), scatter).ratio[102], 1.5)
+    # Where no ratio is known, none is made up.
+    alone = uneven_sky(nothing_hidden(104), scatter)
+    assert np.isnan(alone.ratio).all()
+    assert alone.variance[102] == 500.0
+
+
+def test_too_few_annuli_do_not_tell_what_is_usual():
+    for n, added in ((19, 0.0), (20, 500.0)):
+        scatter = np.append(np.full(n - 1, 20.0), [30.0, np.nan])
+        assert uneven_sky(nothing_hidden(n + 1), scatter).variance[n - 1] == added

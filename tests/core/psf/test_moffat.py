@@ -35,3 +35,10 @@ def test_width_radius_and_light_belong_together(beta):
     psf = moffat_psf((60, 60), 5.0, beta)
     assert psf.fwhm == pytest.approx(5.0)
     assert psf.values(30.0, 30.0, RADII, 0 * RADII) == pytest.approx(profile.surface_brightness(RADII))
+
+
+def test_scatter_of_the_light_in_an_annulus():
+    radius = np.sqrt(np.linspace(15.0**2, 55.0**2, 100_001))
+    light = PROFILE.surface_brightness(radius)
+    assert PROFILE.annulus_scatter(15.0, 55.0) == pytest.approx(np.std(light), rel=1e-3)
+    assert PROFILE.annulus_scatter(15.0, 15.0 + 1e-7) < 1e-3 * PROFILE.surface_brightness(15.0)

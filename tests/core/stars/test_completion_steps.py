@@ -7,7 +7,7 @@ import pytest
 
 from gaiaflux.core.psf.model import moffat_psf
 from gaiaflux.core.psf.stamps import make_stamps
-from gaiaflux.core.stars.completion import _limit, _new_peaks, _stays, _vertex, detection_limit
+from gaiaflux.core.stars.completion import _limit, _needed, _new_peaks, _stays, _vertex, detection_limit
 from gaiaflux.core.stars.doubt import FluxMap, flux_map
 from gaiaflux.core.stars.positions import moved
 
@@ -78,6 +78,13 @@ def test_what_is_no_peak_of_others_need_not_exceed_what_they_leave():
     sure = np.array([True, False, True, True])
     assert _stays(made, shown, 0, 5.0, sure).tolist() == [True, False, False, False]
     assert not _stays(made, shown, 0, 5.0).any()
+
+
+def test_a_star_is_proven_beside_what_others_leave():
+    made, shown = solution(x=[20, 40], y=[20] * 2), nothing_shown()
+    shown.leavings[:, 30:50] = 20.0
+    sigma2 = NOISE**2 / (made.stamps.values[0].astype(float) ** 2).sum()
+    np.testing.assert_allclose(_needed(made, shown, 4.0), [16.0, 16.0 * (1.0 + 400.0 / sigma2)], rtol=1e-6)
 
 
 def test_what_is_sharper_than_a_star_does_not_stay():

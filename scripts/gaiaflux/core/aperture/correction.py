@@ -48,6 +48,8 @@ class GrowthCorrection:
         Stars that it was measured with; 0 for a model.
     far_light : float or None
         Part of the light outside of the reference radius, where it is known otherwise than from the profile.
+    unresolved : bool
+        Whether the stars were too few for all terms over the field: their scatter may then be such a change.
     """
 
     radii: np.ndarray
@@ -57,6 +59,7 @@ class GrowthCorrection:
     widening: Surface | None
     n_stars: int
     far_light: float | None = None
+    unresolved: bool = False
 
     @property
     def outside(self) -> float:
@@ -79,7 +82,8 @@ class GrowthCorrection:
             Positions [pixel]; NaN gives NaN.
         star_scatter : bool
             Whether the error holds the scatter from star to star. A star deviates alike in all frames of a series
-            (its colour, faint stars beside it), which is no error of its light curve.
+            (its colour, faint stars beside it), which is no error of its light curve. It always does where the scatter
+            may be a change over the field that too few stars show: that goes with the pointing.
 
         Returns
         -------
@@ -100,7 +104,7 @@ class GrowthCorrection:
         slope = float(self.profile.growth_slope(self.reference_radius))
         inside_err = np.hypot(slope * self.widening.error(x, y), 0.1 * slope * u)
         ratio = np.stack([surface.value(x, y) for surface in self.ratios], axis=1)
-        scatter = 1.0 if star_scatter else 0.0
+        scatter = 1.0 if star_scatter or self.unresolved else 0.0
         ratio_err = np.stack(
             [np.hypot(surface.error(x, y), scatter * surface.scatter) for surface in self.ratios], axis=1
         )
@@ -276,7 +280,8 @@ def fit_correction(
     profile = fit_profile(radii, mean, mean_err, start, annulus, reference)
     widening = fit_surface(x, y, *_widths(ratio, ratio_err, mean, radii, reference, profile), shape, order)
     ratios = tuple(surfaces[k] for k in wanted)
-    return GrowthCorrection(radii[wanted], profile, float(radii[reference]), ratios, widening, len(x))
+    few = order_for(len(x), max_order) < max_order
+    return GrowthCorrection(radii[wanted], profile, float(radii[reference]), ratios, widening, len(x), unresolved=few)
 
 
 def _widths(

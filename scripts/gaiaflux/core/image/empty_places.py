@@ -14,12 +14,15 @@ __all__ = [
     "hidden_variance",
     "nothing_hidden",
     "typical_structure",
+    "uneven_sky",
 ]
 
 EMPTY_SIDE = 32
 LEAST_EMPTY = 40
 NEAREST = 48
 MESH = 20
+UNEVEN = 5.0  # robust standard deviations beyond the usual scatter of pixels, from which on it is structure
+LEAST_ANNULI = 20
 DENSE = 0.08
 """Stars a beam above which hardly a place is empty: what scatters there are stars, which stay the same."""
 
@@ -110,6 +113,34 @@ def hidden_variance(
     column, row = (_nearest(axis, values) for axis, values in ((mesh_x, x), (mesh_y, y)))
     hidden = mesh[row, column]
     return HiddenSky(hidden, np.sqrt(1.0 + hidden / stated))
+
+
+def uneven_sky(hidden: HiddenSky, pixel_scatter: np.ndarray) -> HiddenSky:
+    """The same with structure inside of single annuli: a halo or a trail that is too narrow for the empty places.
+
+    Parameters
+    ----------
+    hidden : HiddenSky
+        Per pixel; n places.
+    pixel_scatter : ndarray, shape (n,)
+        Of the pixels of the annulus around each place; NaN where not known.
+
+    Returns
+    -------
+    HiddenSky
+        The scatter beyond the usual one and its chance is taken for a level that may be wrong by so much: which part of
+        the structure is under the star, the annulus does not tell. Nothing is added with fewer than 20 annuli.
+    """
+    known = np.isfinite(pixel_scatter)
+    if np.count_nonzero(known) < LEAST_ANNULI:
+        return hidden
+    usual = float(np.median(pixel_scatter[known]))
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(pixel_scatter[known] - usual)))
+    scatter = np.where(known, pixel_scatter, usual)
+    uneven = scatter > usual + UNEVEN * spread
+    excess = np.where(uneven, scatter**2 - usual**2, 0.0)
+    ratio = np.where(uneven & np.isfinite(hidden.ratio), np.maximum(hidden.ratio, scatter / usual), hidden.ratio)
+    return HiddenSky(hidden.variance + excess, ratio)
 
 
 def _nearest(axis: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -44,6 +44,11 @@ class AnnulusSky:
     error: np.ndarray
     n_pixels: np.ndarray
 
+    @property
+    def pixel_scatter(self) -> np.ndarray:
+        """Scatter of the pixels of each, of shape (n_stars,); NaN where there were too few."""
+        return self.error * np.sqrt(self.n_pixels)
+
 
 @dataclass(frozen=True)
 class LocalSky:

@@ -80,3 +80,10 @@ class MoffatProfile:
     def annulus_brightness(self, inner: float, outer: float) -> float:
         """Mean light per pixel between two radii [pixel]."""
         return float((self.growth(outer) - self.growth(inner)) / (np.pi * (outer**2 - inner**2)))
+
+    def annulus_scatter(self, inner: float, outer: float) -> float:
+        """Standard deviation of the light per pixel between two radii [pixel]."""
+        a, b = (1.0 + (r / self.alpha) ** 2 for r in (inner, outer))
+        power = 1.0 - 2.0 * self.beta
+        square = self.peak**2 * (b**power - a**power) / (power * (b - a))
+        return float(np.sqrt(max(square - self.annulus_brightness(inner, outer) ** 2, 0.0)))

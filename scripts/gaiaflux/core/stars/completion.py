@@ -14,7 +14,7 @@ from gaiaflux.core.image.pixels import Pixels
 from gaiaflux.core.maths.robust import ClippedMean, clipped_mean
 from gaiaflux.core.psf.fit import PsfFit, fit_psf
 from gaiaflux.core.psf.fluxes import PsfOptions, Solution, solve_fluxes, stars_and_pixels, stars_per_beam
-from gaiaflux.core.stars.deep_kernels import near_known
+from gaiaflux.core.stars.close_pairs import MIN_SEPARATION, apart, halves
 from gaiaflux.core.stars.detection import FWHM_TO_SIGMA, find_peaks
 from gaiaflux.core.stars.doubt import CONFUSED, Beyond, FluxMap, flux_map
 from gaiaflux.core.stars.positions import astray, moved, position_steps
@@ -32,7 +32,6 @@ __all__ = [
 
 ROUNDS = 5
 POSITION_STEPS = 4
-MIN_SEPARATION = 0.45  # [FWHM] from a known star
 PEAK_FRACTION = 0.9  # of the limit, for peaks; the fit decides
 LEAST_LIGHT = 0.7  # of a found star's PSF that must fall on good pixels
 CONVERGED = 0.003  # change of the number of stars
@@ -45,7 +44,7 @@ ZERO_POINT_SNR = 20.0
 
 
 class Magnitudes(NamedTuple):
-    """What a catalogue says of the brightness of the known stars, and of those beside the image.
+    """What a catalogue says of the known stars, and of those beside the image.
 
     Attributes
     ----------
@@ -53,12 +52,15 @@ class Magnitudes(NamedTuple):
         Magnitudes; NaN where unknown.
     beyond_x, beyond_y, beyond : ndarray, shape (n_beyond,)
         Places [pixel] and magnitudes of stars that are too far from the image to be fitted.
+    place_error : ndarray, shape (n_known,), optional
+        One sigma of the known stars' places along an axis [pixel].
     """
 
     known: np.ndarray
     beyond_x: np.ndarray
     beyond_y: np.ndarray
     beyond: np.ndarray
+    place_error: np.ndarray | None = None
 
 
 class Proof(NamedTuple):
@@ -189,6 +191,8 @@ class _Start(NamedTuple):
 def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min_snr: float) -> Completed:
     """Rounds of finding stars on the residual and of fitting them all."""
     n_known, sure = given.n_known, given.sure
+    known = None if given.magnitudes is None else given.magnitudes.place_error
+    place_error = np.full(n_known, np.inf) if known is None else known
     fit, solution = fit_psf(pixels, given.x, given.y, fwhm, options)
     x, y = solution.stamps.x, solution.stamps.y
     start = np.stack([x, y])
@@ -210,7 +214,9 @@ def _search(pixels: Pixels, given: _Start, fwhm: float, options: PsfOptions, min
         # The second look: without the false ones some of the others are fainter.
         for _ in range(2):
             solution = solve_fluxes(pixels, fit.psf, x, y, flux, once)
-            stays = _stays(solution, shown, n_known, _limit(solution, width, min_snr), sure)
+            limit = _limit(solution, width, min_snr)
+            stays = _stays(solution, shown, n_known, limit, sure)
+            stays &= ~halves(pixels, fit.psf, solution, place_error, width, _needed(solution, shown, limit), once)
             x, y, start, flux, sure = x[stays], y[stays], start[:, stays], solution.flux[stays], sure[stays]
         off = astray(solution, n_known, width) & ~free
         settled = abs(len(x) - before) <= CONVERGED * len(x) and not off.any()
@@ -307,6 +313,13 @@ def _proof(solution: Solution, shown: FluxMap) -> Proof:
     return Proof(flux, np.hypot(solution.error * shown.excess[at], shown.leavings[at]))
 
 
+def _needed(solution: Solution, shown: FluxMap, min_snr: float) -> np.ndarray:
+    """Improvement of chi2 that proves each star alone, beside what the brighter stars leave."""
+    ny, nx = solution.weight.shape
+    at = np.clip(solution.stamps.row, 0, ny - 1), np.clip(solution.stamps.column, 0, nx - 1)
+    return min_snr**2 * (1.0 + solution.sums.curvature * shown.leavings[at].astype(np.float64) ** 2)
+
+
 def _stays(
     solution: Solution, shown: FluxMap, n_known: int, min_snr: float, sure: np.ndarray | bool = False
 ) -> np.ndarray:
@@ -350,10 +363,7 @@ def _new_peaks(shown: FluxMap, fwhm: float, min_snr: float, x: np.ndarray, y: np
             row + _vertex(significance[row - 1, column], significance[row, column], significance[row + 1, column]),
         ]
     )
-    order = np.argsort(y, kind="stable")
-    new = np.ones(found.shape[1], np.bool_)
-    near_known(x[order], y[order], found[0], found[1], MIN_SEPARATION * fwhm, new)
-    return found[:, new]
+    return found[:, apart(found[0], found[1], x, y, MIN_SEPARATION * fwhm)]
 
 
 def _vertex(before: np.ndarray, peak: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -153,7 +153,8 @@ def complete_catalog(
     rows = stars_within_reach(x, y, frame.image.shape, options.radius_pix(reference.fwhm))
     halos = stars_within_reach(x, y, frame.image.shape, FARTHEST_RING_FWHM * reference.fwhm)
     halos = halos[~np.isin(halos, rows)]
-    magnitudes = Magnitudes(gaia.mag[rows], x[halos], y[halos], gaia.mag[halos])
+    place_error = _place_error(gaia[rows], wcs, frame.info.mjd_utc)
+    magnitudes = Magnitudes(gaia.mag[rows], x[halos], y[halos], gaia.mag[halos], place_error)
     x, y = x[rows], y[rows]
     deep = add_frames(reference, wcs, others, x, y, estimate)
     found = complete_stars(deep, x, y, reference.fwhm, options, detection_snr, magnitudes)
@@ -201,6 +202,13 @@ def _check_promises(found: Completed, known: SkyCatalog, wcs: TanSip) -> Promise
 def _has_motion(catalog: SkyCatalog) -> np.ndarray:
     """Stars whose catalogue knows how they move."""
     return (catalog.pmra != 0.0) | (catalog.pmdec != 0.0)
+
+
+def _place_error(catalog: SkyCatalog, wcs: TanSip, mjd_utc: float) -> np.ndarray:
+    """Error of the stars' places at an epoch along an axis [pixel]; infinite where it is not known."""
+    years = np.abs(jyear_of_mjd(mjd_utc) - catalog.ref_epoch)
+    error = np.hypot(catalog.pos_err, catalog.pm_err * years) / (1000.0 * pixel_scale_arcsec(wcs))
+    return np.where(np.isfinite(error), error, np.inf)
 
 
 def _magnitudes(solution: Solution, catalog_mag: np.ndarray) -> np.ndarray:

@@ -236,7 +236,7 @@ def measure_stars(
     sums = fill_in(field, sums, correction.profile, sky.level)
     # What the catalogue has no magnitude of may be a piece of another star: it is not taken off.
     known = light * np.isfinite(mag[rows]) if options.subtract_neighbours else np.zeros(len(rows))
-    hidden = hidden_sky(field, annuli)
+    hidden = hidden_sky(field, annuli, light[:n_on] * profile.annulus_scatter(*annulus))
     return _assemble(field, _Found(sums, sky, hidden, correction, light, known), rows, (x, y))
 
 

@@ -8,8 +8,16 @@ import numpy as np
 from gaiaflux.core.aperture.correction import GrowthCorrection, GrowthCurves, fit_correction, model_correction
 from gaiaflux.core.aperture.neighbours import neighbour_light
 from gaiaflux.core.aperture.sums import ApertureSums, Filling, sum_circles
-from gaiaflux.core.image.empty_places import DENSE, HiddenSky, grid_places, hidden_variance, nothing_hidden
+from gaiaflux.core.image.empty_places import (
+    DENSE,
+    HiddenSky,
+    grid_places,
+    hidden_variance,
+    nothing_hidden,
+    uneven_sky,
+)
 from gaiaflux.core.image.local_sky import AnnulusSky, combine_sky, measure_annuli, paint_discs
+from gaiaflux.core.maths.polynomials import STARS_PER_TERM, n_terms
 from gaiaflux.core.maths.robust import weighted_median
 from gaiaflux.core.psf.fluxes import stars_per_beam
 from gaiaflux.core.psf.good_stars import choose_good_stars
@@ -46,10 +54,8 @@ _MASK_LEVEL = 0.05
 _MOST_MISSING = 30.0
 # Stars for the aperture correction: the first pair of signal-to-noise ratio and neighbours' part of the light that
 # enough stars meet; the last ones in crowded fields, where the neighbours' light is known well enough to be taken off.
-_CORRECTION_LADDER = (
-    *((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05)),
-    *((60.0, 0.1), (30.0, 0.2), (30.0, 0.4)),
-)
+_LONELY = ((100.0, 0.003), (100.0, 0.01), (60.0, 0.01), (40.0, 0.02), (30.0, 0.05))
+_CORRECTION_LADDER = (*_LONELY, (60.0, 0.1), (30.0, 0.2), (30.0, 0.4))
 # Error of the neighbours' light in the growth curve of a single star.
 _NEIGHBOUR_ERROR = 0.15
 
@@ -62,7 +68,10 @@ _LEADING = 5
 # Signal-to-noise ratio of these; less where fewer than three stars have it. Behind a cloud a few times the noise
 # still tells a faint star from the light of the bright one beside it.
 _SCALE_SNR = (30.0, 10.0, 5.0)
+# Enough of them for a mean curve; of lonely ones more, fainter ones too, for its change over the field.
 _WANTED_CORRECTION_STARS = 20
+_CORRECTION_ORDER = 2
+_FIELD_STARS = 2 * STARS_PER_TERM * int(n_terms(_CORRECTION_ORDER))
 _MAX_CORRECTION_STARS = 500
 # Apertures that lack pixels.
 _INCOMPLETE = StarFlag.BAD_PIXEL | StarFlag.COSMIC_RAY | StarFlag.TRAIL | StarFlag.EDGE
@@ -269,14 +278,18 @@ def sky_annuli(field: Field, light: np.ndarray, profile: MoffatProfile) -> SkyAn
 def without_wings(
     field: Field, ring: AnnulusSky, light: np.ndarray, discs: np.ndarray, profile: MoffatProfile
 ) -> AnnulusSky:
-    """What is left of all stars outside of their discs lifts the sky; on average by so much."""
-    on = slice(0, field.n_on)
-    wings = float(np.sum(light[on] * (1.0 - profile.growth(discs[on])))) / field.frame.image.size
+    """What is left of the many stars outside of their discs lifts the sky; on average by so much."""
+    # The few whose discs end too early, at the annulus, do it near themselves alone: the average would be theirs.
+    whole = np.flatnonzero(discs[: field.n_on] < field.annulus[0])
+    wings = float(np.sum(light[whole] * (1.0 - profile.growth(discs[whole])))) / field.frame.image.size
     return AnnulusSky(ring.level - wings, ring.error, ring.n_pixels)
 
 
-def hidden_sky(field: Field, annuli: SkyAnnuli) -> HiddenSky:
-    """Sky under the stars on the image that their annuli do not tell, from apertures at empty places, per pixel^2."""
+def hidden_sky(field: Field, annuli: SkyAnnuli, own_scatter: np.ndarray) -> HiddenSky:
+    """Sky under the stars on the image that their annuli do not tell, from apertures at empty places, per pixel^2.
+
+    Annuli that scatter more than others do, without the slope of the star's own light, have structure of their own.
+    """
     n_on = field.n_on
     if stars_per_beam(n_on, int(np.count_nonzero(field.frame.pixel_flags == 0)), field.fwhm) > DENSE:
         return nothing_hidden(n_on)
@@ -294,7 +307,8 @@ def hidden_sky(field: Field, annuli: SkyAnnuli) -> HiddenSky:
     good = (sums.flags[:, 0] == 0) & ~sky.unreliable
     level, variance = sums.total[:, 0] / area - sky.level, sums.variance[:, 0] / area**2 + sky.error**2
     places = x[good], y[good]
-    return hidden_variance(field.x[:n_on], field.y[:n_on], places, level[good], variance[good])
+    hidden = hidden_variance(field.x[:n_on], field.y[:n_on], places, level[good], variance[good])
+    return uneven_sky(hidden, np.sqrt(np.maximum(annuli.ring.pixel_scatter**2 - own_scatter**2, 0.0)))
 
 
 def light_of_neighbours(
@@ -320,7 +334,9 @@ def choose_correction_stars(
         snr = (sums.total[:, k] - area * field.noise.trend.value(x, y)) / np.sqrt(sums.variance[:, k])
         contamination = near / light[:n_on]
     wanted = max(_WANTED_CORRECTION_STARS, least)
-    chosen = choose_good_stars(fit, snr, contamination, _CORRECTION_LADDER, wanted, _MAX_CORRECTION_STARS)
+    chosen = choose_good_stars(fit, snr, contamination, _LONELY, max(_FIELD_STARS, wanted), _MAX_CORRECTION_STARS)
+    if len(chosen) < wanted:
+        chosen = choose_good_stars(fit, snr, contamination, _CORRECTION_LADDER, wanted, _MAX_CORRECTION_STARS)
     return chosen if len(chosen) >= max(least, 1) else chosen[:0]
 
 
@@ -367,7 +383,7 @@ def find_correction(
         field.frame.image.shape,
         profile,
         annulus=annulus,
-        max_order=2 if annulus is None else 0,
+        max_order=_CORRECTION_ORDER if annulus is None else 0,
     )
 
 
