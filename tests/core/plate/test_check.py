@@ -269,3 +269,15 @@ def test_stars_that_say_nothing_leave_what_is_thought_beforehand(known):
     expected = np.sqrt(2.0 * (3 * 500.0**2 + 2 * usual2))
     found = worst_error_pix(lists, start, solution, np.full(60, 1e40))
     assert found**2 - 6 * 500.0**2 == pytest.approx(expected**2 - 6 * 500.0**2, rel=1e-3)
+
+
+def test_a_distortion_of_a_higher_degree_is_no_larger_than_that_which_was_fitted():
+    lists, solution = right_solution(100, 100, 100)
+    found = []
+    for strength in (0.1, 1.0, 100.0):
+        bent = np.zeros((4, 4))
+        bent[3, 0] = strength / 499.5**3
+        fitted = replace(solution, wcs=replace(WCS, a=bent), covariance=np.eye(10) * 0.0025 / 100)
+        found.append(worst(replace(lists, x=0.5 * lists.x, y=0.5 * lists.y), fitted))
+    assert found[0] < 0.9 * found[1]
+    assert found[1] < 0.9 * found[2]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.plate.fit import _highest_order, centroid_noise, fit_plate
+from gaiaflux.core.plate.fit import _highest_order, centroid_noise, fit_plate, overstated
 from gaiaflux.core.plate.search import MatchLists
 from gaiaflux.core.sky.projection import linear_tan, pixel_to_plane, pixel_to_sky, sip_order, sky_to_plane
 from gaiaflux.model.errors import BadFrameError
@@ -171,3 +171,25 @@ def test_a_factor_on_all_errors_is_what_the_usual_star_asks_for():
         squares = 1.386 * factor * variance
         squares[:20] = 1.386 * np.minimum(factor, 1.0) * variance[:20]
         assert centroid_noise(squares, variance) == (pytest.approx(0.0, abs=1e-6), pytest.approx(found, rel=1e-4))
+
+
+def test_errors_that_are_stated_too_large_are_known_from_stars_with_like_errors():
+    rng = np.random.default_rng(8)
+    true = np.repeat([0.02, 0.1], 100)
+    stated = np.repeat([0.02, 2.0], 100) * rng.uniform(0.99, 1.01, 200)
+    squares = np.sum((true * rng.normal(size=(2, 200))) ** 2, axis=0)
+    order = rng.permutation(200)
+    part = np.empty(200)
+    part[order] = overstated(squares[order], stated[order] ** 2, 3)
+    assert np.median(part[:85]) > 0.6
+    assert part[115:].max() == pytest.approx(0.01)  # and no less, though they show a 400th
+    # Errors that are too small stay: that may be what is sought.
+    assert overstated(squares, (0.01 * stated) ** 2, 3).tolist() == [1.0] * 200
+    # A third of the size is a ninth of the variance, for which degrees of freedom that the fit has taken count.
+    third = overstated(np.full(120, 1.386 / 9.0), np.ones(120), 20)
+    assert third == pytest.approx(np.full(120, 120 / 100 / 9.0))
+
+
+def test_residuals_of_few_stars_follow_the_fit_and_say_nothing():
+    assert overstated(np.zeros(79), np.ones(79), 3).tolist() == [1.0] * 79
+    assert overstated(np.zeros(80), np.ones(80), 3).tolist() == [0.01] * 80

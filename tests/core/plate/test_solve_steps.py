@@ -103,9 +103,12 @@ def solution(n, residual=0.05):
     return lists, PlateFit(WCS, (rows, rows), residuals, 1 / variance, variance, np.eye(3) * variance[0] / n)
 
 
-@pytest.mark.parametrize(("rms", "limit"), [(0.1, 0.45), (0.2, 0.5), (0.3, 0.6)])
-def test_how_uncertain_a_solution_may_be_somewhere(rms, limit, monkeypatch):
+@pytest.mark.parametrize(
+    ("rms", "fwhm", "limit"), [(0.1, 4.0, 0.45), (0.2, 4.0, 0.5), (0.3, 4.0, 0.6), (0.1, 9.0, 0.45), (0.1, 12.0, 0.6)]
+)
+def test_how_uncertain_a_solution_may_be_somewhere(rms, fwhm, limit, monkeypatch):
     lists, fit = solution(100, rms)
+    lists = replace(lists, fwhm=fwhm)
     for worst, refused in ((limit - 0.01, False), (limit + 0.01, True)):
         monkeypatch.setattr(check, "worst_error_pix", lambda *given, value=worst: value)
         if refused:

@@ -27,7 +27,7 @@ ALIKE = 0.5  # of an offset, by which another may differ from it
 UNMISTAKEN_FWHM = 0.3  # pairs that far apart are no coincidences in an image with room
 MAX_LOG_CHANCE_REST = float(np.log(1e-3))
 MAX_MAGNITUDE_SCATTER = 1.2
-MAX_WORST_ERROR_PIX = 0.45
+MAX_WORST_ERROR_PIX, MAX_WORST_ERROR_FWHM = 0.45, 0.05
 MAX_WORST_ERROR_RMS = 2.5  # in scatters of the stars: noise, such as of a poor catalogue, is no missing distortion
 NOISY_WORST_ERROR_PIX = 0.6
 CENTROID_FLOOR_PIX = 0.03
@@ -83,7 +83,8 @@ def check_solution(
     _check_geometry(start, wcs, settings)
     _check_rest(lists, solution, radius)
     worst = worst_error_pix(lists, start, solution, stated)
-    if worst > max(MAX_WORST_ERROR_PIX, min(MAX_WORST_ERROR_RMS * rms, NOISY_WORST_ERROR_PIX)):
+    limit = max(MAX_WORST_ERROR_PIX, MAX_WORST_ERROR_FWHM * lists.fwhm)
+    if worst > max(limit, min(MAX_WORST_ERROR_RMS * rms, NOISY_WORST_ERROR_PIX)):
         raise BadFrameError(
             f"the {n} matched stars leave the plate solution uncertain by {worst:.1f} pixels in parts of the image"
         )
@@ -257,7 +258,11 @@ def worst_error_pix(lists: MatchLists, start: TanSip, solution: PlateFit, stated
     terms = polynomial_terms(*scaled_pixels(wcs, lists.x[stars], lists.y[stars]), order).T
     normal, right = (terms * weight) @ terms.T, (terms * weight) @ residuals.T
     half = 0.5 * max(nx, ny)
-    sizes = np.geomspace(SMALLEST_DISTORTION_PIX, max(LARGEST_DISTORTION * half, 2 * SMALLEST_DISTORTION_PIX), N_SIZES)
+    largest = LARGEST_DISTORTION * half
+    if fitted_order > 1:
+        # Distortions fall with their degree.
+        largest = min(largest, _corner_distortion(wcs, fitted_order, half))
+    sizes = np.geomspace(SMALLEST_DISTORTION_PIX, max(largest, 2 * SMALLEST_DISTORTION_PIX), N_SIZES)
     preferred = 2.0 * np.minimum(np.log(LEFT_DISTORTION * half / sizes), 0.0) if sip_order(start) > 1 else 0.0 * sizes
     degrees = range(fitted_order + 1, order + 1)
     evidence, squares = [], []
@@ -277,3 +282,10 @@ def worst_error_pix(lists: MatchLists, start: TanSip, solution: PlateFit, stated
         )
     share = np.exp(np.array(evidence) - np.max(evidence))
     return float(np.sqrt(np.max(share @ np.array(squares) / share.sum())))
+
+
+def _corner_distortion(wcs: TanSip, degree: int, half: float) -> float:
+    """Distortion of one degree in a corner, both axes together [pixel]."""
+    terms = [(p, degree - p) for p in range(degree + 1)]
+    square = sum(float(table[term]) ** 2 for table in (wcs.a, wcs.b) for term in terms if max(term) < len(table))
+    return float(np.sqrt(square)) * half**degree

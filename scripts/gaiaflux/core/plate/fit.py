@@ -11,11 +11,14 @@ from gaiaflux.core.sky.projection import pixel_to_plane, sky_to_plane
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["PlateFit", "centroid_noise", "fit_plate"]
+__all__ = ["PlateFit", "centroid_noise", "fit_plate", "overstated"]
 
 STUDENT_DEGREES = 5.0  # of the t distribution that residuals are taken to follow
 PAIRS_PER_TERM = 2.5  # of the correction of an axis
 CLIP_CHI2 = 36.0  # both axes together, of the noise model
+
+# Stars of like stated error that say what theirs is, from so many stars on, and the least part of the stated variance.
+LIKE_STARS, FEWEST_LIKE, LEAST_PART = 31, 80, 0.01
 
 
 @dataclass(frozen=True)
@@ -174,3 +177,33 @@ def centroid_noise(squares: np.ndarray, variance: np.ndarray) -> tuple[float, fl
             floor = 0.5 * (low + high)
             low, high = (floor, high) if np.median(squares[best] / (variance[best] + floor)) > 1.0 else (low, floor)
     return floor, float(np.clip(np.median(squares / (variance + floor)), 1.0, 25.0))
+
+
+def overstated(squares: np.ndarray, variance: np.ndarray, n_terms: int) -> np.ndarray:
+    """Part of the stated variance that stars of like variance show: structure of the sky is in stated errors alone.
+
+    Parameters
+    ----------
+    squares : ndarray, shape (n,)
+        Squared residuals, both axes together [pixel^2].
+    variance : ndarray, shape (n,)
+        Stated variance of one axis [pixel^2].
+    n_terms : int
+        Of the fit, on each axis.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        0.01 to 1; 1 of fewer than `FEWEST_LIKE` stars, whose residuals follow the fit.
+    """
+    n = len(squares)
+    if n < FEWEST_LIKE:
+        return np.ones(n)
+    order = np.argsort(variance, kind="stable")
+    chi2 = (squares / variance)[order]
+    first = np.clip(np.arange(n) - LIKE_STARS // 2, 0, n - LIKE_STARS)
+    # The median of the chi-square of two axes is 1.386.
+    shown = np.median(chi2[first[:, None] + np.arange(LIKE_STARS)], axis=1) / 1.386 * n / (n - n_terms)
+    part = np.empty(n)
+    part[order] = np.clip(shown, LEAST_PART, 1.0)
+    return part

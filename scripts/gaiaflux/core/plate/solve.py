@@ -11,7 +11,7 @@ import numpy as np
 
 from gaiaflux.core.maths.polynomials import polynomial_terms
 from gaiaflux.core.plate.check import check_solution, worst_error_pix
-from gaiaflux.core.plate.fit import PlateFit, centroid_noise, fit_plate
+from gaiaflux.core.plate.fit import PlateFit, centroid_noise, fit_plate, overstated
 from gaiaflux.core.plate.matching import neighbour_pull
 from gaiaflux.core.plate.search import (
     CELLS,
@@ -231,13 +231,15 @@ def _final_fit(
     if len(stars) < max(settings.min_stars, 3):
         raise BadFrameError(f"only {len(stars)} stars match the catalogue, {settings.min_stars} are needed")
     stated = lists.variance[stars] + lists.catalog_variance[catalog] + _neighbours(lists, wcs, stars, catalog)
-    floor, factor = 0.0, 1.0
+    floor, factor, part = 0.0, 1.0, np.ones(len(stated))
     for _ in range(3):
-        variance = factor * (stated + floor)
+        variance = factor * (part * stated + floor)
         solution = fit_plate(lists, base, wcs, (stars, catalog), variance, settings.max_sip_order, repeat=2)
-        floor, factor = centroid_noise(np.sum(solution.residuals**2, axis=0), stated)
+        squares = np.sum(solution.residuals**2, axis=0)
+        part = overstated(squares, stated, len(solution.covariance))
+        floor, factor = centroid_noise(squares, part * stated)
         wcs = solution.wcs
-    return solution, stated
+    return solution, part * stated
 
 
 def _neighbours(lists: MatchLists, wcs: TanSip, stars: np.ndarray, catalog: np.ndarray) -> np.ndarray:
