@@ -20,7 +20,7 @@ INPUTS ?=
 N ?= 60
 SEED ?= 1
 
-.PHONY: demo test test-slow lint bench same inject clean mutants
+.PHONY: demo test test-slow test-lightkurve lint bench same inject clean mutants
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -30,6 +30,16 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m slow
+
+# lightkurve holds pandas below 3, so that it has an environment of its own.
+test-lightkurve: .venv-lightkurve/ready
+	PYTHONPATH=scripts .venv-lightkurve/bin/python -m pytest -q -p no:cacheprovider tests/io/tess/test_light_curve.py -k lightkurve
+
+.venv-lightkurve/ready: envs/lightkurve.lock
+	rm -rf .venv-lightkurve
+	$(PYTHON) -m venv .venv-lightkurve
+	.venv-lightkurve/bin/python -m pip install -q --disable-pip-version-check -r envs/lightkurve.lock
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -72,4 +82,4 @@ $(READY): envs/requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake results injection demo logs
+	rm -rf $(VENV) .venv-lightkurve .snakemake results injection demo logs

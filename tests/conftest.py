@@ -1,9 +1,11 @@
 import os
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
-DATA = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2] / "shared" / "data")).resolve() / "ground"
+SHARED = Path(os.environ.get("GAIAFLUX_DATA", Path(__file__).parents[2] / "shared" / "data")).resolve()
+DATA = SHARED / "ground"
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +14,36 @@ def real_data():
     if not DATA.is_dir():
         pytest.skip(f"no real data at {DATA} (set GAIAFLUX_DATA)")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def tess_data():
+    """Folder of shared real data of TESS; the test skips where it is absent."""
+    folder = SHARED / "tess"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder} (set GAIAFLUX_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def field_files():
+    """Module that makes fields of TESS (``field_files.py`` beside this one)."""
+    spec = spec_from_file_location("field_files", Path(__file__).with_name("field_files.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def field_parts(field_files):
+    """Functions that make catalogues, targets and batches of a field of TESS."""
+    return field_files.catalog, field_files.target, field_files.write_batch
+
+
+@pytest.fixture(scope="session")
+def make_field_files(field_files):
+    """Class of a small field of TESS as files, to be given a folder."""
+    return field_files.FieldFiles
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ __all__ = [
     "barycentric_jd_tdb",
     "earth_position_au",
     "later_utc",
+    "light_time_d",
     "locate_observer",
     "utc_from_scale",
+    "utc_of_tdb",
 ]
 
 BARYCENTRIC_SCALES = ("bjd_tdb", "hjd_utc")
@@ -174,8 +176,6 @@ def utc_from_scale(mjd: float, scale: str, ra_deg: float, dec_deg: float) -> flo
         raise ValueError(f"unknown time scale {scale!r}")
     if not _FIRST_MJD < mjd < _LAST_MJD:
         return float("nan")
-    import erfa
-
     ra, dec = np.deg2rad(ra_deg), np.deg2rad(dec_deg)
     toward = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     at_earth = mjd
@@ -187,10 +187,32 @@ def utc_from_scale(mjd: float, scale: str, ra_deg: float, dec_deg: float) -> flo
             at_earth = mjd - observer @ toward * AU_LIGHT_TIME_S / _DAY_S
         if scale == "hjd_utc":
             return float(at_earth)
-        tt = at_earth - erfa.dtdb(_MJD_ZERO, at_earth, 0.0, 0.0, 0.0, 0.0) / _DAY_S
+    return float(utc_of_tdb(np.array([at_earth]))[0])
+
+
+def utc_of_tdb(mjd_tdb: np.ndarray) -> np.ndarray:
+    """UTC of times at the centre of the Earth; elsewhere near it the difference is some microseconds.
+
+    Parameters
+    ----------
+    mjd_tdb : ndarray, shape (n,)
+        Modified Julian Date, TDB [d].
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Modified Julian Date, UTC [d]; a day is 86400 s here. NaN where the time is.
+    """
+    import erfa
+
+    mjd_utc = np.full(mjd_tdb.shape, np.nan)
+    known = np.isfinite(mjd_tdb)
+    with _any_year():
+        tt = mjd_tdb[known] - erfa.dtdb(_MJD_ZERO, mjd_tdb[known], 0.0, 0.0, 0.0, 0.0) / _DAY_S
         tai = np.add(*erfa.tttai(_MJD_ZERO, tt)) - _MJD_ZERO
         midnight = np.floor(np.add(*erfa.taiutc(_MJD_ZERO, tai)) - _MJD_ZERO)
-        return float(midnight + ((tai - midnight) - _tai_less_utc(midnight)))
+        mjd_utc[known] = midnight + ((tai - midnight) - _tai_less_utc(midnight))
+    return mjd_utc
 
 
 def _tai_less_utc(midnight: np.ndarray) -> np.ndarray:
@@ -291,7 +313,40 @@ def barycentric_jd_tdb(
 
     Notes
     -----
-    BJD = mjd_tdb + 2400000.5 + observer . n / c (Eastman, Siverd & Gaudi 2010, PASP 122, 935, eq. 5, without the
+    BJD = mjd_tdb + 2400000.5 + `light_time_d`.
+    """
+    light_days = light_time_d(mjd_tdb, observer_au, ra_deg, dec_deg, motion)
+    return (np.asarray(mjd_tdb) + light_days) + _MJD_ZERO
+
+
+def light_time_d(
+    mjd_tdb: np.ndarray,
+    observer_au: np.ndarray,
+    ra_deg: float,
+    dec_deg: float,
+    motion: StarMotion = AT_REST,
+) -> np.ndarray:
+    """How long after the observer a star's light passes the barycentre of the solar system.
+
+    Parameters
+    ----------
+    mjd_tdb : ndarray, shape (n,)
+        Modified Julian Date at the observer, TDB [d].
+    observer_au : ndarray, shape (n, 3)
+        Barycentric position of the observer, ICRS axes [au].
+    ra_deg, dec_deg : float
+        Position of the star at the epoch of `motion`, ICRS [deg].
+    motion : StarMotion
+        Its proper motion and parallax.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        [d]; negative where the observer is behind the barycentre, NaN where the time is.
+
+    Notes
+    -----
+    observer . n / c (Eastman, Siverd & Gaudi 2010, PASP 122, 935, eq. 5, without the
     Shapiro and Einstein terms of the target, below 0.1 ms), less [observer^2 - (observer . n)^2] / (2 distance c), the
     first term by which the wave fronts of a star at a finite distance are no planes.
     """
@@ -306,5 +361,4 @@ def barycentric_jd_tdb(
     along = np.einsum("ij,ij->i", observer_au, direction)
     across = np.einsum("ij,ij->i", observer_au, observer_au) - along**2
     bent = 0.5 * across * max(float(np.nan_to_num(motion.parallax)), 0.0) * _MAS
-    light_days = (along - bent) * AU_LIGHT_TIME_S / _DAY_S
-    return (np.asarray(mjd_tdb) + light_days) + _MJD_ZERO
+    return (along - bent) * AU_LIGHT_TIME_S / _DAY_S

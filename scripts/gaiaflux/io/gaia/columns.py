@@ -23,7 +23,7 @@ from gaiaflux.io.catalog_source import GAIA, REQUIRED_ROLES, CatalogSource
 from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
 
-__all__ = ["Column", "GaiaTable", "catalog_from_columns", "wanted_names"]
+__all__ = ["Column", "GaiaTable", "catalog_from_columns", "column_numbers", "wanted_names"]
 
 UNKNOWN_POS_ERR_MAS = 1.0
 UNKNOWN_PARALLAX_MAS = 1.0
@@ -134,7 +134,7 @@ def catalog_from_columns(
     """
     _refuse_missing(columns, list(names), where, source)
     roles = {role: name for role, name in source.columns.items() if name in columns and role != "source_id"}
-    table = {role: _number(role, name, columns[name], where) for role, name in roles.items()}
+    table = {role: column_numbers(role, name, columns[name], where) for role, name in roles.items()}
     number = len(table["ra"])
     if number == 0:
         raise InputError(f"{where} has no rows: give a table with the stars of the field")
@@ -206,8 +206,30 @@ def _nearest(role: str, key: str, names: list[str]) -> str | None:
     return small[close[0]] if close else None
 
 
-def _number(role: str, key: str, column: Column, where: str) -> np.ndarray:
-    """Values as float64 in the unit of the role, NaN where missing."""
+def column_numbers(role: str, key: str, column: Column, where: str) -> np.ndarray:
+    """Values as float64 in the unit of the role, NaN where missing.
+
+    Parameters
+    ----------
+    role : str
+        What the column is: ``ra``, ``pmdec`` ... say the unit.
+    key : str
+        Its name, for the messages.
+    column : Column
+        Numbers or text.
+    where : str
+        File or server, for the messages.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,)
+        [deg, mas, mas/yr, or as they stand]; NaN where missing or not finite.
+
+    Raises
+    ------
+    InputError
+        Text that is no number, several numbers a row, a unit that is not understood.
+    """
     values = np.asarray(column.values)
     if values.ndim != 1:
         raise InputError(f"column {key} of {where} has several numbers a row: it must have one")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow
     from astropy.io import fits
 
-__all__ = ["load_gaia_table", "read_gaia_table", "select_cone"]
+__all__ = ["columns_of_table", "load_gaia_table", "read_gaia_table", "select_cone"]
 
 Columns = tuple[dict[str, Column], list[str]]
 _ENDINGS = {
@@ -74,6 +74,32 @@ def load_gaia_table(path: str | Path, source: CatalogSource = GAIA) -> GaiaTable
     path = Path(path)
     if not path.is_file():
         raise InputError(f"the Gaia table {path} does not exist: correct gaia_file")
+    columns, names = columns_of_table(path, source)
+    return catalog_from_columns(columns, names, str(path), source)
+
+
+def columns_of_table(path: Path, source: CatalogSource) -> Columns:
+    """Columns of a table that a source knows, by the source's names, and all names of the table.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+    source : CatalogSource
+        Says the names of the columns, found in any case.
+
+    Returns
+    -------
+    columns : dict of str to Column
+        Numbers, or text where there is any.
+    names : list of str
+        As the table spells them.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read; one sentence says why.
+    """
     stated = _format_by_ending(path)
     try:
         held = _format_by_content(path)
@@ -82,11 +108,10 @@ def load_gaia_table(path: str | Path, source: CatalogSource = GAIA) -> GaiaTable
             raise InputError(
                 f"{path} is named like a {stated} table but holds {_article(held)}: give it the right ending"
             )
-        columns, names = _READERS[held](path, source)
+        return _READERS[held](path, source)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} cannot be read as a {stated} table ({reason}): write it again") from error
-    return catalog_from_columns(columns, names, str(path), source)
 
 
 def select_cone(
@@ -220,11 +245,11 @@ def _from_ecsv(path: Path, source: CatalogSource) -> Columns:
     header = _astropy_header([line.removeprefix("#").removeprefix(" ").rstrip() for line in comments[1:]])
     columns, names = _from_text(path, header.get("delimiter", " "), source)
     units, datatypes = _facts(header, "unit"), _facts(header, "datatype")
-    wanted, identifier = wanted_names(names, source), source.columns["source_id"]
+    wanted = wanted_names(names, source)
     for key, name in wanted.items():
         columns[key] = replace(columns[key], unit=units.get(name, ""))
-    if datatypes.get(wanted.get(identifier, ""), "").startswith("float"):
-        columns[identifier] = replace(columns[identifier], values=np.zeros(len(columns[identifier].values)))
+        if key in source.identifiers and datatypes.get(name, "").startswith("float"):
+            columns[key] = replace(columns[key], values=np.zeros(len(columns[key].values)))
     return columns, names
 
 
@@ -272,8 +297,7 @@ def _from_text(path: Path, delimiter: str | None, source: CatalogSource) -> Colu
             include_columns=list(positions.values()), column_types=dict.fromkeys(positions.values(), pyarrow.string())
         ),
     )
-    identifier = source.columns["source_id"]
-    return {key: _text_column(table.column(k), key == identifier) for key, k in positions.items()}, names
+    return {key: _text_column(table.column(k), key in source.identifiers) for key, k in positions.items()}, names
 
 
 def _text_column(text: "pyarrow.ChunkedArray", is_identifier: bool) -> Column:

@@ -1,0 +1,1 @@
+"""Files of the TESS mission and of those that come with them."""

@@ -1,0 +1,185 @@
+"""What the headers of target pixel files say of target, place and version; which of many files are to be read."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from gaiaflux.io.tess.fits_file import Headers, first_headers, float_of, int_of, text_of
+from gaiaflux.model.cadences import TargetFacts
+from gaiaflux.model.errors import InputError
+
+__all__ = ["facts_of_headers", "find_target_files", "newest"]
+
+_DAY_S = 86400.0
+_USUAL_CADENCES_S = (20.0, 120.0, 200.0, 600.0, 1800.0)
+# Cadence of the full frames from a sector on [s].
+_FRAME_CADENCES_S = {1: 1800.0, 27: 600.0, 56: 200.0}
+_PLACE_IN_NAME = re.compile(r"s(\d{4})-(\d)-(\d)")
+_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
+
+
+def facts_of_headers(
+    headers: Headers, path: Path, first_frame: str = "", times: np.ndarray | None = None
+) -> TargetFacts:
+    """What a file is of.
+
+    Parameters
+    ----------
+    headers : tuple of astropy.io.fits.Header
+        Of the file and of its table of pixels.
+    path : Path
+        File.
+    first_frame : str
+        Name of the first full frame of a cut-out, where it is known.
+    times : ndarray, optional
+        Its times [d], in order: they give the cadence where the header does not.
+
+    Returns
+    -------
+    TargetFacts
+        Facts.
+
+    Raises
+    ------
+    InputError
+        Sector, camera, CCD, star or position are stated nowhere.
+    """
+    origin = _origin(headers, first_frame)
+    sector, camera, ccd = _place(headers, origin, first_frame, path)
+    ra, dec = float_of(headers, "RA_OBJ"), float_of(headers, "DEC_OBJ")
+    if not (np.isfinite(ra) and abs(dec) <= 90.0):
+        raise InputError(f"the header of {path} does not say where the target is (RA_OBJ, DEC_OBJ): fetch it again")
+    return TargetFacts(
+        path=str(path),
+        starid=_starid(headers, origin, path),
+        sector=sector,
+        camera=camera,
+        ccd=ccd,
+        cadence_s=_cadence_s(headers, origin, sector, times),
+        ra_deg=ra % 360.0,
+        dec_deg=dec,
+        data_release=int_of(headers, "DATA_REL"),
+        origin=origin,
+    )
+
+
+def find_target_files(folder: str | Path) -> tuple[list[TargetFacts], dict[Path, str]]:
+    """Target pixel files and cut-outs in a folder, at any depth; only headers are read.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder.
+
+    Returns
+    -------
+    facts : list of TargetFacts
+        Of each file that has pixels of a target, in the order of the paths.
+    problems : dict of Path to str
+        Why a file that looks like one cannot be used.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder {folder} does not exist: correct its name")
+    found, problems = [], {}
+    for path in sorted(path for path in folder.rglob("*") if path.name.lower().endswith(_ENDINGS)):
+        headers = first_headers(path, 2)
+        if len(headers) < 2 or not _has_pixels(headers[1]):
+            continue
+        try:
+            found.append(facts_of_headers(tuple(headers), path))
+        except InputError as error:
+            problems[path] = str(error)
+    return found, problems
+
+
+def newest(files: Iterable[TargetFacts]) -> tuple[list[TargetFacts], list[TargetFacts]]:
+    """Of several versions of a target's pixels the one of the newest data release.
+
+    Parameters
+    ----------
+    files : iterable of TargetFacts
+        Any.
+
+    Returns
+    -------
+    kept, superseded : list of TargetFacts
+        One of each target, place and cadence, and the others; both in the order given. Of one release the last path
+        counts.
+    """
+    files = list(files)
+    best: dict[tuple[object, ...], TargetFacts] = {}
+    for file in files:
+        key = _subject(file)
+        if key not in best or (file.data_release, file.path) > (best[key].data_release, best[key].path):
+            best[key] = file
+    return [file for file in files if best[_subject(file)] is file], [
+        file for file in files if best[_subject(file)] is not file
+    ]
+
+
+def _subject(file: TargetFacts) -> tuple[object, ...]:
+    # Cut-outs have no star: their centre tells them apart.
+    star = file.starid or (round(file.ra_deg, 5), round(file.dec_deg, 5))
+    return star, file.sector, file.camera, file.ccd, file.cadence_s, file.origin
+
+
+def _has_pixels(header: fits.Header) -> bool:
+    names = [str(value).strip().upper() for key, value in header.items() if key.startswith("TTYPE")]
+    return "TIME" in names and "FLUX" in names and f"TDIM{names.index('FLUX') + 1}" in header
+
+
+def _origin(headers: Headers, first_frame: str) -> str:
+    if text_of(headers, "TELESCOP").lower() == "kepler":
+        return "kepler-tpf"
+    cut = first_frame or "astrocut" in text_of(headers, "CREATOR").lower() or "MAST" in text_of(headers, "ORIGIN")
+    return "tesscut" if cut else "spoc-tpf"
+
+
+def _place(headers: Headers, origin: str, first_frame: str, path: Path) -> tuple[int, int, int]:
+    """Sector, camera and CCD, from the name of a frame or of the file where the header lacks one."""
+    if origin == "kepler-tpf":
+        return int_of(headers, "QUARTER"), int_of(headers, "MODULE"), int_of(headers, "OUTPUT")
+    stated = [int_of(headers, keyword) for keyword in ("SECTOR", "CAMERA", "CCD")]
+    named = _PLACE_IN_NAME.search(first_frame) or _PLACE_IN_NAME.search(path.name)
+    if named is not None:
+        stated = [value or int(text) for value, text in zip(stated, named.groups(), strict=True)]
+    if min(stated) < 1 or max(stated[1:]) > 4:
+        names = ("sector", "camera", "CCD")
+        bad = [name for name, value, top in zip(names, stated, (np.inf, 4, 4), strict=True) if not 1 <= value <= top]
+        raise InputError(
+            f"the header of {path} does not say its {' and '.join(bad)}, nor does its name (s0001-4-3): fetch it "
+            "again, or give it the mission's name"
+        )
+    return stated[0], stated[1], stated[2]
+
+
+def _starid(headers: Headers, origin: str, path: Path) -> int:
+    keyword = "KEPLERID" if origin == "kepler-tpf" else "TICID"
+    starid = int_of(headers, keyword)
+    if not starid:
+        named = re.search(r"\d+", text_of(headers, "OBJECT"))
+        starid = int(named.group()) if named is not None else 0
+    if not starid and origin != "tesscut":
+        raise InputError(f"the header of {path} does not say which star it is of ({keyword}): fetch it again")
+    return starid
+
+
+def _cadence_s(headers: Headers, origin: str, sector: int, times: np.ndarray | None) -> float:
+    stated = float_of(headers, "TIMEDEL") * _DAY_S
+    if stated > 0.0:
+        return round(stated, 3)
+    if times is not None and len(times) > 1:
+        typical = float(np.median(np.diff(times))) * _DAY_S
+        return next((usual for usual in _USUAL_CADENCES_S if abs(typical - usual) < 0.03 * usual), round(typical, 3))
+    if origin == "tesscut":
+        return _FRAME_CADENCES_S[max(first for first in _FRAME_CADENCES_S if first <= sector)]
+    return float("nan")

@@ -1,0 +1,146 @@
+"""What the head of a target file says of its target, read with the standard library alone.
+
+The workflow asks this of every file whenever it is parsed; a file whose head cannot be read keeps its place by its
+name, and what is wrong with it is said where it is measured.
+"""
+
+import gzip
+import math
+import re
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, median
+from typing import IO
+
+__all__ = ["USUAL_CADENCE_S", "TargetHead", "read_head"]
+
+Stream = IO[bytes] | gzip.GzipFile
+_BLOCK = 2880
+_CARD = re.compile(r"([A-Z0-9_-]{1,8}) *= (.*)")
+_VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]+))")
+# The mission's names: tess{time}-s{sector}-{TIC}-{configuration}-{s, or a for 20 s}_{fast-}tp.fits
+_NAME = re.compile(r"-s(\d{4})-(\d{16})-\d{4}-([a-z])_(fast-)?tp", re.IGNORECASE)
+USUAL_CADENCE_S = 120
+"""Of a file whose head and name say nothing [s]."""
+_FAST_CADENCE_S = 20
+_ROWS = 64  # of which times are read where the head has no cadence
+_DAY_S = 86400.0
+_FRAME_S = 2.0  # what the camera adds up to a cadence
+
+
+@dataclass(frozen=True)
+class TargetHead:
+    """What the head of a target file says.
+
+    Attributes
+    ----------
+    starid : int
+        TIC number, or Kepler's in a file of Kepler; 0 where there is none.
+    sector, camera, ccd : int
+        0 where there is none.
+    cadence_s : int
+        Seconds between the frames; 0 where neither head nor times say it.
+    data_release : int
+        -1 where there is none.
+    tmag : float
+        Magnitude in the band of TESS; NaN where there is none.
+    """
+
+    starid: int = 0
+    sector: int = 0
+    camera: int = 0
+    ccd: int = 0
+    cadence_s: int = 0
+    data_release: int = -1
+    tmag: float = math.nan
+
+    @property
+    def observation(self) -> tuple[int, ...]:
+        """What two versions of one file have in common; empty where the head does not tell."""
+        key = (self.starid, self.sector, self.camera, self.ccd, self.cadence_s)
+        return key if all(key) else ()
+
+
+def read_head(path: Path) -> TargetHead:
+    """What the head of a target file says, and where that cannot be read, its name.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file, gzipped or not.
+
+    Returns
+    -------
+    TargetHead
+    """
+    named = _NAME.search(path.name)
+    by_name = TargetHead()
+    if named:
+        cadence = _FAST_CADENCE_S if named[4] or named[3].lower() == "a" else USUAL_CADENCE_S
+        by_name = TargetHead(int(named[2]), int(named[1]), cadence_s=cadence)
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            primary, table = _cards(stream), _cards(stream)
+            both = {**table, **primary}
+            days = _number(table.get("TIMEDEL", "")) or _step(stream, table)
+    except (OSError, EOFError, zlib.error, ValueError):
+        return by_name
+    return TargetHead(
+        starid=_whole(both.get("TICID", "")) or _whole(both.get("KEPLERID", "")) or by_name.starid,
+        sector=int(_number(both.get("SECTOR", "")) or by_name.sector),
+        camera=int(_number(both.get("CAMERA", ""))),
+        ccd=int(_number(both.get("CCD", ""))),
+        cadence_s=round(days * _DAY_S) or by_name.cadence_s,
+        data_release=int(_number(both["DATA_REL"])) if both.get("DATA_REL", "").strip().isdigit() else -1,
+        tmag=float(_number(both["TESSMAG"])) if _number(both.get("TESSMAG", "")) else math.nan,
+    )
+
+
+def _cards(stream: Stream) -> dict[str, str]:
+    """Values of the header that begins here, as text; `stream` stands behind it afterwards."""
+    values: dict[str, str] = {}
+    while True:
+        block = stream.read(_BLOCK)
+        if len(block) < _BLOCK:
+            raise ValueError("the file ends in a header")
+        text = block.decode("latin-1")
+        for start in range(0, _BLOCK, 80):
+            card = text[start : start + 80]
+            if card.rstrip() == "END":
+                return values
+            match = _CARD.match(card)
+            value = _VALUE.match(match[2]) if match else None
+            if match and value:
+                values.setdefault(match[1], (value[1] or value[2] or "").strip())
+
+
+def _number(text: str) -> float:
+    """A value as a number; 0 where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def _whole(text: str) -> int:
+    """A value as a whole number of any size; 0 where it is none."""
+    return int(text) if text.isdecimal() else int(_number(text))
+
+
+def _step(stream: Stream, table: Mapping[str, str]) -> float:
+    """Usual step of the first column, which is the time [d], over the first rows; 0 where there is none."""
+    length, rows = int(_number(table.get("NAXIS1", ""))), min(int(_number(table.get("NAXIS2", ""))), _ROWS)
+    if table.get("TTYPE1") != "TIME" or not table.get("TFORM1", "").endswith("D"):
+        return 0.0
+    times = [struct.unpack(">d", row[:8])[0] for row in (stream.read(length) for _ in range(rows)) if len(row) >= 8]
+    steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
+    if not steps:
+        return 0.0
+    # Times of cut-outs are rounded to some seconds, so that single steps say little; frames may be missing.
+    usual = [step for step in steps if step < 1.5 * median(steps)]
+    return _FRAME_S * round(fmean(usual) * _DAY_S / _FRAME_S) / _DAY_S
