@@ -19,7 +19,7 @@ os.environ.update(
     dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
 )
 
-BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow", "real")
+BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow", "real", "tess")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -126,6 +126,10 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         from benchmarks.real.figures import real_figures
 
         sections += real_figures(work / "real")
+    if "tess" in wanted:
+        from benchmarks.cadences.figures import figures as stamp_figures
+
+        sections.append(("stamps of many cadences against the truth", stamp_figures(options.quick)))
     print_table(sections)
     if options.json:
         facts = {"quick": options.quick, "machine": platform.machine(), "python": platform.python_version()}

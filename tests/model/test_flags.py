@@ -51,6 +51,7 @@ def test_bits_in_files_stay_what_they_are():
         "structured_sky": 8192,
         "unseen": 16384,
         "seam": 32768,
+        "pointing": 65536,
     }
 
 

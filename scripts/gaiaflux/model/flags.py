@@ -83,6 +83,9 @@ class StarFlag:
         "a seam of the detector, where its response steps, crosses the aperture or the sky around the star: neither "
         "flux nor sky is right",
     ] = 32768
+    POINTING: Annotated[
+        int, "the mission states no pointing for the cadence, or another than the pixels show: it was found from others"
+    ] = 65536
 
 
 class FrameFlag:

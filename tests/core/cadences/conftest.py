@@ -1,0 +1,96 @@
+"""Simulated stamps, and how well anyone could measure them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from gaiaflux.core.cadences.frames import StampFrames
+from gaiaflux.core.cadences.measure import MeasureOptions, StampTarget, measure_stamp
+from gaiaflux.core.cadences.motion import measured_shifts
+from gaiaflux.core.cadences.scene import SceneStars
+from gaiaflux.core.psf.sampled import sampled_psf
+from gaiaflux.sim.tess.floor import least_errors
+from gaiaflux.sim.tess.response import response_grid
+from gaiaflux.sim.tess.stamp import SimulatedStamp, StampSetup, simulate_stamp
+from gaiaflux.sim.tess.stars import StampStar, tess_flux
+
+N_TIMES = 4000
+TMAG = 10.5
+
+
+@pytest.fixture(scope="session")
+def response():
+    """What the files of the mission would give."""
+    samples, columns, rows = response_grid()
+    return sampled_psf(samples, 9, columns, rows, (2048, 2092))
+
+
+def setup(separation=1.5, n_times=N_TIMES, **keywords):
+    """A target, an eclipsing star of the same light beside it, and three fainter ones."""
+    stars = [StampStar(1, 5.2, 4.9, TMAG)]
+    if separation:
+        place = 5.2 + 0.8 * separation, 4.9 + 0.6 * separation
+        stars.append(StampStar(2, *place, TMAG, "eclipses", 0.1, 1.37, 0.4))
+    stars += [StampStar(3, 1.4, 8.8, 12.0), StampStar(4, 9.3, 1.6, 12.5), StampStar(5, 8.9, 8.7, 13.0)]
+    return StampSetup(**{"stars": tuple(stars), "n_times": n_times, "seed": 3, "missing": 0.01, **keywords})
+
+
+def target_of(stamp: SimulatedStamp, displaced=(0.0, 0.0)) -> StampTarget:
+    """What the fits are given: nothing of the truth but a catalogue that is 3 % too bright."""
+    shifts = measured_shifts(stamp.pos_corr, stamp.time)
+    known = shifts.known if shifts.known.any() else np.ones(len(stamp.time), bool)
+    good = (stamp.quality == 0) & np.isfinite(stamp.time) & known
+    frames = StampFrames(stamp.flux, stamp.flux_err, stamp.background_err, good, shifts.shift)
+    stars = stamp.setup.stars
+    flux = np.array([tess_flux(star.tmag) for star in stars])
+    x, y = np.array([star.x for star in stars]), np.array([star.y for star in stars])
+    corner = stamp.setup.first_column + displaced[0], stamp.setup.first_row + displaced[1]
+    return StampTarget(frames, shifts.known, SceneStars(x, y, 1.03 * flux, 0.05 * flux, np.full(len(x), 0.02)), corner)
+
+
+@dataclass
+class Scored:
+    """A measurement and the truth of it; attributes of `scores` are relative to the floor or to the star's light."""
+
+    stamp: SimulatedStamp
+    made: object
+
+    @property
+    def usable(self):
+        return (self.stamp.quality == 0) & np.isfinite(self.stamp.time)
+
+    def scores(self, method):
+        """Noise over the floor, pull, bias, and what the target takes of the neighbour's change."""
+        table, true = self.made.tables[method], self.stamp.star_flux[:, 0]
+        floor = least_errors(self.stamp, set(self.made.scene.rows[self.made.fit.free.rows]))[0]
+        away = (table.flux - true)[self.usable]
+        pull = away / table.flux_err[self.usable]
+        neighbour = self.stamp.star_flux[:, 1][self.usable]
+        change = neighbour / neighbour.max() - 1
+        leak = np.polyfit(change, away / true[0], 1)[0] if np.ptp(change) > 0 else 0.0
+        return {
+            "noise": np.std(away) / floor,
+            "pull": np.std(pull - pull.mean()),
+            "bias": away.mean() / true[0],
+            "leak": leak,
+            "missing": np.isnan(away).sum(),
+        }
+
+
+@pytest.fixture(scope="session")
+def scored(response):
+    """Simulate a stamp and measure it."""
+
+    def make(methods=("psf", "linpsf"), displaced=(0.0, 0.0), options=None, **keywords):
+        stamp = simulate_stamp(setup(**keywords))
+        options = options or MeasureOptions(methods=methods)
+        return Scored(stamp, measure_stamp(target_of(stamp, displaced), response, options))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pair(scored):
+    """The blend of the budgets."""
+    return scored()
