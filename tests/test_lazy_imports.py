@@ -50,5 +50,5 @@ def test_public_names():
     assert set(gaiaflux.__all__) <= set(dir(gaiaflux))
     for name in gaiaflux.__all__:
         assert getattr(gaiaflux, name) is getattr(gaiaflux, name)
-    with pytest.raises(AttributeError, match="module 'gaiaflux' has no attribute 'AperturePhotometry'"):
-        gaiaflux.AperturePhotometry  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'gaiaflux' has no attribute 'HaloPhotometry'"):
+        gaiaflux.HaloPhotometry  # noqa: B018

@@ -10,11 +10,21 @@ if TYPE_CHECKING:
     from gaiaflux.ground.interface.aperture_table import run_aperture_photometry
     from gaiaflux.ground.interface.psf_reader import read_psf
     from gaiaflux.series.lightcurve_dataset import AperturePhotometryDataset
+    from gaiaflux.tess.base_photometry import BasePhotometry
+    from gaiaflux.tess.movement import ImageMovementKernel
+    from gaiaflux.tess.photometry import AperturePhotometry, LinPSFPhotometry, PSFPhotometry
+    from gaiaflux.tess.status import STATUS
 
 __version__ = "0.1.0"
 __all__ = [
+    "STATUS",
+    "AperturePhotometry",
     "AperturePhotometryAnalyst",
     "AperturePhotometryDataset",
+    "BasePhotometry",
+    "ImageMovementKernel",
+    "LinPSFPhotometry",
+    "PSFPhotometry",
     "__version__",
     "read_psf",
     "run_aperture_photometry",
@@ -22,6 +32,12 @@ __all__ = [
 
 # Public name -> module that has it.
 _HOMES = {
+    "STATUS": "gaiaflux.tess.status",
+    "AperturePhotometry": "gaiaflux.tess.photometry",
+    "BasePhotometry": "gaiaflux.tess.base_photometry",
+    "ImageMovementKernel": "gaiaflux.tess.movement",
+    "LinPSFPhotometry": "gaiaflux.tess.photometry",
+    "PSFPhotometry": "gaiaflux.tess.photometry",
     "AperturePhotometryAnalyst": "gaiaflux.ground.interface.analyst",
     "AperturePhotometryDataset": "gaiaflux.series.lightcurve_dataset",
     "read_psf": "gaiaflux.ground.interface.psf_reader",

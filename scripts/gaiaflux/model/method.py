@@ -13,6 +13,7 @@ __all__ = [
     "BATCH_FACTS",
     "COMMON_FACTS",
     "MEASUREMENTS",
+    "NOT_ANNOTATED",
     "SKY_SHARE",
     "Annotation",
     "Look",
@@ -98,6 +99,10 @@ class Annotation:
     radii: tuple[str, str] | None = None
 
 
+NOT_ANNOTATED = Annotation("", "", ())
+"""Of a method that measures no images that could be annotated."""
+
+
 @dataclass(frozen=True)
 class Reported:
     """What the report says of a fact of the frames.
@@ -147,9 +152,9 @@ class Method:
     label, title, by, sentence : str
         What it is called in a legend and in a heading and as the means (``scatter by {by}``), and what it does.
     look : Look
-    annotation : Annotation
     blend : (str, str)
         Star flag by which a star counts as blended, and what that means.
+    annotation : Annotation
     arrays : mapping of str to Column
         What its batches hold for each star of a frame, and for each radius; `MEASUREMENTS` are among them.
     star_facts : mapping of str to Column
@@ -191,8 +196,8 @@ class Method:
     by: str
     sentence: str
     look: Look
-    annotation: Annotation
     blend: tuple[str, str]
+    annotation: Annotation = NOT_ANNOTATED
     arrays: Mapping[str, Column] = field(default_factory=lambda: dict(MEASUREMENTS))
     star_facts: Mapping[str, Column] = field(default_factory=dict)
     frame_facts: Mapping[str, Column] = field(default_factory=lambda: dict(COMMON_FACTS))
@@ -236,10 +241,11 @@ def check_together(methods: Sequence[Method]) -> None:
         One sentence says what.
     """
     problems = []
+    annotated = [method for method in methods if method.annotation is not NOT_ANNOTATED]
     for what, used in (
         ("the name", [method.name for method in methods]),
         ("the rule", [method.rule for method in methods]),
-        ("the table of an annotated image", [method.annotation.extension for method in methods]),
+        ("the table of an annotated image", [method.annotation.extension for method in annotated]),
         ("the column of an annotated image", [name for method in methods for name in _annotated_columns(method)]),
         ("the keyword of an annotated image", [name for method in methods for name in _annotated_keywords(method)]),
     ):
@@ -318,7 +324,7 @@ def _problems_of_pictures(method: Method) -> Iterator[str]:
             yield f"'{colour}' is no colour (#rrggbb)"
     if not look.marker:
         yield "it has no marker"
-    if not annotation.extension:
+    if not annotation.extension and annotation is not NOT_ANNOTATED:
         yield "its table in an annotated image has no name"
     for name in annotation.columns:
         if name not in {*method.arrays, *method.star_facts}:
@@ -328,7 +334,7 @@ def _problems_of_pictures(method: Method) -> Iterator[str]:
             yield f"'{keyword}' is no keyword of FITS"
         if fact not in method.frame_facts:
             yield f"{fact} is annotated and not among its frame_facts"
-    if (annotation.radii is None) != (method.radii is None):
+    if annotation is not NOT_ANNOTATED and (annotation.radii is None) != (method.radii is None):
         yield "its radii need a column and a keyword of an annotated image"
     for fact, reported in method.reported.items():
         if fact not in method.frame_facts:

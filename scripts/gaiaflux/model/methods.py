@@ -1,8 +1,8 @@
 """The methods of photometry: the one list of what each measures, says, needs and is called.
 
-Another method is another entry of `METHODS`. The rules read the list while the workflow is parsed, so that it imports
-the standard library alone. What measures the frames must not import it: an entry more would change the digest of that
-code, and every series would be measured again.
+Another method is another entry of `METHODS` or of `TESS_METHODS`. The rules read the list while the workflow is parsed,
+so that it imports the standard library alone. What measures the frames must not import it: an entry more would change
+the digest of that code, and every series would be measured again.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from gaiaflux.model.method import COMMON_FACTS, SKY_SHARE, Annotation, Look, Met
 from gaiaflux.model.nearest import nearest
 from gaiaflux.model.status import PsfOrigin
 
-__all__ = ["APERTURE", "METHODS", "PSF", "method_named", "methods_named"]
+__all__ = ["APERTURE", "METHODS", "METHODS_OF", "PSF", "TESS_METHODS", "method_named", "methods_named"]
 
 APERTURE = Method(
     name="aperture",
@@ -136,8 +136,58 @@ PSF = Method(
 )
 
 METHODS = (APERTURE, PSF)
-"""All methods, in the order in which files and pages name them."""
+"""All methods for images from the ground, in the order in which files and pages name them."""
 check_together(METHODS)
+
+_OF_STAMPS = {
+    "background": Column("f4", "electron/s/pixel", "background that was fitted on top of the mission's own"),
+    "chi2": Column("f4", "", "chi-squared per degree of freedom of the fit of the stamp"),
+    "n_clipped": Column("f4", "", "pixels that stand out in time and were left out"),
+    "contamination": Column("f4", "", "part of the light that is not the star's, in its pixels or its function"),
+    "centroid_column": Column("f8", "pixel", "column of the star on the CCD, 1-based, with the leading virtual ones"),
+    "centroid_row": Column("f8", "pixel", "row of the star on the CCD, 1-based"),
+}
+TESS_PSF = Method(
+    name="psf",
+    label="PSF",
+    title="PSF photometry",
+    by="the PSF",
+    sentence="Fits light and places of the stars of a stamp in each cadence by the mission's response function.",
+    look=Look(colour="#0072B2", companion="#56B4E9", marker="s"),
+    blend=("blended", "too close to a neighbour"),
+    star_facts=_OF_STAMPS,
+    in_light_curves=("chi2", "contamination"),
+    rule="tess_photometry",
+)
+TESS_LINPSF = Method(
+    name="linpsf",
+    label="linear PSF",
+    title="Linear PSF photometry",
+    by="the linear PSF",
+    sentence="Fits the light of the stars of a stamp in each cadence at places that move with the spacecraft.",
+    look=Look(colour="#009E73", companion="#66C2A5", marker="^"),
+    blend=("blended", "too close to a neighbour"),
+    star_facts=_OF_STAMPS,
+    in_light_curves=("chi2", "contamination"),
+    rule="tess_photometry",
+)
+TESS_APERTURE = Method(
+    name="aperture",
+    label="aperture",
+    title="Aperture photometry",
+    by="apertures",
+    sentence="Sums the pixels of a mask in each cadence.",
+    look=Look(colour="#E69F00", companion="#D55E00", marker="o"),
+    blend=("neighbour", "neighbour in the aperture"),
+    star_facts=_OF_STAMPS,
+    in_light_curves=("contamination",),
+    rule="tess_photometry",
+)
+TESS_METHODS = (TESS_PSF, TESS_LINPSF, TESS_APERTURE)
+"""All methods for stamps of TESS, which one rule measures together."""
+
+METHODS_OF = {"ground": METHODS, "tess": TESS_METHODS}
+"""Methods by the family of a dataset (its attribute ``family``)."""
 
 
 def method_named(name: str, methods: Collection[Method] = METHODS) -> Method:

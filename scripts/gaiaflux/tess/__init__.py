@@ -1,0 +1,1 @@
+"""TESS: from target pixel files to light curves by point-spread function and by aperture."""

@@ -1,0 +1,171 @@
+"""Opens what a target needs: pixels, catalogue, response function."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import SupportsIndex
+
+from gaiaflux.core.psf.sampled import SampledPsf
+from gaiaflux.io.tess.catalog import read_tess_catalog
+from gaiaflux.io.tess.pointing import read_pointing
+from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
+from gaiaflux.io.tess.prf import read_prf
+from gaiaflux.io.tess.target_pixels import read_target_pixels
+from gaiaflux.model.errors import InputError
+from gaiaflux.model.tess_catalog import TessCatalog
+from gaiaflux.tess.input_folder import PREPARED, find_inputs
+from gaiaflux.tess.kept import CACHES
+from gaiaflux.tess.pixel_source import TargetPixels
+
+__all__ = ["OpenedTarget", "input_errors_as_documented", "open_inputs", "open_target", "tic_number"]
+
+_IMAGES, _TARGETS = "ffi", "tpf"
+
+
+@dataclass(frozen=True)
+class OpenedTarget:
+    """What is needed to measure a target.
+
+    Attributes
+    ----------
+    source : TargetPixels
+        Pixels.
+    catalog : TessCatalog
+        Stars.
+    samples : SampledPsf or None
+        Pixel response function of the CCD; None where it has to be measured in the data.
+    remarks : tuple of str
+        What the user has to know about the files.
+    """
+
+    source: TargetPixels
+    catalog: TessCatalog
+    samples: SampledPsf | None
+    remarks: tuple[str, ...] = field(default=())
+
+
+def open_target(
+    pixels: str | Path, catalog: TessCatalog, prf_folder: str | Path | None, pointing: str | Path | None
+) -> OpenedTarget:
+    """Open the files of a target.
+
+    Parameters
+    ----------
+    pixels : str or Path
+        Target pixel file or cut-out.
+    catalog : TessCatalog
+    prf_folder : str or Path, optional
+        Folder below which there are pixel response functions.
+    pointing : str or Path, optional
+        CSV with the pointings.
+
+    Returns
+    -------
+    OpenedTarget
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is missing, or the response function of the CCD.
+    InputError
+        A file cannot be used.
+    """
+    target = read_target_pixels(pixels, read_pointing(pointing) if pointing else None)
+    remarks = [*target.remarks]
+    if target.timecorr_place is None:
+        remarks.append(
+            "the times are corrected for the middle of the CCD, which is not known, and not for the star: they are up "
+            "to a minute off; give a table of pointings"
+        )
+    samples = None
+    if prf_folder is None:
+        remarks.append("no pixel response function was given: an effective one is measured in the data")
+    elif not target.position_known:
+        remarks.append("the place on the CCD is not known: an effective response function is measured in the data")
+    else:
+        samples = read_prf(prf_folder, target.sector, target.camera, target.ccd)
+    return OpenedTarget(TargetPixels(target), catalog, samples, tuple(remarks))
+
+
+def open_inputs(
+    starid: int, input_folder: str | Path, datasource: str, cache: str, where: dict[str, int | None]
+) -> OpenedTarget:
+    """Find and open the files of a target.
+
+    Parameters
+    ----------
+    starid : int
+        TIC number.
+    input_folder : str or Path
+        See `gaiaflux.tess.input_folder.find_inputs`.
+    datasource : str
+        ``tpf``, ``tpf:TIC`` for the pixels of another star's file, or ``ffi``.
+    cache : str
+        One of `gaiaflux.tess.kept.CACHES`.
+    where : dict
+        ``camera``, ``ccd``, ``sector``, ``cadence``; None where not given.
+
+    Returns
+    -------
+    OpenedTarget
+
+    Raises
+    ------
+    ValueError
+        Another `datasource` or `cache`, or full-frame images without camera and CCD.
+    FileNotFoundError
+        A file is missing.
+    """
+    kind, with_star, other = datasource.partition(":")
+    if kind not in (_IMAGES, _TARGETS) or (with_star and (kind == _IMAGES or not other.isdecimal())):
+        raise ValueError(f"datasource '{datasource}': it is 'ffi', 'tpf' or 'tpf:TIC'")
+    if cache not in CACHES:
+        raise ValueError(f"cache '{cache}': it is one of {', '.join(CACHES)}")
+    if kind == _IMAGES:
+        if where["camera"] is None or where["ccd"] is None:
+            raise ValueError("datasource 'ffi' needs camera and ccd")
+        raise FileNotFoundError(
+            f"There are no prepared full-frame images of camera {where['camera']}, CCD {where['ccd']} in "
+            f"{input_folder}; target pixel files are read with datasource='tpf'"
+        )
+    with input_errors_as_documented():
+        files = find_inputs(int(other) if other else starid, input_folder, **where)
+        prepared = files.catalog.name.lower().endswith(PREPARED)
+        catalog = (read_prepared_catalog if prepared else read_tess_catalog)(files.catalog)
+        opened = open_target(files.pixels, catalog, files.prf_folder, files.pointing)
+    return replace(opened, remarks=(*opened.remarks, *catalog.remarks))
+
+
+@contextmanager
+def input_errors_as_documented() -> Iterator[None]:
+    """Within it a file that cannot be used raises ValueError, as the TASOC photometry module documents."""
+    try:
+        yield
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def tic_number(starid: object) -> int:
+    """TIC number from a whole number or from text such as ``123`` or ``TIC 123``.
+
+    Parameters
+    ----------
+    starid : int or str
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        Anything else, or none from 1 to 2**63 - 1.
+    """
+    text = starid.upper().removeprefix("TIC").strip() if isinstance(starid, str) else ""
+    number = int(text) if text.isdecimal() else 0
+    if isinstance(starid, SupportsIndex) and not isinstance(starid, bool):
+        number = starid.__index__()
+    if not 0 < number < 2**63:
+        raise ValueError(f"starid {starid!r} is no TIC number: give a whole number")
+    return number

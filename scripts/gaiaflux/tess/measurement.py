@@ -1,0 +1,152 @@
+"""Measures a target by one method or several: from a stamp to light curves."""
+
+from collections.abc import Collection
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+
+from gaiaflux.core.cadences.measure import CadenceTable, MeasureOptions, StampMeasurement, StampTarget, measure_stamp
+from gaiaflux.core.cadences.motion import measured_shifts
+from gaiaflux.model.methods import TESS_APERTURE
+from gaiaflux.tess.light_curve_table import Measurement, with_remark
+from gaiaflux.tess.scene import frames_of_stamp, stars_of_stamp
+from gaiaflux.tess.stamp_view import StampView
+from gaiaflux.tess.status import STATUS
+
+__all__ = ["effective_settings", "measure_methods"]
+
+_NO_SUM = "the aperture is empty, or always has a pixel without light"
+_WITH_SKY = "no background was subtracted from the pixels, none can be fitted, and the sum contains it"
+_NO_FIT = "no pixel near the target can be used"
+HIGH_CONTAMINATION = 0.1
+"""Part of the light in the aperture from which on the user is warned."""
+
+
+def measure_methods(
+    view: StampView, methods: Collection[str], *, residual_correction: bool = False
+) -> dict[str, Measurement]:
+    """Measure the target of a view.
+
+    Parameters
+    ----------
+    view : StampView
+    methods : collection of str
+        Names of `gaiaflux.model.methods.TESS_METHODS`.
+    residual_correction : bool
+        Add what a fit leaves next to the target to its flux.
+
+    Returns
+    -------
+    dict of str to Measurement
+        By method. Its status is ERROR where nothing could be measured, WARNING where its remarks or those of the
+        source say something.
+    """
+    source = view.source
+    stars, _ = stars_of_stamp(view.all_stars, view.starid, source, view.stamp, view.epoch)
+    target = StampTarget(
+        frames=frames_of_stamp(source, view.stamp),
+        shift_known=measured_shifts(source.pos_corr, source.time).known,
+        stars=stars,
+        corner=(view.stamp[2], view.stamp[0]),
+        aperture=source.mission_mask(view.stamp, view.starid),
+    )
+    options = replace(
+        MeasureOptions(),
+        methods=tuple(methods),
+        residual_correction=residual_correction,
+        aperture_background=not source.subtracted,
+    )
+    made = measure_stamp(target, view.samples, options)
+    background = np.ascontiguousarray(source.backgrounds(view.stamp))
+    remarks = []
+    if not (source.quality == 0).any():
+        remarks.append("no cadence has quality 0: the mean image is of those without a disqualifying bit")
+    doubted = bool(remarks or source.remarks)
+    measured = {name: _measurement(made, name, background, remarks, doubted) for name in methods}
+    if TESS_APERTURE.name in measured and not (source.subtracted or made.measurable):
+        measured[TESS_APERTURE.name] = with_remark(measured[TESS_APERTURE.name], _WITH_SKY)
+    return measured
+
+
+def effective_settings(method: str, zero_point: float) -> dict[str, dict[str, str]]:
+    """Settings and constants that are in force, as texts by section.
+
+    Parameters
+    ----------
+    method : str
+        That measures.
+    zero_point : float
+        Magnitude of one electron per second.
+
+    Returns
+    -------
+    dict
+    """
+    options = MeasureOptions()
+    sections = {"photometry": {"method": method, "zero_point": str(zero_point)}}
+    for name in ("fit", "places"):
+        section = getattr(options, name)
+        sections[name] = {
+            one.name: str(getattr(section, one.name))
+            for one in fields(section)
+            if not is_dataclass(getattr(section, one.name))
+        }
+    sections["aperture"] = {"sigma": str(options.aperture_sigma)}
+    return sections
+
+
+def _measurement(
+    made: StampMeasurement, method: str, background: np.ndarray, said: list[str], doubted: bool
+) -> Measurement:
+    table = made.tables[method]
+    sums = method == TESS_APERTURE.name
+    mask = made.aperture if sums else None
+    remarks, cards = [*said], {}
+    contaminated = _median(table.contamination)
+    if np.isfinite(contaminated):
+        cards["AP_CONT" if sums else "PSF_CONT"] = (contaminated, "part of the light that is not the target's")
+    if contaminated > HIGH_CONTAMINATION:
+        remarks.append(f"high contamination: {100 * contaminated:.0f} % of the light is not the target's")
+    if made.effective and not sums:
+        remarks.append("measured with a response function that was made of the target's own frames")
+    if made.measurable and not made.described and not sums:
+        remarks.append(
+            "the response function does not describe the stamp: the target is fitted alone, its flux is uncertain"
+        )
+    if made.saturated:
+        remarks.append(
+            "pixels of the target are saturated: its flux by aperture is a lower limit, others are not given"
+        )
+    measured = bool(np.isfinite(table.flux).any() and np.isfinite(table.flux_err).any())
+    status = STATUS.ERROR if not measured else STATUS.WARNING if remarks or doubted else STATUS.OK
+    if not measured:
+        remarks.append(f"nothing could be measured: {_NO_SUM if sums else _NO_FIT}")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        per_freedom = np.where(table.dof > 0, table.chi2 / table.dof, np.nan)
+    return Measurement(
+        flux=table.flux,
+        flux_err=table.flux_err,
+        background=table.background,
+        flux_background=_background_light(table, background, made.aperture),
+        centroid=table.centroid,
+        chi2=per_freedom,
+        n_clipped=table.n_clipped.astype(np.float64),
+        contamination=table.contamination,
+        flags=table.flags,
+        mask=mask,
+        model=None if sums or not measured else made.scene.model,
+        status=status,
+        remarks=tuple(remarks),
+        cards=cards,
+    )
+
+
+def _background_light(table: CadenceTable, background: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Light of the background in the aperture: what the mission took off, and what a fit found besides."""
+    taken = np.where(np.isfinite(background), background, 0.0)[:, mask].sum(axis=1, dtype=np.float64)
+    return taken + mask.sum() * np.nan_to_num(table.background)
+
+
+def _median(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")

@@ -1,0 +1,142 @@
+"""Files of a target's light curve."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.table import Table
+
+from gaiaflux.io.tess.light_curve import header_of_target, light_curve_name, write_light_curve
+from gaiaflux.model.cadences import ApertureBit
+from gaiaflux.tess.pixel_source import ClosedPixels, TargetPixels
+from gaiaflux.tess.record import MEASURED, Record
+from gaiaflux.tess.stamp_view import StampView
+
+__all__ = ["Notes", "save_record", "tasoc_folder", "write_target"]
+
+
+def tasoc_folder(starid: int, cadence_s: float) -> Path:
+    """Folder of a star's light curve in an archive of many: of its cadence, and of the first digits of its number."""
+    return Path(f"c{round(cadence_s):04d}", f"{starid:011d}"[:5])
+
+
+class Notes(NamedTuple):
+    """What a light curve's file says besides its columns.
+
+    Attributes
+    ----------
+    phot_mask, position_mask : ndarray of bool, shape (rows, cols), or None
+        Pixels of the flux and of the centroid.
+    cards : mapping of str to (value, comment)
+        Further keywords.
+    remarks : tuple of str
+        Sentences for the header.
+    """
+
+    phot_mask: np.ndarray | None
+    position_mask: np.ndarray | None
+    cards: Mapping[str, tuple[Any, str]]
+    remarks: tuple[str, ...]
+
+
+def write_target(view: StampView, table: Table, notes: Notes, folder: Path, method: str, version: int) -> Path:
+    """Write the light curve of a target.
+
+    Parameters
+    ----------
+    view : StampView
+        Of a target pixel file.
+    table : Table
+        As from `gaiaflux.tess.light_curve_table.light_curve_table`.
+    notes : Notes
+    folder : Path
+        It is made.
+    method : str
+        That measured.
+    version : int
+        Of the user's data release.
+
+    Returns
+    -------
+    Path
+    """
+    source = view.source
+    assert isinstance(source, TargetPixels)
+    target, stamp = view.target, view.stamp
+    columns = {name: np.asarray(table[name]) for name in table.colnames}
+    # What holds for the star at all times marks no cadence: programs leave out those with bits that they know.
+    common = _common_bits(columns["flags"], columns["flux"])
+    columns["flags"] = columns["flags"] & ~common
+    cards = {**notes.cards, "STARFLAG": (int(common), "flags of all cadences")}
+    header = replace(
+        header_of_target(source.file, method, version, cards),
+        starid=view.starid,
+        ra_deg=target["ra_J2000"],
+        dec_deg=target["decl_J2000"],
+        pmra=target["pm_ra"],
+        pmdec=target["pm_decl"],
+        tmag=target["tmag"],
+        teff=target["teff"],
+        first_row=stamp[0],
+        first_column=stamp[2],
+        remarks=notes.remarks,
+    )
+    bits = view.aperture
+    masks = ((notes.phot_mask, ApertureBit.PHOTOMETRY), (notes.position_mask, ApertureBit.CENTROID))
+    for mask, bit in masks:
+        if mask is not None:
+            bits[mask] |= bit
+    whole = source.file.wcs
+    crpix = (whole.crpix[0] - stamp[2] + source.limits[2], whole.crpix[1] - stamp[0] + source.limits[0])
+    wcs = replace(whole, crpix=crpix, shape=(stamp[1] - stamp[0], stamp[3] - stamp[2]))
+    path = folder / light_curve_name(header)
+    write_light_curve(path, columns, view.sumimage, bits, wcs, header)
+    return path
+
+
+def _common_bits(flags: np.ndarray, flux: np.ndarray) -> np.uint32:
+    """Flags of all cadences with a flux."""
+    measured = flags[np.isfinite(flux)]
+    return np.bitwise_and.reduce(measured) if measured.size else np.uint32(0)
+
+
+def save_record(view: StampView, record: Record, method: str, folder: str | Path, version: int | None) -> Path:
+    """Write the light curve of a record below a folder; see `tasoc_folder`.
+
+    Parameters
+    ----------
+    view : StampView
+        Of a target pixel file.
+    record : Record
+    method : str
+        That measured.
+    folder : str or Path
+        It is made.
+    version : int, optional
+        Of the user's data release.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        Nothing was measured, there is no version, or the pixels are closed.
+    """
+    if record.status not in MEASURED:
+        raise ValueError(f"there is no light curve to save: the status is {record.status.name}; run photometry() first")
+    if version is None or version < 0:
+        raise ValueError(f"version {version}: give the number of your data release, 0 or more")
+    if isinstance(view.source, ClosedPixels):
+        raise ValueError("the pixels are closed, and the file holds their mean: save the light curve before close()")
+    notes = Notes(
+        record.final_phot_mask,
+        record.final_position_mask,
+        record.additional_headers,
+        tuple(record.details["errors"]),
+    )
+    place = Path(folder) / tasoc_folder(view.starid, view.source.cadence_s)
+    return write_target(view, record.lightcurve, notes, place, method, version)

@@ -1,0 +1,90 @@
+"""From a stamp and a catalogue to the arrays that the fits take."""
+
+import numpy as np
+
+from gaiaflux.core.cadences.frames import StampFrames
+from gaiaflux.core.cadences.motion import measured_shifts
+from gaiaflux.core.cadences.scene import SceneStars
+from gaiaflux.core.sky.epoch import position_error_mas, propagate
+from gaiaflux.model.tess_catalog import TessCatalog
+from gaiaflux.tess.pixel_source import ZERO_POINT, PixelSource
+from gaiaflux.tess.quality import DEFAULT_BAD
+from gaiaflux.tess.stamps import Stamp
+
+__all__ = ["ZERO_POINT", "expected_flux", "frames_of_stamp", "stars_of_stamp"]
+
+PIXEL_MAS = 21.1e3
+"""Pixel on the sky [mas]."""
+REACH_PIX = 12.0
+"""Stars farther outside of a stamp put no light into it [pixel]."""
+_PLATE_ERR_PIX = 0.02  # of the mission's plate solution from star to star
+
+
+def expected_flux(mag: np.ndarray, zero_point: float) -> np.ndarray:
+    """Flux of stars of magnitudes in the band of the camera [electron/s]; NaN stays."""
+    return 10.0 ** (-0.4 * (np.asarray(mag, np.float64) - zero_point))
+
+
+def frames_of_stamp(source: PixelSource, stamp: Stamp) -> StampFrames:
+    """Frames of a stamp.
+
+    Parameters
+    ----------
+    source : PixelSource
+    stamp : Stamp
+
+    Returns
+    -------
+    StampFrames
+        Good are those of quality 0 with a pointing; where there are none, those without a bit of `DEFAULT_BAD`; else
+        all.
+    """
+    arrays = (source.images(stamp), source.errors(stamp), source.background_errors(stamp))
+    flux, error, background = (np.ascontiguousarray(values, np.float32) for values in arrays)
+    shifts = measured_shifts(source.pos_corr, source.time)
+    seen = np.isfinite(flux).any(axis=(1, 2))
+    choices = ((source.quality == 0) & shifts.known, source.quality == 0, (source.quality & DEFAULT_BAD) == 0)
+    good = np.asarray(next((choice & seen for choice in choices if (choice & seen).any()), seen))
+    return StampFrames(flux, error, background, good, shifts.shift)
+
+
+def stars_of_stamp(
+    catalog: TessCatalog, starid: int, source: PixelSource, stamp: Stamp, epoch: float
+) -> tuple[SceneStars, np.ndarray]:
+    """Stars whose light may reach a stamp, the target first.
+
+    Parameters
+    ----------
+    catalog : TessCatalog
+        Of several numbers of one source of Gaia one counts.
+    starid : int
+        Target.
+    source : PixelSource
+    stamp : Stamp
+    epoch : float
+        Julian year of the observation.
+
+    Returns
+    -------
+    stars : SceneStars
+    rows : ndarray of int64
+        Their rows in the catalogue.
+    """
+    ra, dec = propagate(catalog, epoch)
+    row, column = source.place(ra, dec)
+    y, x = row - stamp[0], column - stamp[2]
+    ny, nx = stamp[1] - stamp[0], stamp[3] - stamp[2]
+    near = (x > -REACH_PIX) & (x < nx - 1 + REACH_PIX) & (y > -REACH_PIX) & (y < ny - 1 + REACH_PIX)
+    near &= catalog.one_per_source(starid) | (catalog.star_id == starid)
+    rows = np.flatnonzero(near)
+    rows = rows[np.argsort(catalog.star_id[rows] != starid, kind="stable")]
+    flux = expected_flux(catalog.mag[rows], source.zero_point)
+    place_err = np.nan_to_num(position_error_mas(catalog, epoch)[rows], nan=0.0) / PIXEL_MAS
+    stars = SceneStars(
+        x=x[rows],
+        y=y[rows],
+        flux=flux,
+        flux_err=flux * np.nan_to_num(catalog.mag_err[rows], nan=0.5) * 0.4 * np.log(10.0),
+        position_err=np.hypot(place_err, _PLATE_ERR_PIX),
+    )
+    return stars, rows
