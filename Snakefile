@@ -28,6 +28,8 @@ include: "rules/astrometry.smk"
 include: "rules/photometry.smk"
 include: "rules/annotate.smk"
 include: "rules/dataset.smk"
+include: "rules/fields.smk"
+include: "rules/tess.smk"
 include: "rules/report.smk"
 
 

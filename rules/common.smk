@@ -14,13 +14,21 @@ from gaiaflux.workflow.frames import find_frames
 from gaiaflux.workflow.inputs import check_reference
 from gaiaflux.workflow.ledger import read_ledger, update_ledger, write_ledger
 from gaiaflux.workflow.results import wanted_files
+from gaiaflux.workflow.target_files import (
+    FIELD_SERIES,
+    find_targets,
+    ledgers_of_field,
+)
 
 SCHEMA = load_schema(REPOSITORY / "schemas" / "config.schema.yaml")
 SHEET = load_schema(REPOSITORY / "schemas" / "frames.schema.yaml")
+# Whose datasets some rules take alike: a series of images, or a field of TESS and its cadence.
+IMAGE_SERIES = "[A-Za-z0-9_-]+"
+SERIES_OR_FIELD = f"{IMAGE_SERIES}|{FIELD_SERIES}"
 
 
 wildcard_constraints:
-    series="[A-Za-z0-9_-]+",
+    series=IMAGE_SERIES,
     batch="[0-9]+",
 
 
@@ -41,8 +49,8 @@ def ledger_path(series):
     return Path("results", series, "ledger.json")
 
 
-def open_ledger(name, made):
-    """Ledger of a series; the job of a cluster reads what the run wrote and looks for no images of its own."""
+def open_image_series(name, made):
+    """Ledger of a series, by its name; the job of a cluster reads what the run wrote and looks for no images of its own."""
     ledger = read_ledger(ledger_path(name))
     if workflow.is_main_process:
         found = find_frames(name, config["series"][name], SHEET, made)
@@ -52,14 +60,29 @@ def open_ledger(name, made):
             f"{ledger_path(name)}: missing; it is written when a run starts"
         )
     check_reference(config, name, ledger)
-    return ledger
+    return {name: ledger}
+
+
+def open_field(name, made):
+    """Ledgers of a field of TESS, one for each cadence, by the folder of its dataset below `results`."""
+    if not workflow.is_main_process:
+        return ledgers_of_field(name)
+    found = find_targets(name, config["tess"][name], made)
+    room = config["frames_per_batch"]
+    return {
+        series: update_ledger(read_ledger(ledger_path(series)), targets, room)
+        for series, targets in found.items()
+    }
 
 
 def open_ledgers(made):
     ledgers, problems = {}, []
-    for name in config["series"]:
+    wanted = [(open_image_series, name) for name in config["series"]]
+    fields = config["tess"]
+    wanted += [(open_field, name) for name in fields]
+    for open_one, name in wanted:
         try:
-            ledgers[name] = open_ledger(name, made)
+            ledgers |= open_one(name, made)
         except InputError as error:
             problems.append(str(error))
     if problems:

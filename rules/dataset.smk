@@ -90,6 +90,8 @@ rule rank_variables:
         csv="results/{series}/stars.csv",
     log:
         "logs/{series}/rank_variables.log",
+    wildcard_constraints:
+        series=SERIES_OR_FIELD,
     conda:
         "../envs/dataset.yaml"
     threads: 1
@@ -111,6 +113,8 @@ rule export_dataset:
         export=directory("results/{series}/export"),
     log:
         "logs/{series}/export_dataset.log",
+    wildcard_constraints:
+        series=SERIES_OR_FIELD,
     conda:
         "../envs/dataset.yaml"
     threads: 1

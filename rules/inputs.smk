@@ -67,3 +67,16 @@ def gaia_of_reference(wildcards):
 def reference_of_start(wildcards):
     """Where frames without a plate solution begin, if the catalogue is the reference image's."""
     return f"results/{wildcards.series}/reference.json" if own_stars(config) else []
+
+
+def origins_of(wildcards):
+    """What led to the dataset of images; that of a field says all of it itself."""
+    series = wildcards.series
+    if series not in config["series"]:
+        return {}
+    records = {"pin": "gaia.json", "reference": "reference.json"}
+    return {
+        **measured_of(wildcards),
+        **{name: f"results/{series}/{file}" for name, file in records.items()},
+        "wcs": wcs_of(wildcards),
+    }

@@ -11,7 +11,9 @@ from gaiaflux.workflow.requests import (
 )
 
 # The images of the demonstration count as there before they are made.
-LEDGERS = open_ledgers(made=rules.make_demo.output.images)
+LEDGERS = open_ledgers(
+    made=[*rules.make_demo.output.images, *rules.make_tess_demo.output]
+)
 
 # What has been asked for and met, and what was made.
 GAIA_MET = "results/{series}/gaia.request.json"
@@ -44,21 +46,23 @@ def for_own_stars(series):
 
 def to_choose():
     """Constraint for `series`: those whose reference image is to be chosen."""
-    asked = {series: for_reference(series) for series in LEDGERS}
+    asked = {series: for_reference(series) for series in config["series"]}
     return series_pattern(unmet(asked, (REFERENCE_MET, REFERENCE)))
 
 
 def to_fetch():
     """Constraint for `series`: those whose catalogue is to be got from an archive or a file."""
     asked = (
-        {} if own_stars(config) else {series: for_gaia(series) for series in LEDGERS}
+        {}
+        if own_stars(config)
+        else {series: for_gaia(series) for series in config["series"]}
     )
     return series_pattern(unmet(asked, (GAIA_MET, *GAIA)))
 
 
 def to_list():
     """Constraint for `series`: those whose catalogue is made from the reference image. It follows its inputs."""
-    return series_pattern(LEDGERS if own_stars(config) else ())
+    return series_pattern(config["series"] if own_stars(config) else ())
 
 
 def requested(request):

@@ -106,4 +106,5 @@ def upstream_of(wildcards):
     """Digest of the frames and of the code that lead to a dataset."""
     series = wildcards.series
     codes = [(rule, digest_for(rule, series)) for rule in upstream_rules(config, CODE)]
-    return upstream_digest(config, series, LEDGERS[series], codes)
+    gaia_file = config["series"][series].get("gaia_file")
+    return upstream_digest(LEDGERS[series], codes, gaia_file)

@@ -7,15 +7,14 @@ localrules:
 
 rule report:
     input:
-        unpack(measured_of),
+        unpack(origins_of),
         dataset="results/{series}/dataset.h5",
-        pin="results/{series}/gaia.json",
-        reference="results/{series}/reference.json",
-        wcs=wcs_of,
     output:
         report="results/{series}/report.html",
     log:
         "logs/{series}/report.log",
+    wildcard_constraints:
+        series=SERIES_OR_FIELD,
     conda:
         "../envs/report.yaml"
     threads: 1

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.typed import typed
-from gaiaflux.series.calibration import calibrate_dataset, write_frames_csv
+from gaiaflux.series.calibration import calibrate_dataset
+from gaiaflux.series.frames_table import write_frames_csv
 from gaiaflux.series.response import response_sentences
 from gaiaflux.workflow.job import run_job
 

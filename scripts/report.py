@@ -1,13 +1,13 @@
 """Write the page that a person looks at first: what was measured, how well, and what was left out.
 
-Input: dataset, pin (gaia.json), reference (reference.json); wcs (batches of refine_wcs) and those of each method of
+Input: dataset; pin (gaia.json), reference (reference.json), wcs (batches of refine_wcs) and those of each method of
 photometry where the rule gives them.
 Output: report (one HTML file without external resources).
 """
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gaiaflux.report.html.page import write_report
 from gaiaflux.workflow.job import batches_by_method, run_job
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write ``output.report``."""
-    pin = json.loads(Path(smk.input.pin).read_text(encoding="utf-8"))
-    reference = json.loads(Path(smk.input.reference).read_text(encoding="utf-8"))
+    pin, reference = (_record(smk.input.get(name)) for name in ("pin", "reference"))
     measured = batches_by_method(smk.input, "dataset", "pin", "reference", "wcs")
     write_report(smk.output.report, smk.input.dataset, pin, reference, smk.input.get("wcs", ()), measured)
+
+
+def _record(path: str | None) -> dict[str, Any] | None:
+    return json.loads(Path(path).read_text(encoding="utf-8")) if path else None
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ COMPILED = {"kernel", "device", "Device"}
 LARGER = {
     "scripts/gaiaflux/core/kernels/canary.py: _lengths": "a kernel, of which the module itself makes machine code",
     "scripts/gaiaflux/core/kernels/canary.py: _contents": "likewise",
+    "scripts/gaiaflux/tess/base_photometry.py: __init__": "the documented arguments of the TASOC photometry module",
 }
 
 

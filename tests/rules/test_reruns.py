@@ -277,6 +277,7 @@ EXPORTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", EXPORTS)
 def test_exports(finished_exports, tmp_path, case):
     edit, *expected = EXPORTS[case]
@@ -313,6 +314,7 @@ ALONE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ALONE)
 def test_a_series_that_is_its_own_catalogue(finished_alone, tmp_path, case):
     series = finished_alone.copy(tmp_path / "copy")
@@ -321,6 +323,7 @@ def test_a_series_that_is_its_own_catalogue(finished_alone, tmp_path, case):
     assert series.jobs() == expected
 
 
+@pytest.mark.slow
 def test_from_gaia_to_the_reference_image(series):
     config = series.config.read_text().replace("    gaia_file: gaia.csv\n", "")
     series.config.write_text(config + "gaia: {source: reference_image}\n")

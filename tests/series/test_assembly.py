@@ -16,7 +16,7 @@ from gaiaflux.io.export.light_curves import read_ecsv
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.series.assembly import assemble_dataset
-from gaiaflux.series.calibration import write_frames_csv
+from gaiaflux.series.frames_table import write_frames_csv
 from gaiaflux.series.targets import export_targets
 
 

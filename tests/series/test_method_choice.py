@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaiaflux.model.errors import InputError
-from gaiaflux.series.method_choice import REASONS, favoured_method, recommend_methods
+from gaiaflux.series.method_choice import REASONS, favoured_method, first_method_that_measures, recommend_methods
 from gaiaflux.series.star_summary import ApertureSummary
 
 
@@ -106,3 +106,15 @@ def test_without_any_score_the_most_points_decide():
     method, reason = recommend_methods({"aperture": few, "psf": many})
     assert method.tolist() == [1, 0]
     assert names_of(reason) == ["more good points"] * 2
+
+
+def test_without_an_ensemble_the_first_method_that_measures_counts():
+    points = np.array([[100, 79, 80, 0, 0], [100, 100, 100, 0, 50]])
+    method, reason = first_method_that_measures(points)
+    assert method.tolist() == [0, 1, 0, -1, 1]
+    texts = {code: text for text, code in REASONS.items()}
+    assert [texts[code] for code in reason.tolist()] == [
+        *("it takes the neighbours' light off", "more good points", "it takes the neighbours' light off"),
+        *("no good point", "more good points"),
+    ]
+    assert first_method_that_measures(points[:1])[1].tolist()[0] == REASONS["the only method"]

@@ -22,7 +22,8 @@ from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.settings.target import TargetSettings
 from gaiaflux.model.typed import typed
 from gaiaflux.series.assembly import assemble_dataset
-from gaiaflux.series.calibration import calibrate_dataset, write_frames_csv
+from gaiaflux.series.calibration import calibrate_dataset
+from gaiaflux.series.frames_table import write_frames_csv
 from gaiaflux.series.lightcurve_dataset import AperturePhotometryDataset
 from gaiaflux.series.method_choice import REASONS, methods_of_stars
 from gaiaflux.series.targets import export_targets

@@ -127,7 +127,7 @@ UPSTREAM = {
 
 
 def digest_of(frames, codes, gaia_file):
-    return upstream_digest(complete(gaia_file=gaia_file), "a", ledger_of(*frames), codes)
+    return upstream_digest(ledger_of(*frames), codes, gaia_file)
 
 
 @pytest.fixture

@@ -30,12 +30,18 @@ class CatalogSource:
         ``pm_err``; ``ruwe``. Units are converted where the table states them; else they are deg, mas, mas/yr.
     epoch : float
         Of positions without ``ref_epoch``, Julian year.
+    required_roles : tuple of str
+        Keys of `columns` without which a table is of no use.
+    identifier_roles : tuple of str
+        Keys of `columns` that hold 64-bit numbers: as text they never pass through floating point.
     """
 
     name: str
     system: str
     columns: Mapping[str, str]
     epoch: float = 2016.0
+    required_roles: tuple[str, ...] = REQUIRED_ROLES
+    identifier_roles: tuple[str, ...] = ("source_id",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", {role: name.lower() for role, name in self.columns.items()})
@@ -43,7 +49,12 @@ class CatalogSource:
     @property
     def required(self) -> tuple[str, ...]:
         """Names of the columns that a table has to have."""
-        return tuple(self.columns[role] for role in REQUIRED_ROLES)
+        return tuple(self.columns[role] for role in self.required_roles)
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """Names of the columns that hold identifiers."""
+        return tuple(self.columns[role] for role in self.identifier_roles)
 
 
 _ASTROMETRY = (

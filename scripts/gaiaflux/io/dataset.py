@@ -31,8 +31,10 @@ FORMAT = "gaiaflux"
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 """Versions of the schema that `DatasetReader` reads. In the first one flags had 16 bits."""
+GROUND = "ground"
+"""Family of a dataset that states none."""
 _TEXT = h5py.string_dtype("utf-8")
-_CHUNK = (256, 100)  # rows, columns
+_CHUNK = (256, 100)  # rows, columns of many stars
 
 
 FRAME_COLUMNS = {
@@ -130,6 +132,12 @@ def empty_frames(n_frames: int) -> dict[str, np.ndarray]:
     return columns
 
 
+def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Rows and columns that are stored together: as many numbers for few stars with many columns as for many stars."""
+    rows = min(_CHUNK[0], max(shape[0], 1))
+    return rows, max(_CHUNK[1], _CHUNK[0] * _CHUNK[1] // rows)
+
+
 def _values(dataset: h5py.Dataset, rows: slice | tuple = ()) -> np.ndarray:
     return dataset.asstr()[rows] if h5py.check_string_dtype(dataset.dtype) else dataset[rows]
 
@@ -183,10 +191,11 @@ class DatasetWriter:
         dtype: str,
         unit: str,
         description: str,
-        chunks: tuple[int, ...] = _CHUNK,
+        chunks: tuple[int, ...] | None = None,
     ) -> h5py.Dataset:
         """Make a chunked dataset to be filled in blocks; what is never written is NaN or 0."""
         fill = np.nan if dtype[0] == "f" else 0
+        chunks = chunks or _chunks(shape)
         chunks = tuple(max(1, min(c, s)) for c, s in zip(chunks, shape, strict=True))
         # An array without elements cannot be chunked.
         options = {"chunks": chunks, "fillvalue": fill} if all(shape) else {}
@@ -261,7 +270,18 @@ class DatasetReader:
     @property
     def methods(self) -> list[str]:
         """Methods of photometry that the file has, sorted."""
-        return sorted(set(self._file) - {"frames", "stars"})
+        groups = {name for name, item in self._file.items() if isinstance(item, h5py.Group)}
+        return sorted(groups - {"frames", "stars"})
+
+    @property
+    def arrays(self) -> list[str]:
+        """Arrays of stars and frames that belong to no method, sorted."""
+        return sorted(name for name, item in self._file.items() if isinstance(item, h5py.Dataset))
+
+    @property
+    def family(self) -> str:
+        """Kind of the instruments, by which `gaiaflux.model.methods.METHODS_OF` knows the methods."""
+        return str(self._file.attrs.get("family", GROUND))
 
     def attributes(self, group: str = "/") -> dict[str, str | int | float]:
         """Attributes of the file or of a group."""

@@ -10,10 +10,11 @@ import numpy as np
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.method import Method
-from gaiaflux.model.methods import methods_named
+from gaiaflux.model.methods import METHODS_OF, methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.report.statistics import MethodStatistics, measure_method
+from gaiaflux.series.magnitudes import catalog_magnitude
 
 __all__ = [
     "LightCurve",
@@ -97,7 +98,11 @@ class SeriesSummary:
     centre_deg : ndarray, shape (m, 2)
         Right ascension and declination of the image's centre; NaN where there is no plate solution.
     methods : tuple of MethodSummary
-        In the order of `gaiaflux.model.methods.METHODS`.
+        In the order of `gaiaflux.model.methods.METHODS_OF`.
+    left_out : dict of str to str
+        Files that gave nothing to the dataset, and why; frames that could not be measured are among the frames.
+    band : str
+        Band of the catalogue's magnitudes.
     """
 
     attributes: dict[str, str | int | float]
@@ -109,6 +114,8 @@ class SeriesSummary:
     scale_arcsec: np.ndarray
     centre_deg: np.ndarray
     methods: tuple[MethodSummary, ...]
+    left_out: dict[str, str]
+    band: str
 
     @property
     def one_night(self) -> bool:
@@ -159,6 +166,7 @@ def read_series(source: DatasetReader) -> SeriesSummary:
     """
     attributes, frames = source.attributes(), source.table("frames")
     scale, centre = _plate_solutions(frames)
+    methods = methods_named(source.methods, METHODS_OF[source.family])
     return SeriesSummary(
         attributes=attributes,
         config=json.loads(str(attributes["config"])),
@@ -168,7 +176,9 @@ def read_series(source: DatasetReader) -> SeriesSummary:
         ok=frames["status"] == OK,
         scale_arcsec=scale,
         centre_deg=centre,
-        methods=tuple(_read_method(source, method, frames["status"]) for method in methods_named(source.methods)),
+        methods=tuple(_read_method(source, method, frames["status"]) for method in methods),
+        left_out=json.loads(str(attributes.get("left_out", "{}"))),
+        band=catalog_magnitude(source).band,
     )
 
 
@@ -181,7 +191,7 @@ def _read_method(source: DatasetReader, declared: Method, frame_status: np.ndarr
         declared=declared,
         unit=str(source.grid(f"{name}/flux_cal").attrs["unit"]),
         attributes=source.attributes(name),
-        statistics=measure_method(source, name),
+        statistics=measure_method(source, declared),
         pscale=source.array(f"{name}/pscale"),
         epscale=source.array(f"{name}/epscale"),
         frame_notes=source.array(f"{name}/calibration_status"),

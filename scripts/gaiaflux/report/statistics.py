@@ -9,9 +9,9 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import SPOILED, STAR_FLAGS, StarFlag
 from gaiaflux.model.method import Method
-from gaiaflux.model.methods import method_named
 from gaiaflux.model.nearest import nearest
 from gaiaflux.model.units import MAG_PER_RELATIVE
+from gaiaflux.series.magnitudes import catalog_magnitude
 
 __all__ = ["CONSTANT", "LEAST_POINTS", "MethodStatistics", "measure_method"]
 
@@ -36,7 +36,7 @@ class MethodStatistics:
     level : ndarray, shape (n,)
         Median flux_cal [unit of the fluxes]; NaN where there is no point.
     mag : ndarray, shape (n,)
-        Gaia G; where Gaia has none the magnitude of `level`. NaN where neither is known.
+        Of the catalogue (Gaia G, TESS T); where it has none that of `level`. NaN where neither is known.
     scatter : ndarray, shape (n,)
         Robust scatter: 1.4826 times the median absolute deviation from the median, as magnitudes (1.0857 times the
         relative scatter) [mag]; NaN below 5 points.
@@ -98,25 +98,26 @@ class MethodStatistics:
         return rows[np.argsort(self.mag[rows], kind="stable")][:n]
 
 
-def measure_method(source: DatasetReader, method: str) -> MethodStatistics:
+def measure_method(source: DatasetReader, declared: Method) -> MethodStatistics:
     """Read the calibrated fluxes of a method in blocks of stars and sum them up.
 
     Parameters
     ----------
     source : DatasetReader
         Open dataset.
-    method : str
-        Group of the method.
+    declared : Method
+        Which method.
 
     Returns
     -------
     MethodStatistics
         Its numbers.
     """
+    method = declared.name
     grids = [source.grid(f"{method}/{name}") for name in ("flux_cal", "flux_cal_err", "flags")]
     n_stars, n_frames = grids[0].shape
     step = max(256, _BLOCK_VALUES // max(n_frames, 1) // 256 * 256)
-    blend_flag, blend = _blend_of(method_named(method))
+    blend_flag, blend = _blend_of(declared)
     parts, pulls = [], []
     counts = np.zeros(len(STAR_FLAGS), dtype=np.int64)
     for first in range(0, n_stars, step):
@@ -133,15 +134,15 @@ def measure_method(source: DatasetReader, method: str) -> MethodStatistics:
     }
     zero_point = float(source.attributes(method).get("zero_point_mag", np.nan))
     own = zero_point - 2.5 * np.log10(np.where(found["level"] > 0, found["level"], np.nan))
-    gaia = source.array("stars/phot_g_mean_mag")
-    bright = own if np.isfinite(own).any() else gaia
+    stated = catalog_magnitude(source).values
+    bright = own if np.isfinite(own).any() else stated
     trimmed, excess = found.pop("trimmed"), np.full(n_stars, np.nan)
     for kind in (kinds["clean"] & kinds["blended"], kinds["clean"] & ~kinds["blended"]):
         rows = np.flatnonzero(kind & np.isfinite(bright) & np.isfinite(trimmed))
         rows = rows[np.argsort(bright[rows], kind="stable")]
         excess[rows] = _relative_to_usual(np.sqrt(trimmed[rows]))
     return MethodStatistics(
-        mag=np.where(np.isfinite(gaia), gaia, own),
+        mag=np.where(np.isfinite(stated), stated, own),
         excess=excess,
         frame_pull=_frame_scatter(np.concatenate([np.zeros((0, n_frames), dtype="f4"), *pulls])),
         flag_points={flag.name: int(count) for flag, count in zip(STAR_FLAGS, counts, strict=True)},

@@ -1,11 +1,7 @@
 """Calibrate the measurements of a series: one aperture for each star, one scale for all frames."""
 
-import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +21,7 @@ from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK
 from gaiaflux.series.aperture_ties import radius_term, tie_series, write_ties
 from gaiaflux.series.calibration_tables import star_notes, write_noise, write_solution, write_terms
+from gaiaflux.series.dataset_facts import dataset_facts
 from gaiaflux.series.frame_flags import FACTS, frame_flags
 from gaiaflux.series.further_arrays import write_further_arrays
 from gaiaflux.series.light_curves import (
@@ -42,7 +39,7 @@ from gaiaflux.series.sky_share import SkyShare
 from gaiaflux.series.solution import frame_scintillation, series_facts, solve_series
 from gaiaflux.series.star_summary import ApertureSummary, Grids, choose_and_write, read_rows
 
-__all__ = ["ZeroPoints", "calibrate_dataset", "frame_zero_points", "write_frames_csv"]
+__all__ = ["ZeroPoints", "calibrate_dataset", "frame_zero_points"]
 
 _GAIA_SYSTEM = "Gaia G"
 _LEAST_ZERO_POINT_STARS = 3
@@ -80,9 +77,7 @@ def calibrate_dataset(
         out.attributes(
             {
                 "schema_version": SCHEMA_VERSION,  # whatever that of the measured arrays was
-                "config": json.dumps(config, sort_keys=True),
-                "versions": json.dumps(_versions()),
-                "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                **dataset_facts(config),
             }
         )
         summaries = {}
@@ -117,11 +112,6 @@ def _in_system(columns: Mapping[str, Column], system: str) -> dict[str, Column]:
         name: column._replace(description=column.description.replace(_GAIA_SYSTEM, system))
         for name, column in columns.items()
     }
-
-
-def _versions() -> dict[str, str]:
-    packages = ("gaiaflux", "numpy", "scipy", "astropy", "h5py", "numba")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def _calibrate_method(
@@ -281,26 +271,3 @@ def _write_zero_point(out: DatasetWriter, method: str, series: ClippedMean, syst
         },
         method,
     )
-
-
-def write_frames_csv(dataset: str | Path, path: str | Path) -> None:
-    """Write the table of frames for people.
-
-    Parameters
-    ----------
-    dataset : str or Path
-        Dataset.
-    path : str or Path
-        CSV file: the columns of ``/frames`` but the plate solutions, and of each method the scale of the frames and
-        what else it says of each.
-    """
-    import pandas as pd
-
-    with DatasetReader(dataset) as source:
-        frames = source.table("frames")
-        columns = {name: frames[name] for name in FRAME_COLUMNS if name not in ("wcs_header", "observer_au")}
-        columns |= {f"observer_{axis}_au": frames["observer_au"][:, k] for k, axis in enumerate("xyz")}
-        for method in methods_named(source.methods):
-            own = ("pscale", "epscale", "error_factor", "n_ensemble", "calibration_status", *method.frame_facts)
-            columns |= {f"{method.name}_{name}": source.array(f"{method.name}/{name}") for name in own}
-    pd.DataFrame(columns).to_csv(path, index=False)

@@ -1,6 +1,7 @@
 """Magnitudes of a series: which band its filter stands for, and the scale that is fitted to Gaia's stars."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from gaiaflux.model.units import MAG_PER_RELATIVE
 
 __all__ = [
     "GAIA_SYSTEM",
+    "CatalogMagnitude",
+    "catalog_magnitude",
     "magnitude_scale",
     "magnitudes_of_star",
     "method_scale",
@@ -26,6 +29,31 @@ __all__ = [
 
 GAIA_SYSTEM = "Gaia G"
 _LEAST_MEMBERS = 3
+
+
+class CatalogMagnitude(NamedTuple):
+    """Magnitudes of n stars by the catalogue that a dataset was measured with.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (n,)
+        [mag]; NaN where unknown.
+    column : str
+        Of ``/stars``.
+    band : str
+        What it is called for short.
+    """
+
+    values: np.ndarray
+    column: str
+    band: str
+
+
+def catalog_magnitude(source: DatasetReader) -> CatalogMagnitude:
+    """Magnitudes that order the stars of a dataset: Gaia's G, if its attributes name no other column of ``/stars``."""
+    attributes = source.attributes()
+    column = str(attributes.get("catalog_magnitude", "phot_g_mean_mag"))
+    return CatalogMagnitude(source.array(f"stars/{column}"), column, str(attributes.get("catalog_band", "G")))
 
 
 def magnitude_scale(

@@ -1,6 +1,6 @@
 """Which method of photometry suits each star best, by scatter that no choice was made on."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -9,7 +9,15 @@ from gaiaflux.model.methods import method_named, methods_named
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.series.star_summary import ApertureSummary
 
-__all__ = ["REASONS", "favoured_method", "methods_of_stars", "recommend_methods", "write_recommendation"]
+__all__ = [
+    "REASONS",
+    "favoured_method",
+    "first_method_that_measures",
+    "methods_of_stars",
+    "recommend_methods",
+    "write_choice",
+    "write_recommendation",
+]
 
 REASONS = {
     "no good point": -1,
@@ -18,6 +26,7 @@ REASONS = {
     "less scatter in held-out frames": 2,
     "less predicted error": 3,
     "as good as any other": 4,
+    "it takes the neighbours' light off": 5,
 }
 """Why a method is recommended, with its code in ``/stars/recommended_method_reason``."""
 _VARIES = 5.0  # scatter over what stars of that brightness scatter by, by all methods: the star's own
@@ -91,15 +100,7 @@ def write_recommendation(out: DatasetWriter, summaries: Mapping[str, ApertureSum
     summaries : mapping of str to ApertureSummary
         By method.
     """
-    method, reason = recommend_methods(summaries)
-    codes = {"none": -1, **{name: k for k, name in enumerate(summaries)}}
-    for name, values, names, text in (
-        ("recommended_method", method, codes, "method of photometry that suits the star best"),
-        ("recommended_method_reason", reason, REASONS, "why it does"),
-    ):
-        said = ", ".join(f"{code} = {label}" for label, code in names.items())
-        dtype = np.dtype("i1", metadata={"enum": names})
-        out.array(f"stars/{name}", values.astype(dtype), "", f"{text}: {said}")
+    write_choice(out, list(summaries), *recommend_methods(summaries))
     for name, summary in summaries.items():
         for key, values, text in (
             ("held_out_scatter", summary.held_out, "scatter in the frames that did not choose the star's aperture"),
@@ -107,6 +108,53 @@ def write_recommendation(out: DatasetWriter, summaries: Mapping[str, ApertureSum
         ):
             magnitudes = (values * MAG_PER_RELATIVE).astype("f4")
             out.array(f"{name}/{key}", magnitudes, "mag", f"{text}; NaN where not known")
+
+
+def write_choice(out: DatasetWriter, methods: Sequence[str], method: np.ndarray, reason: np.ndarray) -> None:
+    """Write ``/stars/recommended_method`` and its reason as enumerations.
+
+    Parameters
+    ----------
+    out : DatasetWriter
+        Dataset.
+    methods : sequence of str
+        Their names.
+    method : ndarray of int, shape (n,)
+        Position in `methods`; -1 for a star without a good point.
+    reason : ndarray of int, shape (n,)
+        Codes of `REASONS`.
+    """
+    codes = {"none": -1, **{name: k for k, name in enumerate(methods)}}
+    for name, values, names, text in (
+        ("recommended_method", method, codes, "method of photometry that suits the star best"),
+        ("recommended_method_reason", reason, REASONS, "why it does"),
+    ):
+        said = ", ".join(f"{code} = {label}" for label, code in names.items())
+        dtype = np.dtype("i1", metadata={"enum": names})
+        out.array(f"stars/{name}", values.astype(dtype), "", f"{text}: {said}")
+
+
+def first_method_that_measures(n_points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choice among methods that are listed best first, where no ensemble says how they scatter.
+
+    Parameters
+    ----------
+    n_points : ndarray of int, shape (n_methods, n)
+        Points of each star by each method.
+
+    Returns
+    -------
+    method, reason : ndarray of int8, shape (n,)
+        As of `recommend_methods`: the first method with four fifths of the points of the one that has most.
+    """
+    most = n_points.max(axis=0)
+    method = np.argmax((n_points > 0) & (n_points >= _AS_MANY * most), axis=0)
+    only, more = REASONS["the only method"], REASONS["more good points"]
+    reason = np.where(method == 0, REASONS["it takes the neighbours' light off"] if len(n_points) > 1 else only, more)
+    return (
+        np.where(most > 0, method, -1).astype(np.int8),
+        np.where(most > 0, reason, REASONS["no good point"]).astype(np.int8),
+    )
 
 
 def methods_of_stars(source: DatasetReader) -> tuple[np.ndarray, np.ndarray]:

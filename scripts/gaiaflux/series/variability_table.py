@@ -12,9 +12,9 @@ from gaiaflux.core.calibration.variability import (
     variability_indices,
     variability_score,
 )
-from gaiaflux.io.dataset import STAR_COLUMNS, DatasetReader
+from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import NOT_GOOD, UNUSABLE, StarFlag
-from gaiaflux.series.magnitudes import method_scale
+from gaiaflux.series.magnitudes import catalog_magnitude, method_scale
 from gaiaflux.series.method_choice import methods_of_stars
 
 __all__ = ["rank_stars"]
@@ -61,13 +61,14 @@ def rank_stars(source: DatasetReader) -> Table:
         Columns of one length, the highest score first; stars without a score come last, by their magnitude.
     """
     frames, stars = source.table("frames"), source.stars()
+    catalog = catalog_magnitude(source)
     number = len(stars["star_id"])
     found = {method: _measure(source, method, frames) for method in source.methods}
     scores: dict[str, np.ndarray] = {}
     columns: Table = {}
     for method, facts in found.items():
         mag = method_scale(source, method).magnitude(facts.indices.level, stars["colour"])
-        bright = mag if np.isfinite(mag).any() else stars["mag"]
+        bright = mag if np.isfinite(mag).any() else catalog.values
         possible = int(facts.n_measured.max(initial=0))
         scores[method] = variability_score(facts.indices, bright, facts.blended, facts.trend, possible)
         columns |= _method_columns(source, method, facts, mag, scores[method])
@@ -78,10 +79,11 @@ def rank_stars(source: DatasetReader) -> Table:
         score[own], change[own] = scores[method][own], _flux_change(facts.indices)[own]
     beside = _beside_variable(stars, score, change, _REACH_FWHM * _typical(frames["fwhm_pix"]))
     score = np.where((beside >= 0) & (score > 0), _SHARED * score, score)
-    order = np.lexsort((stars["star_id"], np.nan_to_num(stars["mag"], nan=np.inf), -_low(score)))
+    order = np.lexsort((stars["star_id"], np.nan_to_num(catalog.values, nan=np.inf), -_low(score)))
+    listed = dict.fromkeys((*_STAR_NAMES, catalog.column))
     head: Table = {
         "score": (score, "", "variability score: about 0 with a scatter of 1 for constant stars"),
-        **{name: (source.array(f"stars/{name}"), *STAR_COLUMNS[name][1:]) for name in _STAR_NAMES},
+        **{name: (source.array(f"stars/{name}"), *source.described(f"stars/{name}")) for name in listed},
         "recommended_method": (recommended, "", "method of photometry that suits the star; empty = no good point"),
         "recommended_method_reason": (reasons, "", "why it does"),
         "beside_star_id": (

@@ -1,8 +1,8 @@
 """Check a configuration against its schema, fill in the defaults, and say in plain sentences what is wrong.
 
 The schema is JSON Schema 2020-12; the part of it that is used here is: type, enum, pattern, bounds, lengths, items,
-prefixItems, properties, required, additionalProperties, propertyNames, dependentRequired, ``oneOf`` and ``not`` of
-`required`, local ``$ref``, and default.
+prefixItems, properties, required, additionalProperties, propertyNames, dependentRequired, ``anyOf`` (of something that
+is not empty), ``oneOf`` and ``not`` of `required`, local ``$ref``, and default.
 """
 
 import math
@@ -177,6 +177,9 @@ class _Walker:
         for key in schema.get("required", []):
             if key not in given:
                 self._say(_join(path, key), "missing")
+        enough = [clause["required"] for clause in schema.get("anyOf", [])]
+        if enough and not any(all(given.get(key) for key in keys) for keys in enough):
+            self._say(path, f"missing; give at least one of: {'; '.join(' and '.join(keys) for keys in enough)}")
         groups = [group["required"] for group in schema.get("oneOf", [])]
         touched = [group for group in groups if any(key in given for key in group)]
         if groups and len(touched) != 1:

@@ -25,6 +25,7 @@ def further_problems(config: Mapping) -> list[str]:
     photometry = config["photometry"]
     problems = _aperture(photometry) + _psf(photometry) + method_problems(photometry)
     problems += _export(config["export"], config["gaia"])
+    problems += _fields(config["tess"])
     lowered: dict[str, str] = {}
     for name, series in config["series"].items():
         path = f"series.{name}"
@@ -40,6 +41,24 @@ def further_problems(config: Mapping) -> list[str]:
         if config["gaia"]["source"] == "reference_image" and "gaia_file" in series:
             problems.append(f"{path}.gaia_file: not used where gaia.source is 'reference_image'; leave one of them out")
         problems += _targets(path, series)
+    return problems
+
+
+def _fields(fields: Mapping) -> list[str]:
+    problems = []
+    lowered: dict[str, str] = {}
+    for name, field in fields.items():
+        other = lowered.setdefault(name.lower(), name)
+        if other != name:
+            problems.append(
+                f"tess.{name}: differs from tess.{other} only in case; files of both would have the same names"
+            )
+        if "tpfs" not in field and "cutouts" not in field:
+            problems.append(f"tess.{name}: nothing to measure; give target pixel files (tpfs) or cut-outs (cutouts)")
+        if field["targets"] == []:
+            problems.append(f"tess.{name}.targets: empty; give TIC numbers, or leave it out to measure all files")
+        if "pointing_file" in field and "cutouts" not in field:
+            problems.append(f"tess.{name}.pointing_file: goes only together with cutouts")
     return problems
 
 

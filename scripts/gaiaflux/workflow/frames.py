@@ -87,7 +87,8 @@ def find_frames(
     else:
         patterns = [series["images"]] if isinstance(series["images"], str) else series["images"]
         frames = [
-            FrameFile(frame_id_of(path), path) for path in _from_globs(f"series.{name}.images", patterns, made, folder)
+            FrameFile(frame_id_of(path), path)
+            for path in files_of_globs(f"series.{name}.images", patterns, made, folder)
         ]
     braced = next((frame.path for frame in frames if set(frame.path) & set("{}")), None)
     if braced:
@@ -96,7 +97,7 @@ def find_frames(
     return sorted(frames, key=lambda frame: frame.frame_id)
 
 
-def _from_globs(key: str, patterns: Iterable[str], made: Collection[str], folder: str | Path) -> list[str]:
+def files_of_globs(key: str, patterns: Iterable[str], made: Collection[str], folder: str | Path) -> list[str]:
     paths: dict[str, None] = {}
     for pattern in patterns:
         there = glob.glob(pattern, root_dir=folder, recursive=True)

@@ -16,6 +16,7 @@ __all__ = [
     "deciding",
     "export_settings",
     "export_targets",
+    "field_settings",
     "frame_entries",
     "gaia_settings",
     "method_settings",
@@ -204,9 +205,10 @@ def export_targets(config: Mapping, name: str) -> list:
     Returns
     -------
     list
-        Empty where only whole datasets are exported.
+        Empty where only whole datasets are exported; a field of TESS has none.
     """
-    return config["series"][name]["targets"] if "aavso" in config["export"]["formats"] else []
+    series = config["series"].get(name, {"targets": []})
+    return series["targets"] if "aavso" in config["export"]["formats"] else []
 
 
 def dataset_settings(config: Mapping, schema: Mapping, name: str) -> dict:
@@ -238,19 +240,33 @@ def dataset_settings(config: Mapping, schema: Mapping, name: str) -> dict:
     }
 
 
-def upstream_digest(config: Mapping, name: str, ledger: Ledger, codes: Iterable[tuple[str, str]]) -> str:
+def field_settings(field: Mapping) -> dict:
+    """Settings that decide the light curves of a field of TESS.
+
+    Parameters
+    ----------
+    field : mapping
+        Its section of the configuration.
+
+    Returns
+    -------
+    dict
+        Which files it has does not count: each target is measured alone.
+    """
+    return {"methods": list(field["methods"])}
+
+
+def upstream_digest(ledger: Ledger, codes: Iterable[tuple[str, str]], files: str | list | None) -> str:
     """Digest of what leads to a dataset, for a run after one that failed half-way.
 
     Parameters
     ----------
-    config : mapping
-        Complete configuration.
-    name : str
-        Series.
     ledger : Ledger
         Of the series.
     codes : iterable of (rule, digest)
         Code of the rules that lead to the dataset.
+    files : str, list or None
+        What else it is made from, as configured.
 
     Returns
     -------
@@ -258,5 +274,5 @@ def upstream_digest(config: Mapping, name: str, ledger: Ledger, codes: Iterable[
         16 hexadecimal digits; the order of frames and rules does not matter.
     """
     frames = sorted((frame.frame_id, frame.path, sorted(frame.overrides.items())) for frame in ledger.present)
-    content = repr((frames, sorted(codes), config["series"][name].get("gaia_file")))
+    content = repr((frames, sorted(codes), files))
     return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -11,7 +11,9 @@ from gaiaflux.workflow.ledger import Ledger
 __all__ = ["PRODUCTS", "Product", "upstream_rules", "wanted_files"]
 
 # Its images are settled by requests (gaiaflux.workflow.requests), as the user's are.
-_MAKES_IMAGES = "make_demo"
+_MAKES_IMAGES = ("make_demo", "make_tess_demo")
+_OF_FIELDS = ("tess_catalog", "prepare_field", "tess_photometry", "assemble_field")
+_FILES_OF_FIELD = ("dataset.h5", "frames.csv", "targets.csv")
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,15 @@ class Product:
     file : str
         Below the results of a series; with ``{batch}`` there is one for each batch.
     is_wanted : callable
-        Takes the configuration and the section of a series.
+        Takes the configuration and the section of a series; of a field, an empty one.
+    of_fields : bool
+        Whether datasets of fields of TESS have it too.
     """
 
     rule: str
     file: str
     is_wanted: Callable[[Mapping, Mapping], bool]
+    of_fields: bool = False
 
 
 def _on_request(method: Method) -> list[Product]:
@@ -45,10 +50,10 @@ def _on_request(method: Method) -> list[Product]:
 
 
 PRODUCTS = (
-    Product("rank_variables", "stars.parquet", lambda config, series: True),
-    Product("report", "report.html", lambda config, series: True),
+    Product("rank_variables", "stars.parquet", lambda config, series: True, of_fields=True),
+    Product("report", "report.html", lambda config, series: True, of_fields=True),
     Product("export_lightcurves", "lightcurves", lambda config, series: bool(series["targets"])),
-    Product("export_dataset", "export", lambda config, series: bool(config["export"]["formats"])),
+    Product("export_dataset", "export", lambda config, series: bool(config["export"]["formats"]), of_fields=True),
     Product("annotate_images", "annotated/{batch}", lambda config, series: config["annotate_images"]),
     *(product for method in METHODS for product in _on_request(method)),
 )
@@ -62,12 +67,12 @@ def wanted_files(config: Mapping, ledgers: Mapping[str, Ledger]) -> list[str]:
     config : mapping
         Complete configuration.
     ledgers : mapping of str to Ledger
-        Of each series.
+        Of each series, and of each field and cadence of TESS.
 
     Returns
     -------
     list of str
-        Of all series.
+        Of all series and fields.
     """
     files = []
     for name, series in config["series"].items():
@@ -75,7 +80,10 @@ def wanted_files(config: Mapping, ledgers: Mapping[str, Ledger]) -> list[str]:
         for file in ("dataset.h5", "frames.csv", *wanted):
             batches = ledgers[name].batches if "{batch}" in file else [""]
             files += [f"results/{name}/{file.format(batch=batch)}" for batch in batches]
-    return files
+    fields = [series for series in ledgers if series not in config["series"]]
+    wanted = [product.file for product in PRODUCTS if product.of_fields and product.is_wanted(config, {})]
+    files += [f"results/{series}/{file}" for series in fields for file in (*_FILES_OF_FIELD, *wanted)]
+    return files + [f"results/tess/{name}/field.json" for name in config["tess"]]
 
 
 def upstream_rules(config: Mapping, rules: Iterable[str]) -> list[str]:
@@ -93,5 +101,5 @@ def upstream_rules(config: Mapping, rules: Iterable[str]) -> list[str]:
     list of str
         Sorted; without those of methods that are not chosen.
     """
-    unused = {method.rule for method in METHODS} - {method.rule for method in chosen_methods(config)}
-    return sorted({*rules} - {product.rule for product in PRODUCTS} - unused - {_MAKES_IMAGES})
+    unused = {*_OF_FIELDS} | {method.rule for method in METHODS} - {method.rule for method in chosen_methods(config)}
+    return sorted({*rules} - {product.rule for product in PRODUCTS} - unused - {*_MAKES_IMAGES})

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from gaiaflux.io.dataset import DatasetReader
+from gaiaflux.model.methods import APERTURE
 from gaiaflux.report.figures.precision import draw_precision
 from gaiaflux.report.figures.style import drawing
 from gaiaflux.report.statistics import NOISE_TERMS, measure_method
@@ -15,7 +16,7 @@ SHOWN = {"noise_photon": "photons", "noise_background": "sky", "noise_zero_point
 
 def draw(path):
     with DatasetReader(path) as source, drawing():
-        found = measure_method(source, "aperture")
+        found = measure_method(source, APERTURE)
         axes = Figure().subplots()
         draw_precision(axes, found)
     lines = [line for line in axes.lines if line.get_marker() in ("", "None") and len(line.get_xdata()) > 1]

@@ -36,7 +36,8 @@ class DatasetTable:
     ----------
     name : str
         ``frames``, ``stars``, ``{method}_frames``, ``{method}_stars`` or ``{method}_lightcurves``: a row of the last is
-        a star, its columns hold one value per frame, in the order of the table ``frames``.
+        a star, its columns hold one value per frame, in the order of the table ``frames``. ``lightcurves``: the same of
+        what belongs to no method.
     rows : int
         Their number.
     source : DatasetReader
@@ -92,6 +93,10 @@ def dataset_tables(source: DatasetReader) -> list[DatasetTable]:
         )
         for group, key, rows in (("frames", "frame_id", n_frames), ("stars", "star_id", n_stars))
     ]
+    block = max(256, _BLOCK_VALUES // max(n_frames, 1) // 256 * 256)
+    if source.arrays:
+        common = {"star_id": "stars/star_id", **{name: name for name in source.arrays}}
+        tables.append(DatasetTable("lightcurves", n_stars, source, common, block))
     for method in source.methods:
         kinds: dict[str, dict[str, str]] = {
             "frames": {"frame_id": "frames/frame_id"},
@@ -108,7 +113,6 @@ def dataset_tables(source: DatasetReader) -> list[DatasetTable]:
             else:
                 raise ValueError(f"{method}/{name} of shape {shape} belongs neither to stars nor to frames")
             kinds[kind][name] = f"{method}/{name}"
-        block = max(256, _BLOCK_VALUES // max(n_frames, 1) // 256 * 256)
         for kind, rows, step in (
             ("frames", n_frames, max(n_frames, 1)),
             ("stars", n_stars, max(n_stars, 1)),

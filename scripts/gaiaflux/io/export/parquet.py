@@ -143,15 +143,15 @@ def write_parquet_export(source: DatasetReader, folder: str | Path) -> None:
     source : DatasetReader
         Open dataset; it is read in blocks of stars.
     folder : str or Path
-        Gets ``{table}.parquet``; it is made. ``{method}_lightcurves`` has one row per star and frame, with star_id and
-        frame_id, sorted by both's order in the dataset; a row group holds whole stars. The attributes are in the
-        metadata ``attributes`` of each file, as JSON.
+        Gets ``{table}.parquet``; it is made. ``lightcurves`` and ``{method}_lightcurves`` have one row per star and
+        frame, with star_id and frame_id, sorted by both's order in the dataset; a row group holds whole stars. The
+        attributes are in the metadata ``attributes`` of each file, as JSON.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     attributes = {group: source.attributes(group) for group in ("/", *source.methods)}
     frame_id = source.array("frames/frame_id")
     for table in dataset_tables(source):
-        long = table.name.endswith("_lightcurves")
+        long = table.name.endswith("lightcurves")
         with ParquetStream(
             Path(folder) / f"{table.name}.parquet",
             {"attributes": json.dumps(attributes)},

@@ -34,7 +34,7 @@ def condition_panels(series: SeriesSummary) -> list[tuple[str, np.ndarray, np.nd
     for method in series.methods:
         named = f" ({method.name})" if len(series.methods) > 1 else ""
         panels.append((f"scatter / error, bright stars{named}", method.statistics.frame_pull, None))
-    return panels
+    return [panel for panel in panels if np.isfinite(panel[1]).any()] or panels
 
 
 def conditions_figure(series: SeriesSummary) -> Figure:

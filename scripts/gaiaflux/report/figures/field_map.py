@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from gaiaflux.core.sky.projection import sky_to_plane
 from gaiaflux.report.figures.style import (
     GREY,
     PALE,
@@ -18,11 +19,11 @@ from gaiaflux.report.figures.style import (
 from gaiaflux.report.series import MethodSummary, SeriesSummary
 from gaiaflux.report.statistics import CONSTANT
 
-__all__ = ["draw_map", "map_figure", "reference_shape"]
+__all__ = ["draw_map", "map_figure", "on_image", "reference_shape"]
 
 
 def draw_map(axes: Axes, series: SeriesSummary, method: MethodSummary, shape: tuple[int, int] | None) -> None:
-    """Stars on the reference image, larger where brighter, coloured by their excess.
+    """Stars on the reference image, or in the sky without one, larger where brighter, coloured by their excess.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def draw_map(axes: Axes, series: SeriesSummary, method: MethodSummary, shape: tu
     shape : tuple of int or None
         (ny, nx) of the reference image.
     """
-    found, x, y = method.statistics, series.stars["x_ref"], series.stars["y_ref"]
+    found = method.statistics
+    x, y = (series.stars["x_ref"], series.stars["y_ref"]) if on_image(series) else _offsets(series)
     known = np.isfinite(x) & np.isfinite(y)
     if shape is not None:
         axes.add_patch(_frame_patch(shape))
@@ -61,7 +63,22 @@ def draw_map(axes: Axes, series: SeriesSummary, method: MethodSummary, shape: tu
     axes.set_aspect("equal", adjustable="datalim" if shape is None else "box")
     if shape is not None:
         axes.set(xlim=(-0.06 * shape[1], 1.06 * shape[1]), ylim=(-0.06 * shape[0], 1.06 * shape[0]))
-    axes.set(xlabel="x on the reference image (pixel)", ylabel="y (pixel)")
+    if on_image(series):
+        axes.set(xlabel="x on the reference image (pixel)", ylabel="y (pixel)")
+    else:
+        axes.invert_xaxis()
+        axes.set(xlabel="east of the first star (deg)", ylabel="north (deg)")
+
+
+def on_image(series: SeriesSummary) -> bool:
+    """Whether the stars have places on a reference image."""
+    return bool(np.isfinite(series.stars["x_ref"]).any() or not len(series.stars["x_ref"]))
+
+
+def _offsets(series: SeriesSummary) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees to the east and to the north of the first star, in the plane that touches the sky there."""
+    ra, dec = series.stars["ra_deg"], series.stars["dec_deg"]
+    return sky_to_plane((float(ra[0]), float(dec[0])), ra, dec)
 
 
 def _frame_patch(shape: tuple[int, int]) -> Rectangle:

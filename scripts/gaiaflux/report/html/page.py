@@ -11,7 +11,7 @@ import numpy as np
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.status import OK
 from gaiaflux.report.figures.conditions import conditions_figure
-from gaiaflux.report.figures.field_map import map_figure, reference_shape
+from gaiaflux.report.figures.field_map import map_figure, on_image, reference_shape
 from gaiaflux.report.figures.light_curve import light_curve_figure
 from gaiaflux.report.figures.methods import comparison_figure
 from gaiaflux.report.figures.plate import plate_figure, stack_residuals
@@ -32,8 +32,8 @@ _DRAWN, _DRAWN_CONSTANT = 6, 3
 def write_report(
     path: str | Path,
     dataset: str | Path,
-    pin: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    pin: Mapping[str, Any] | None = None,
+    reference: Mapping[str, Any] | None = None,
     wcs: Sequence[str | Path] = (),
     measured: Mapping[str, Sequence[str | Path]] | None = None,
 ) -> None:
@@ -45,10 +45,10 @@ def write_report(
         HTML file to write.
     dataset : str or Path
         Dataset of the series.
-    pin : mapping
+    pin : mapping, optional
         What ``gaia.json`` says of the catalogue.
-    reference : mapping
-        What ``reference.json`` says of the reference image.
+    reference : mapping, optional
+        What ``reference.json`` says of the reference image; a series without one has no plate solutions to show.
     wcs : sequence of path
         Batches of plate solutions, for the map of their residuals; without them that map is left out.
     measured : mapping of str to sequence of path, optional
@@ -70,10 +70,11 @@ def write_report(
             "headline": words.headline_facts(series),
             "omissions": words.omissions(series),
             "bad_frames": _bad_frames(series),
+            "left_out": sorted(series.left_out.items()),
             "lost": bool((~series.ok).any()),
             "one_night": series.one_night,
             "conditions": svg_uri(conditions_figure(series)),
-            "plate": svg_uri(plate_figure(series, reference, residuals)),
+            "plate": svg_uri(plate_figure(series, reference, residuals)) if reference is not None else "",
             "residuals": f"{residuals.n_matches:,}" if residuals else "",
             "comparison": svg_uri(comparison_figure(series)) if compared else "",
             "methods": [
@@ -84,7 +85,11 @@ def write_report(
             "catalog": words.catalog_facts(pin, series),
             "reference": words.reference_facts(
                 reference, float(np.median(series.scale_arcsec[known])) if known.any() else np.nan
-            ),
+            )
+            if reference is not None
+            else [],
+            "band": series.band,
+            "place": "on the reference image" if on_image(series) else "in the sky",
         }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     Path(path).write_text(environment.from_string(PAGE).render(content), encoding="utf-8")
@@ -159,7 +164,7 @@ def _anchor(series: SeriesSummary, method: MethodSummary, row: int) -> str:
 def _title(series: SeriesSummary, method: MethodSummary, row: int) -> str:
     found = method.statistics
     return (
-        f"Star {series.stars['star_id'][row]}, G = {words.number(found.mag[row], 4)}, "
+        f"Star {series.stars['star_id'][row]}, {series.band} = {words.number(found.mag[row], 4)}, "
         f"excess {words.number(found.excess[row])}"
     )
 

@@ -40,7 +40,8 @@ _MACROS = """
 {% endfor %}</table>
 {%- endmacro -%}
 {%- macro stars(rows) -%}
-<table><thead><tr><th class="r">rank</th><th class="r">star_id</th><th class="r">source_id</th><th class="r">G</th>
+<table><thead><tr><th class="r">rank</th><th class="r">star_id</th><th class="r">source_id</th>
+<th class="r">{{ band }}</th>
 <th class="r">scatter<br>(mmag)</th><th class="r">expected<br>(mmag)</th><th class="r">reduced<br>χ²</th>
 <th class="r">excess</th><th class="r">points</th><th>position (ICRS)</th></tr></thead><tbody>
 {% for star in rows %}<tr><td class="r">{{ star.rank }}</td>
@@ -64,7 +65,8 @@ PAGE = (
 <h1>{{ name }}</h1>
 <p class="sub">gaiaflux {{ versions.gaiaflux }}, dataset of {{ created }}</p>
 <nav><a href="#left-out">What was left out</a><a href="#conditions">Conditions</a>
-<a href="#astrometry">Astrometry</a>
+
+{%- if plate %}<a href="#astrometry">Astrometry</a>{% endif %}
 {%- if comparison %}<a href="#comparison">Methods</a>{% endif %}
 {%- for method in methods %}<a href="#{{ method.name }}">Photometry
 {%- if methods | length > 1 %} ({{ method.name }}){% endif %}</a>{% endfor %}<a href="#origin">Origin</a></nav>
@@ -75,6 +77,9 @@ PAGE = (
 <h2 id="left-out">What was left out, and why</h2>
 <ul>{% for sentence in omissions %}<li>{{ sentence }}</li>
 {% endfor %}</ul>
+{% if left_out %}<div class="scroll"><table><thead><tr><th>file</th><th>reason</th></tr></thead>
+<tbody>{% for file, reason in left_out %}<tr><td>{{ file }}</td><td>{{ reason }}</td></tr>
+{% endfor %}</tbody></table></div>{% endif %}
 {% if bad_frames %}<div class="scroll"><table><thead><tr><th>frame</th><th>MJD (UTC)</th><th>reason</th></tr></thead>
 <tbody>{% for frame in bad_frames %}<tr><td>{{ frame.frame_id }}</td><td>{{ frame.mjd }}</td>
 <td>{{ frame.reason }}</td></tr>
@@ -88,12 +93,12 @@ hold.{% if lost %} Red ticks at the foot: frames that were not measured.{% endif
 {% if not one_night %} Vertical lines: gaps of more than half a day.{% endif %}
  All numbers of the frames are in frames.csv beside this page.</figcaption></figure>
 
-<h2 id="astrometry">Astrometry</h2>
+{% if plate %}<h2 id="astrometry">Astrometry</h2>
 <figure><img src="{{ plate }}" alt="Pointing of the frames and distortion of the plate solution">
 <figcaption>Left: centres of the frames from their refined plate solutions (cross: reference image). Then: distortion of
 the reference image (SIP terms).{% if residuals %} Right: median residuals of {{ residuals }} matched stars
 (signal-to-noise ratio at least 20), in cells of the detector: what the distortion
-model leaves, and blended stars where a cell has few.{% endif %}</figcaption></figure>
+model leaves, and blended stars where a cell has few.{% endif %}</figcaption></figure>{% endif %}
 
 {% if comparison %}
 <h2 id="comparison">Photometry: the methods side by side</h2>
@@ -110,9 +115,10 @@ by all alike.</figcaption></figure>
 <figure><img src="{{ method.precision }}" alt="Scatter of the light curves against magnitude; histogram of chi-squared">
 <figcaption>Left: robust scatter (1.4826 median absolute deviation, as magnitudes) of the calibrated fluxes of every
 star with at least {{ least_points }} points, without its flagged points. Black line: median of the predicted errors;
-thin lines: what they are made of (sky: with read-out and background). Stars that Gaia lacks are put at their own
-magnitude. Circles: the most variable single stars, with ranks. Right: reduced χ² about the weighted mean, against what
-constant stars with right errors would give (values outside are put into the first and last bin).</figcaption></figure>
+thin lines: what they are made of (sky: with read-out and background). Stars whose magnitude the catalogue lacks are put
+at their own. Circles: the most variable single stars, with ranks. Right: reduced χ² about the weighted mean, against
+what constant stars with right errors would give (values outside are put into the first and last bin).</figcaption>
+</figure>
 {% if method.facts %}<h3>{{ "Point-spread function" if method.holds_psf else "What it says of the frames" }}</h3>
 {{ facts(method.facts) }}
 {% if method.psf %}<figure><img src="{{ method.psf }}" alt="Point-spread function of the reference image">
@@ -124,7 +130,7 @@ are among the conditions and in frames.csv.</figcaption></figure>{% endif %}{% e
 brightness: 1 is a quiet star. A high excess is a reason to look, not yet a discovery.</p>
 {{ stars(method.variable) }}{% endif %}
 {% if method.blended %}<h3>Set apart: {{ method.blend }}</h3>
-<p>Their light changes with the seeing and the neighbour: treat with care.</p>
+<p>Their light changes with the neighbour's: treat with care.</p>
 {{ stars(method.blended) }}{% endif %}
 {% if method.curves %}<h3>Light curves</h3>
 <div class="curves">{% for curve in method.curves %}<figure id="{{ curve.anchor }}"><figcaption>{{ curve.title }}
@@ -134,7 +140,7 @@ brightness: 1 is a quiet star. A high excess is a reason to look, not yet a disc
 {% endif %}
 <h3>Map</h3>
 <figure><img src="{{ method.map }}" alt="Map of the stars, coloured by excess">
-<figcaption>Stars on the reference image, larger where brighter, coloured by their excess; pale grey: not judged.
+<figcaption>Stars {{ place }}, larger where brighter, coloured by their excess; pale grey: not judged.
 Excesses that crowd in one place hint at the image rather than at the stars.</figcaption></figure>
 {% if method.flags %}<h3>Flags</h3>
 <table><thead><tr><th>flag</th><th class="r">points</th><th class="r">part</th><th>meaning</th></tr></thead><tbody>
@@ -146,8 +152,8 @@ Excesses that crowd in one place hint at the image rather than at the stars.</fi
 <h2 id="origin">Origin</h2>
 <h3>Catalogue</h3>
 {{ facts(catalog) }}
-<h3>Reference image</h3>
-{{ facts(reference) }}
+{% if reference %}<h3>Reference image</h3>
+{{ facts(reference) }}{% endif %}
 <h3>Versions</h3>
 <p>{% for package, version in versions | dictsort %}
 {{ package }} {{ version }}{{ ", " if not loop.last }}{% endfor %}</p>

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 Fact = tuple[str, str]
+_NO_PLATES = "rms – with – stars"
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -52,6 +53,10 @@ def _spread(values: np.ndarray, unit: str = "", digits: int = 3) -> str:
     low, middle, high = (number(v, digits) for v in (values.min(), np.median(values), values.max()))
     unit = f" {unit}" if unit else ""
     return f"{middle}{unit}" if low == high else f"{middle}{unit} ({low} to {high})"
+
+
+def _known(counts: np.ndarray) -> np.ndarray:
+    return np.where(counts > 0, counts, np.nan)
 
 
 def _texts(values: np.ndarray) -> str:
@@ -99,9 +104,10 @@ def headline_facts(series: SeriesSummary) -> list[Fact]:
         ("sky", _spread(frames["sky"][ok], f"{_texts(frames['unit'][ok])} / pixel")),
         (
             "plate solution",
-            f"rms {_spread(frames['wcs_rms_mas'][ok], 'mas')} with {_spread(frames['wcs_n_stars'][ok] * 1.0)} stars",
+            f"rms {_spread(frames['wcs_rms_mas'][ok], 'mas')} with {_spread(_known(frames['wcs_n_stars'][ok]))} stars",
         ),
     ]
+    facts = [(name, text) for name, text in facts if text not in ("–", _NO_PLATES)]
     for method in series.methods:
         named = _prefix(series, method)
         facts += [
@@ -138,9 +144,15 @@ def _shared_terms(method: MethodSummary) -> str:
     return "; ".join(", ".join(values) + (f" ({text})" if text else "") for text, values in said.items()) or "none"
 
 
-def catalog_facts(pin: Mapping[str, Any], series: SeriesSummary) -> list[Fact]:
-    """Where the catalogue comes from, as it was pinned."""
+def catalog_facts(pin: Mapping[str, Any] | None, series: SeriesSummary) -> list[Fact]:
+    """Where the catalogue comes from, as it was pinned; of one that was not, as the dataset says."""
     source = series.stars["source_id"]
+    if pin is None:
+        return [
+            ("source", str(series.attributes.get("catalog_source", "–"))),
+            ("sha256", str(series.attributes.get("catalog_sha256", "–"))),
+            ("measured", f"{len(source):,} stars of it"),
+        ]
     own = pin.get("source") == "reference_image"
     place = f"{pin['release']} at {pin['server']}" if pin.get("server") else f"file {pin.get('file')}"
     limit = "" if own else f" to {number(pin.get('magnitude_limit'))} mag"
@@ -186,6 +198,8 @@ def reference_facts(reference: Mapping[str, Any], scale: float) -> list[Fact]:
 def omissions(series: SeriesSummary) -> list[str]:
     """Sentences that say what was left out, and why."""
     said = []
+    if series.left_out:
+        said.append(f"{count(len(series.left_out), 'file')} could not be measured; the table below has the reasons.")
     lost = int((~series.ok).sum())
     if lost:
         said.append(f"{count(lost, 'frame')} could not be measured; the table below has the reasons.")
@@ -234,7 +248,7 @@ def _omissions_of(method: MethodSummary, ok: np.ndarray) -> list[str]:
         if weak:
             said.append(f"{count(weak, 'frame')} measured but not calibrated, with the reason in the table below.")
     else:
-        said.append(f"{note[:1].upper()}{note[1:]}. The fluxes are as measured, changes of transparency included.")
+        said.append(f"{note[:1].upper()}{note[1:]}. The fluxes are as measured, whatever else changed them included.")
     said += response_sentences(method.attributes)
     if method.attributes["zero_point_note"] != OK:
         said.append(f"Zero point: {method.attributes['zero_point_note']}.")

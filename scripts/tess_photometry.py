@@ -1,0 +1,28 @@
+"""Light curves of the targets of a batch, by each method that is asked for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaiaflux.io.batch_file import BatchWriter
+from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
+from gaiaflux.tess.batch import TargetFiles, measure_targets
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(smk: "snakemake") -> None:
+    """Write ``output.measured``, and the light curves into ``lightcurves`` beside its folder."""
+    files = TargetFiles(
+        read_prepared_catalog(smk.input.catalog),
+        smk.params.prf_folder,
+        next(iter(smk.input.get("pointing", [])), None),
+        Path(smk.output.measured).parents[1] / "lightcurves",
+    )
+    with BatchWriter(smk.output.measured, kind="targets") as out:
+        measure_targets(smk.params.members, files, smk.params.settings["methods"], out)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)
