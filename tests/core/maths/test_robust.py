@@ -7,6 +7,7 @@ from gaiaflux.core.maths.robust import (
     clipped_mean,
     clipped_scatter,
     masked_median,
+    relative_steps,
     robust_scatter,
     weighted_median,
     weighted_medians,
@@ -90,3 +91,10 @@ def test_half_of_the_weight_lies_below_the_weighted_median():
     weight = np.stack([np.array([1.0, 3.0, 1.0, 0.0]), np.zeros(4)], axis=1)
     assert weighted_medians(table, weight).tolist() == [1.0, 0.0]
     assert weighted_medians(np.zeros((0, 2)), np.zeros((0, 2))).tolist() == [0.0, 0.0]
+
+
+def test_steps_relative_to_the_size():
+    assert relative_steps(np.array([10.0, 11.0, np.nan, 9.0, 10.0])) == pytest.approx(0.1)
+    assert relative_steps(np.array([5.0, 5.0])) == 0.0
+    for none in ([], [3.0], [-1.0, -2.0], [np.nan, np.nan, 1.0]):
+        assert relative_steps(np.array(none)) == np.inf

@@ -13,7 +13,7 @@ from gaiaflux.core.cadences.frame_fit import FitOptions, FrameFit, fit_frames_of
 from gaiaflux.core.cadences.frames import MeanImage, StampFrames, mean_image
 from gaiaflux.core.cadences.newton import PlaceOptions, fit_frames_with_places
 from gaiaflux.core.cadences.scene import SceneStars, StaticScene, target_noise
-from gaiaflux.core.maths.robust import robust_scatter
+from gaiaflux.core.maths.robust import relative_steps, robust_scatter
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamp_light import stamp_light
 from gaiaflux.model.flags import StarFlag
@@ -151,7 +151,8 @@ class StampMeasurement:
         if self.described or fit.free.n_groups == 1:
             return fit
         alone = fit_frames_of_scene(frames, self.mean, self.scene, replace(options, most_free=1))
-        return alone if _unrest(alone, frames.good) < _unrest(fit, frames.good) else fit
+        unrest = [relative_steps(one.value[frames.good, one.free.group[0]]) for one in (alone, fit)]
+        return alone if unrest[0] < unrest[1] else fit
 
     @cached_property
     def described(self) -> bool:
@@ -341,14 +342,6 @@ def _error_scale(made: StampMeasurement, chi2: np.ndarray, dof: np.ndarray) -> t
         usual = max(1.0, float(np.median(per[counts]))) if counts.sum() >= FEWEST else 1.0
         poor = per > usual * (1.0 + SURE * np.sqrt(2.0 / dof))
     return np.sqrt(np.where(poor, per, usual)), poor
-
-
-def _unrest(fit: FrameFit, good: np.ndarray) -> float:
-    """Usual step of the target's light from frame to frame, relative to it; infinite where it has none."""
-    light = fit.value[good, fit.free.group[0]]
-    light = light[np.isfinite(light)]
-    level = float(np.median(light)) if light.size > 1 else 0.0
-    return float(np.median(np.abs(np.diff(light)))) / level if level > 0 else float("inf")
 
 
 def _residual_light(made: StampMeasurement) -> tuple[np.ndarray, np.ndarray]:

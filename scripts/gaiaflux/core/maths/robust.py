@@ -12,6 +12,7 @@ __all__ = [
     "clipped_mean",
     "clipped_scatter",
     "masked_median",
+    "relative_steps",
     "robust_scatter",
     "weighted_median",
     "weighted_medians",
@@ -187,3 +188,21 @@ def weighted_medians(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     half = np.argmax(upto >= 0.5 * upto[-1:], axis=0)
     columns = np.arange(values.shape[1])
     return np.where(upto[-1] > 0, values[order[half, columns], columns], 0.0)
+
+
+def relative_steps(values: np.ndarray) -> float:
+    """Usual step from one value to the next, over their usual size.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        In the order of time; NaN is passed over.
+
+    Returns
+    -------
+    float
+        Median of the absolute steps over the median; infinite for fewer than two values, or if that is not positive.
+    """
+    known = values[np.isfinite(values)]
+    level = float(np.median(known)) if known.size > 1 else 0.0
+    return float(np.median(np.abs(np.diff(known)))) / level if level > 0 else float("inf")
