@@ -196,6 +196,7 @@ BY_BOTH = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BY_BOTH)
 def test_two_methods(finished_both, tmp_path, case):
     series = finished_both.copy(tmp_path / "copy")
@@ -226,6 +227,7 @@ CODE_OF_BOTH = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", CODE_OF_BOTH)
 def test_code_of_two_methods(finished_both, tmp_path, file):
     series = finished_both.copy(tmp_path / "copy")
