@@ -170,4 +170,6 @@ def test_kepler_files_by_an_effective_response_function(tess_data, tmp_path):
         assert measured(PSFPhotometry, source, tmp_path, star[0]).details["ptp"] < 1.4 * sums.details["ptp"]
     assert len(ratios) == 6
     assert np.median(ratios) < 1.1
+    # Wanted are 1.3: the stamp that a brighter star beside it fills, which this catalogue does not have, has 1.32.
     assert max(ratios) < 1.4
+    assert np.sum(np.array(ratios) > 1.3) <= 1
