@@ -174,25 +174,15 @@ class TargetFacts:
 
 
 @dataclass(frozen=True)
-class TargetFile:
-    """A target pixel file or a cut-out.
+class TargetFile(TargetFacts):
+    """A target pixel file or a cut-out: its facts and its pixels.
 
     Attributes
     ----------
-    path : str
-        File.
     series : StampSeries
         Its pixels.
-    starid : int
-        Identifier of the target (TIC; KIC in a file of Kepler); 0 in a cut-out that names none.
-    sector, camera, ccd : int
-        Where on the sky and on the focal plane; in a file of Kepler: quarter, module, output.
-    cadence_s : float
-        Length of a cadence [s].
-    ra_deg, dec_deg : float
-        Target, ICRS at `ref_epoch` [deg].
     ref_epoch : float
-        Julian year.
+        Of `ra_deg` and `dec_deg`, Julian year.
     pmra, pmdec : float
         Proper motion, `pmra` with cos(dec) [mas/yr]; NaN where unknown.
     tmag : float
@@ -201,12 +191,8 @@ class TargetFile:
         Effective temperature [K]; NaN where unknown.
     wcs : TanSip
         Plate solution in coordinates of the stamp.
-    data_release : int
-        Of the mission.
     procver : str
         Version of the mission's pipeline.
-    origin : str
-        ``spoc-tpf``, ``tesscut`` or ``kepler-tpf``.
     detector : Detector
         How it was read.
     cosmic_rays : CosmicRays
@@ -224,24 +210,14 @@ class TargetFile:
         What is odd about the file: sentences for the user.
     """
 
-    path: str
     series: StampSeries
-    starid: int
-    sector: int
-    camera: int
-    ccd: int
-    cadence_s: float
-    ra_deg: float
-    dec_deg: float
     ref_epoch: float
     pmra: float
     pmdec: float
     tmag: float
     teff: float
     wcs: TanSip
-    data_release: int
     procver: str
-    origin: str
     detector: Detector
     cosmic_rays: CosmicRays
     position_known: bool = True

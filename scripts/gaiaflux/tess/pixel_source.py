@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from gaiaflux.core.cadences.motion import measured_shifts
 from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.model.cadences import ApertureBit, TargetFile
 from gaiaflux.model.wcs import TanSip
@@ -204,11 +203,6 @@ class TargetPixels:
     def pos_corr(self) -> np.ndarray:
         """Offset (column, row) in each frame [pixel], shape (n_times, 2); NaN where the mission gives none."""
         return self.file.series.pos_corr
-
-    @cached_property
-    def shifts(self) -> np.ndarray:
-        """The same without gaps: interpolated between the cadences that have one."""
-        return measured_shifts(self.pos_corr, self.time).shift
 
     @property
     def remarks(self) -> tuple[str, ...]:

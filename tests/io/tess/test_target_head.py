@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from gaiaflux.io.tess.target_head import TargetHead, read_head
+from gaiaflux.io.tess.target_head import TargetHead, cadence_of_times, read_head
+from gaiaflux.io.tess.target_pixels import read_target_pixels
 
 NAME = "tess2018206045859-s0001-0000000025155310-0120-s_tp.fits"
 
@@ -39,8 +40,15 @@ def test_a_file_without_a_cadence_is_asked_for_its_times(write_target_pixels):
     # Times of cut-outs are rounded, and frames may be missing.
     time = 1400.0 + np.array([0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]) * 600.0 / 86400.0
     time[1::2] += 3.0 / 86400.0
-    found = read_head(write_target_pixels(n=12, time=time, TIMEDEL=None))
-    assert found.cadence_s == 600
+    path = write_target_pixels(n=12, time=time, TIMEDEL=None)
+    assert read_head(path).cadence_s == 600
+    assert read_target_pixels(path).cadence_s == 600.0
+
+
+def test_the_cadence_of_times():
+    assert cadence_of_times([1400.0, 1400.0 + 199.2 / 86400.0, 1400.0 + 398.5 / 86400.0]) == 200.0
+    assert cadence_of_times([1400.0, math.nan, 1401.0]) == 0.0
+    assert cadence_of_times([1400.0]) == 0.0
 
 
 def test_empty_and_odd_values_count_as_missing(write_target_pixels):
@@ -48,3 +56,16 @@ def test_empty_and_odd_values_count_as_missing(write_target_pixels):
     assert (found.starid, found.sector, found.data_release) == (0, 0, -1)
     assert math.isnan(found.tmag)
     assert found.observation == ()
+
+
+@pytest.mark.real
+def test_the_head_says_what_the_whole_file_says(tess_data):
+    names = ("kepler/*.fits", "tesscut_s01_c4_3/*.fits", "tic25155310_s01/*first-cadences.fits.gz")
+    paths = [path for name in names for path in tess_data.glob(name)]
+    assert len(paths) == 8
+    for path in paths:
+        head, target = read_head(path), read_target_pixels(path)
+        assert (head.starid, head.cadence_s) == (target.starid, round(target.cadence_s))
+        if target.origin == "spoc-tpf":
+            assert head.observation == (target.starid, target.sector, target.camera, target.ccd, 120)
+            assert (head.data_release, head.tmag) == (target.data_release, target.tmag)

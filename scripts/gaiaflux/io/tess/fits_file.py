@@ -5,7 +5,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from io import SEEK_CUR, SEEK_END, BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,10 +16,9 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from gaiaflux.model.errors import InputError
 
-__all__ = ["Headers", "column_of", "first_headers", "float_of", "int_of", "opened", "text_of"]
+__all__ = ["Headers", "column_of", "float_of", "int_of", "opened", "text_of"]
 
 _UNREADABLE = (OSError, EOFError, ValueError, TypeError, IndexError, zlib.error, fits.VerifyError, AstropyUserWarning)
-_BLOCK = 2880
 _PACKED = b"\x1f\x8b"
 
 Headers = tuple[fits.Header, ...]
@@ -82,31 +81,6 @@ def _refuse_too_short(hdus: fits.HDUList, stream: BinaryIO) -> None:
     last = hdus[-1].fileinfo()
     if last is not None and last["datLoc"] + last["datSpan"] > stream.seek(0, SEEK_END):
         raise ValueError("it ends too early")
-
-
-def first_headers(path: Path, number: int) -> list[fits.Header]:
-    """The first headers of a FITS file, without its data; fewer where it has no more or is none."""
-    headers: list[fits.Header] = []
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == _PACKED
-        with gzip.open(path) if packed else path.open("rb") as stream:
-            for _ in range(number):
-                header = fits.Header.fromfile(stream, endcard=True)
-                headers.append(header)
-                if len(headers) < number:
-                    stream.seek(_data_bytes(header), SEEK_CUR)
-    except (*_UNREADABLE, KeyError):
-        return headers
-    return headers
-
-
-def _data_bytes(header: fits.Header) -> int:
-    """Length of the data behind a header, in whole blocks."""
-    sizes = [int(header[f"NAXIS{k}"]) for k in range(1, int(header["NAXIS"]) + 1)]
-    values = int(np.prod(sizes)) if sizes else 0
-    length = abs(int(header["BITPIX"])) // 8 * header.get("GCOUNT", 1) * (header.get("PCOUNT", 0) + values)
-    return -(-length // _BLOCK) * _BLOCK
 
 
 def column_of(hdu: fits.BinTableHDU, name: str) -> np.ndarray | None:

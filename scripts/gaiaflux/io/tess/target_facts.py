@@ -1,29 +1,24 @@
-"""What the headers of target pixel files say of target, place and version; which of many files are to be read."""
+"""What the headers of a target pixel file say of target, place and version."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 
-from gaiaflux.io.tess.fits_file import Headers, first_headers, float_of, int_of, text_of
+from gaiaflux.io.tess.fits_file import Headers, float_of, int_of, text_of
+from gaiaflux.io.tess.target_head import cadence_of_times
 from gaiaflux.model.cadences import TargetFacts
 from gaiaflux.model.errors import InputError
 
-__all__ = ["facts_of_headers", "find_target_files", "newest"]
+__all__ = ["facts_of_headers"]
 
 _DAY_S = 86400.0
-_USUAL_CADENCES_S = (20.0, 120.0, 200.0, 600.0, 1800.0)
-# Cadence of the full frames from a sector on [s].
+# Cadence of the full frames from a sector on [s], for a cut-out of one frame.
 _FRAME_CADENCES_S = {1: 1800.0, 27: 600.0, 56: 200.0}
 _PLACE_IN_NAME = re.compile(r"s(\d{4})-(\d)-(\d)")
-_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 
 
-def facts_of_headers(
-    headers: Headers, path: Path, first_frame: str = "", times: np.ndarray | None = None
-) -> TargetFacts:
+def facts_of_headers(headers: Headers, path: Path, first_frame: str, times: np.ndarray) -> TargetFacts:
     """What a file is of.
 
     Parameters
@@ -33,8 +28,8 @@ def facts_of_headers(
     path : Path
         File.
     first_frame : str
-        Name of the first full frame of a cut-out, where it is known.
-    times : ndarray, optional
+        Name of the first full frame of a cut-out; empty where it is not known.
+    times : ndarray
         Its times [d], in order: they give the cadence where the header does not.
 
     Returns
@@ -64,77 +59,6 @@ def facts_of_headers(
         data_release=int_of(headers, "DATA_REL"),
         origin=origin,
     )
-
-
-def find_target_files(folder: str | Path) -> tuple[list[TargetFacts], dict[Path, str]]:
-    """Target pixel files and cut-outs in a folder, at any depth; only headers are read.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Folder.
-
-    Returns
-    -------
-    facts : list of TargetFacts
-        Of each file that has pixels of a target, in the order of the paths.
-    problems : dict of Path to str
-        Why a file that looks like one cannot be used.
-
-    Raises
-    ------
-    FileNotFoundError
-        No such folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the folder {folder} does not exist: correct its name")
-    found, problems = [], {}
-    for path in sorted(path for path in folder.rglob("*") if path.name.lower().endswith(_ENDINGS)):
-        headers = first_headers(path, 2)
-        if len(headers) < 2 or not _has_pixels(headers[1]):
-            continue
-        try:
-            found.append(facts_of_headers(tuple(headers), path))
-        except InputError as error:
-            problems[path] = str(error)
-    return found, problems
-
-
-def newest(files: Iterable[TargetFacts]) -> tuple[list[TargetFacts], list[TargetFacts]]:
-    """Of several versions of a target's pixels the one of the newest data release.
-
-    Parameters
-    ----------
-    files : iterable of TargetFacts
-        Any.
-
-    Returns
-    -------
-    kept, superseded : list of TargetFacts
-        One of each target, place and cadence, and the others; both in the order given. Of one release the last path
-        counts.
-    """
-    files = list(files)
-    best: dict[tuple[object, ...], TargetFacts] = {}
-    for file in files:
-        key = _subject(file)
-        if key not in best or (file.data_release, file.path) > (best[key].data_release, best[key].path):
-            best[key] = file
-    return [file for file in files if best[_subject(file)] is file], [
-        file for file in files if best[_subject(file)] is not file
-    ]
-
-
-def _subject(file: TargetFacts) -> tuple[object, ...]:
-    # Cut-outs have no star: their centre tells them apart.
-    star = file.starid or (round(file.ra_deg, 5), round(file.dec_deg, 5))
-    return star, file.sector, file.camera, file.ccd, file.cadence_s, file.origin
-
-
-def _has_pixels(header: fits.Header) -> bool:
-    names = [str(value).strip().upper() for key, value in header.items() if key.startswith("TTYPE")]
-    return "TIME" in names and "FLUX" in names and f"TDIM{names.index('FLUX') + 1}" in header
 
 
 def _origin(headers: Headers, first_frame: str) -> str:
@@ -173,13 +97,12 @@ def _starid(headers: Headers, origin: str, path: Path) -> int:
     return starid
 
 
-def _cadence_s(headers: Headers, origin: str, sector: int, times: np.ndarray | None) -> float:
+def _cadence_s(headers: Headers, origin: str, sector: int, times: np.ndarray) -> float:
     stated = float_of(headers, "TIMEDEL") * _DAY_S
     if stated > 0.0:
         return round(stated, 3)
-    if times is not None and len(times) > 1:
-        typical = float(np.median(np.diff(times))) * _DAY_S
-        return next((usual for usual in _USUAL_CADENCES_S if abs(typical - usual) < 0.03 * usual), round(typical, 3))
+    if len(times) > 1:
+        return cadence_of_times(times.tolist())
     if origin == "tesscut":
         return _FRAME_CADENCES_S[max(first for first in _FRAME_CADENCES_S if first <= sector)]
     return float("nan")

@@ -9,14 +9,14 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 from typing import IO
 
-__all__ = ["USUAL_CADENCE_S", "TargetHead", "read_head"]
+__all__ = ["USUAL_CADENCE_S", "TargetHead", "cadence_of_times", "read_head"]
 
 Stream = IO[bytes] | gzip.GzipFile
 _BLOCK = 2880
@@ -86,7 +86,8 @@ def read_head(path: Path) -> TargetHead:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             primary, table = _cards(stream), _cards(stream)
             both = {**table, **primary}
-            days = _number(table.get("TIMEDEL", "")) or _step(stream, table)
+            stated_s = _number(table.get("TIMEDEL", "")) * _DAY_S
+            cadence_s = stated_s or cadence_of_times(_times(stream, table))
     except (OSError, EOFError, zlib.error, ValueError):
         return by_name
     return TargetHead(
@@ -94,10 +95,31 @@ def read_head(path: Path) -> TargetHead:
         sector=int(_number(both.get("SECTOR", "")) or by_name.sector),
         camera=int(_number(both.get("CAMERA", ""))),
         ccd=int(_number(both.get("CCD", ""))),
-        cadence_s=round(days * _DAY_S) or by_name.cadence_s,
+        cadence_s=round(cadence_s) or by_name.cadence_s,
         data_release=int(_number(both["DATA_REL"])) if both.get("DATA_REL", "").strip().isdigit() else -1,
         tmag=float(_number(both["TESSMAG"])) if _number(both.get("TESSMAG", "")) else math.nan,
     )
+
+
+def cadence_of_times(times: Sequence[float]) -> float:
+    """Usual step of times, a whole number of the camera's frames of 2 s.
+
+    Parameters
+    ----------
+    times : sequence of float
+        In order [d]; NaN where there is none.
+
+    Returns
+    -------
+    float
+        Seconds; 0 where no two times follow each other.
+    """
+    steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
+    if not steps:
+        return 0.0
+    # Times of cut-outs are rounded to some seconds, so that single steps say little; frames may be missing.
+    typical = median(steps)
+    return _FRAME_S * round(fmean(step for step in steps if step < 1.5 * typical) * _DAY_S / _FRAME_S)
 
 
 def _cards(stream: Stream) -> dict[str, str]:
@@ -132,15 +154,9 @@ def _whole(text: str) -> int:
     return int(text) if text.isdecimal() else int(_number(text))
 
 
-def _step(stream: Stream, table: Mapping[str, str]) -> float:
-    """Usual step of the first column, which is the time [d], over the first rows; 0 where there is none."""
+def _times(stream: Stream, table: Mapping[str, str]) -> list[float]:
+    """The first column, which is the time [d], of the first rows; empty where it is another."""
     length, rows = int(_number(table.get("NAXIS1", ""))), min(int(_number(table.get("NAXIS2", ""))), _ROWS)
     if table.get("TTYPE1") != "TIME" or not table.get("TFORM1", "").endswith("D"):
-        return 0.0
-    times = [struct.unpack(">d", row[:8])[0] for row in (stream.read(length) for _ in range(rows)) if len(row) >= 8]
-    steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
-    if not steps:
-        return 0.0
-    # Times of cut-outs are rounded to some seconds, so that single steps say little; frames may be missing.
-    usual = [step for step in steps if step < 1.5 * median(steps)]
-    return _FRAME_S * round(fmean(usual) * _DAY_S / _FRAME_S) / _DAY_S
+        return []
+    return [struct.unpack(">d", row[:8])[0] for row in (stream.read(length) for _ in range(rows)) if len(row) >= 8]
