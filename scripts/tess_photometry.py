@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
 from gaiaflux.tess.batch import TargetFiles, measure_targets
+from gaiaflux.tess.inputs import InstrumentFiles
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -16,8 +17,7 @@ def main(smk: "snakemake") -> None:
     """Write ``output.measured``, and the light curves into ``lightcurves`` beside its folder."""
     files = TargetFiles(
         read_prepared_catalog(smk.input.catalog),
-        smk.params.prf_folder,
-        next(iter(smk.input.get("pointing", [])), None),
+        InstrumentFiles(smk.params.prf_folder, next(iter(smk.input.get("pointing", [])), None)),
         Path(smk.output.measured).parents[1] / "lightcurves",
     )
     with BatchWriter(smk.output.measured, kind="targets") as out:

@@ -12,7 +12,9 @@ from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.status import OK
 from gaiaflux.sim.tess.stars import tess_flux
+from gaiaflux.tess import inputs
 from gaiaflux.tess.batch import TargetFiles, measure_targets
+from gaiaflux.tess.inputs import InstrumentFiles
 
 LARGE = 3_000_000_000
 METHODS = ["psf", "linpsf", "aperture"]
@@ -75,7 +77,8 @@ def measure(field, tmp_path_factory):
     def run(*names, methods=METHODS, prf=True, **overrides):
         folder = tmp_path_factory.mktemp("batch")
         members = [{"frame_id": name, "path": str(paths[name]), "overrides": overrides} for name in names]
-        given = TargetFiles(read_tess_catalog(files.catalog), str(files.prf) if prf else None, None, folder / "curves")
+        instrument = InstrumentFiles(str(files.prf) if prf else None, None)
+        given = TargetFiles(read_tess_catalog(files.catalog), instrument, folder / "curves")
         with BatchWriter(folder / "1.h5", kind="targets") as out:
             measure_targets(members, given, methods, out)
         with BatchReader(folder / "1.h5") as batch:
@@ -112,6 +115,19 @@ def test_a_bad_target_says_why_and_has_no_numbers(measured, name):
     assert not arrays
     with pytest.raises(AssertionError, match=REASONS[name]):
         raise AssertionError(attrs["status"])
+
+
+def test_a_batch_reads_the_response_of_a_ccd_once(measure, monkeypatch):
+    read, places = inputs.read_prf, []
+
+    def counted(folder, *place):
+        places.append(place)
+        return read(folder, *place)
+
+    monkeypatch.setattr(inputs, "read_prf", counted)
+    found, _ = measure("good", "large", "elsewhere", methods=["aperture"])
+    assert [name for name, (attrs, _) in found.items() if attrs["status"] == OK] == ["good", "large"]
+    assert sorted(places) == [(1, 1, 1), (1, 4, 1)]
 
 
 def test_what_the_head_of_a_bad_file_states_is_known(measured):

@@ -17,7 +17,7 @@ from gaiaflux.model.cadences import TargetFile
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.status import OK
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.inputs import open_target
+from gaiaflux.tess.inputs import InstrumentFiles, open_target
 from gaiaflux.tess.light_curve_table import Measurement, light_curve_table
 from gaiaflux.tess.measurement import measure_methods
 from gaiaflux.tess.products import Notes, write_target
@@ -42,17 +42,14 @@ class TargetFiles:
     Attributes
     ----------
     catalog : TessCatalog
-    prf_folder : str or None
-        Folder of pixel response functions.
-    pointing : str or None
-        CSV with pointings.
+    instrument : InstrumentFiles
+        Response functions and pointings.
     light_curves : Path
         Folder of the light curves.
     """
 
     catalog: TessCatalog
-    prf_folder: str | None
-    pointing: str | None
+    instrument: InstrumentFiles
     light_curves: Path
 
 
@@ -89,7 +86,7 @@ def measure_targets(
 def _measure(
     path: str, files: TargetFiles, methods: Sequence[str], only: str | None
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    opened = open_target(path, files.catalog, files.prf_folder, files.pointing)
+    opened = open_target(path, files.catalog, files.instrument)
     file = opened.source.file
     view = StampView(opened.source, files.catalog, _star_of(file, files.catalog), opened.samples)
     _refuse_outside(view)

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import SupportsIndex
 
 from gaiaflux.core.psf.sampled import SampledPsf
+from gaiaflux.core.sky.focal_plane import Pointing
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.io.tess.pointing import read_pointing
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
@@ -18,7 +20,7 @@ from gaiaflux.tess.input_folder import PREPARED, find_inputs
 from gaiaflux.tess.kept import CACHES
 from gaiaflux.tess.pixel_source import TargetPixels
 
-__all__ = ["OpenedTarget", "input_errors_as_documented", "open_inputs", "open_target", "tic_number"]
+__all__ = ["InstrumentFiles", "OpenedTarget", "input_errors_as_documented", "open_inputs", "open_target", "tic_number"]
 
 _IMAGES, _TARGETS = "ffi", "tpf"
 
@@ -45,9 +47,38 @@ class OpenedTarget:
     remarks: tuple[str, ...] = field(default=())
 
 
-def open_target(
-    pixels: str | Path, catalog: TessCatalog, prf_folder: str | Path | None, pointing: str | Path | None
-) -> OpenedTarget:
+class InstrumentFiles:
+    """Response functions and pointings, each read once, when the first target asks for it.
+
+    Parameters
+    ----------
+    prf_folder : str or Path, optional
+        Folder below which there are pixel response functions.
+    pointing : str or Path, optional
+        CSV with the pointings.
+    """
+
+    def __init__(self, prf_folder: str | Path | None, pointing: str | Path | None) -> None:
+        self.prf_folder = prf_folder
+        self._pointing = pointing
+        self._responses: dict[tuple[int, int, int], SampledPsf] = {}
+
+    @cached_property
+    def pointings(self) -> dict[tuple[int, int], Pointing] | None:
+        """By sector and camera; None where there is no table. Raises as `read_pointing`."""
+        return read_pointing(self._pointing) if self._pointing else None
+
+    def response(self, sector: int, camera: int, ccd: int) -> SampledPsf | None:
+        """Pixel response function of a CCD; None where there is no folder. Raises as `read_prf`."""
+        if self.prf_folder is None:
+            return None
+        place = (sector, camera, ccd)
+        if place not in self._responses:
+            self._responses[place] = read_prf(self.prf_folder, *place)
+        return self._responses[place]
+
+
+def open_target(pixels: str | Path, catalog: TessCatalog, instrument: InstrumentFiles) -> OpenedTarget:
     """Open the files of a target.
 
     Parameters
@@ -55,10 +86,7 @@ def open_target(
     pixels : str or Path
         Target pixel file or cut-out.
     catalog : TessCatalog
-    prf_folder : str or Path, optional
-        Folder below which there are pixel response functions.
-    pointing : str or Path, optional
-        CSV with the pointings.
+    instrument : InstrumentFiles
 
     Returns
     -------
@@ -71,7 +99,7 @@ def open_target(
     InputError
         A file cannot be used.
     """
-    target = read_target_pixels(pixels, read_pointing(pointing) if pointing else None)
+    target = read_target_pixels(pixels, instrument.pointings)
     remarks = [*target.remarks]
     if target.timecorr_place is None:
         remarks.append(
@@ -79,12 +107,12 @@ def open_target(
             "to a minute off; give a table of pointings"
         )
     samples = None
-    if prf_folder is None:
+    if instrument.prf_folder is None:
         remarks.append("no pixel response function was given: an effective one is measured in the data")
     elif not target.position_known:
         remarks.append("the place on the CCD is not known: an effective response function is measured in the data")
     else:
-        samples = read_prf(prf_folder, target.sector, target.camera, target.ccd)
+        samples = instrument.response(target.sector, target.camera, target.ccd)
     return OpenedTarget(TargetPixels(target), catalog, samples, tuple(remarks))
 
 
@@ -133,7 +161,7 @@ def open_inputs(
         files = find_inputs(int(other) if other else starid, input_folder, **where)
         prepared = files.catalog.name.lower().endswith(PREPARED)
         catalog = (read_prepared_catalog if prepared else read_tess_catalog)(files.catalog)
-        opened = open_target(files.pixels, catalog, files.prf_folder, files.pointing)
+        opened = open_target(files.pixels, catalog, InstrumentFiles(files.prf_folder, files.pointing))
     return replace(opened, remarks=(*opened.remarks, *catalog.remarks))
 
 
