@@ -13,10 +13,15 @@ onsuccess:
 rule tess_catalog:
     input:
         catalog=catalog_file_of,
+        targets=target_file_of,
+        images=images_for_stars,
+        prf=prf_of_field,
     output:
         catalog="results/tess/{field}/catalog.h5",
     log:
         "logs/tess/{field}/tess_catalog.log",
+    wildcard_constraints:
+        field="[A-Za-z0-9_-]+",
     conda:
         "../envs/tess.yaml"
     threads: 1
@@ -24,6 +29,7 @@ rule tess_catalog:
         mem_mb=1000,
         runtime=30,
     params:
+        prf_folder=prf_folder_of,
         code=code("tess_catalog"),
     message:
         "{wildcards.field}: read the catalogue"
@@ -35,6 +41,7 @@ rule tess_catalog:
 rule prepare_field:
     input:
         targets=targets_of_field,
+        images=prepared_of_field,
         catalog="results/tess/{field}/catalog.h5",
         pointing=pointing_of_field,
     output:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,12 +13,27 @@ from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.quality import DEFAULT_BAD
 from gaiaflux.tess.stamps import Stamp, output_bits
 
-__all__ = ["ZERO_POINT", "ClosedPixels", "PixelSource", "TargetPixels"]
+__all__ = ["ZERO_POINT", "ClosedPixels", "Movement", "PixelSource", "TargetPixels"]
 
 ZERO_POINT = 20.44
 """Magnitude of a star that gives one electron per second (TESS Instrument Handbook, section 5.1)."""
 # Kepler Instrument Handbook, section 2.3: 1.74e5 electron/s at 12 mag.
 _ZERO_POINTS = {"kepler-tpf": 25.10}
+
+
+class Movement(NamedTuple):
+    """Movement of the stars over a CCD.
+
+    Attributes
+    ----------
+    mode : str
+        One of `gaiaflux.core.cadences.motion.KERNEL_PARAMETERS`.
+    parameters : ndarray of float64, shape (n_times, n_parameters)
+        In coordinates of the CCD, (column, row); NaN where unknown.
+    """
+
+    mode: str
+    parameters: np.ndarray
 
 
 class PixelSource(Protocol):
@@ -103,12 +118,25 @@ class PixelSource(Protocol):
         """Row and column of places in the sky on the CCD [pixel, 0-based]; NaN where there is none."""
         ...
 
+    @property
+    def movement(self) -> "Movement | None":
+        """How the stars move over all of the pixels; None where only `pos_corr` is known."""
+        ...
+
+    def seen_at(self, row: float, column: float) -> "PixelSource":
+        """The same pixels, with `pos_corr` of a place on the CCD [pixel, 0-based]."""
+        ...
+
     def images(self, stamp: Stamp) -> np.ndarray:
         """Flux without the background [electron/s], float32."""
         ...
 
     def errors(self, stamp: Stamp) -> np.ndarray:
-        """One-sigma error of each pixel [electron/s], float32."""
+        """One-sigma error of each pixel, without the background's [electron/s], float32."""
+        ...
+
+    def stated_errors(self, stamp: Stamp) -> np.ndarray:
+        """One-sigma error of each pixel as users are shown it [electron/s], float32."""
         ...
 
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
@@ -224,6 +252,14 @@ class TargetPixels:
         """Function of ra and dec [deg]: row and column on the CCD [pixel, 0-based]; it does not hold the pixels."""
         return partial(_place, self.file.wcs, self.limits)
 
+    @property
+    def movement(self) -> None:
+        """None: the file tells shifts of its own stamp."""
+
+    def seen_at(self, row: float, column: float) -> "TargetPixels":
+        """Itself: its shifts hold for all of its pixels."""
+        return self
+
     def images(self, stamp: Stamp) -> np.ndarray:
         """Flux without the background [electron/s], read-only."""
         return self._cut(self.file.series.flux, stamp)
@@ -231,6 +267,10 @@ class TargetPixels:
     def errors(self, stamp: Stamp) -> np.ndarray:
         """One-sigma error of each pixel [electron/s], read-only."""
         return self._cut(self.file.series.flux_err, stamp)
+
+    def stated_errors(self, stamp: Stamp) -> np.ndarray:
+        """The same: what FLUX_ERR says."""
+        return self.errors(stamp)
 
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
         """Background that was subtracted [electron/s], read-only."""
@@ -281,7 +321,7 @@ class ClosedPixels:
 
     _NAMES = (
         *("sector", "camera", "ccd", "cadence_s", "limits", "whole", "subtracted", "zero_point", "remarks", "place"),
-        *("time", "timecorr", "timecorr_place", "cadenceno", "quality", "pos_corr"),
+        *("time", "timecorr", "timecorr_place", "cadenceno", "quality", "pos_corr", "movement"),
     )
 
     def __init__(self, source: PixelSource) -> None:

@@ -53,8 +53,19 @@ def _fields(fields: Mapping) -> list[str]:
             problems.append(
                 f"tess.{name}: differs from tess.{other} only in case; files of both would have the same names"
             )
-        if "tpfs" not in field and "cutouts" not in field:
-            problems.append(f"tess.{name}: nothing to measure; give target pixel files (tpfs) or cut-outs (cutouts)")
+        if not {"tpfs", "cutouts", "ffis"} & set(field):
+            problems.append(
+                f"tess.{name}: nothing to measure; give target pixel files (tpfs), cut-outs (cutouts) or full-frame "
+                "images (ffis)"
+            )
+        if "catalog_file" not in field and "ffis" not in field:
+            problems.append(
+                f"tess.{name}.catalog_file: missing; only in full-frame images are stars found without a catalogue"
+            )
+        if "catalog_file" not in field and "prf_folder" not in field:
+            problems.append(
+                f"tess.{name}.prf_folder: missing; without a catalogue stars are found by the pixel response function"
+            )
         if field["targets"] == []:
             problems.append(f"tess.{name}.targets: empty; give TIC numbers, or leave it out to measure all files")
         if "pointing_file" in field and "cutouts" not in field:

@@ -1,0 +1,180 @@
+"""Which full-frame images a field of TESS has, and which targets are measured in them."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from gaiaflux.io.tess.ccd_head import CcdHead, read_ccd_head
+from gaiaflux.model.errors import InputError
+from gaiaflux.workflow.frames import FrameFile, files_of_globs, frame_id_of
+from gaiaflux.workflow.ledger import Ledger
+
+__all__ = [
+    "FRAME_SERIES",
+    "cadence_series",
+    "find_images",
+    "images_series",
+    "is_images",
+    "prepared_of",
+    "star_batches",
+    "targets_of_batch",
+]
+
+FRAME_SERIES = "tess/[A-Za-z0-9_-]+/s[0-9]{4}-[1-4]-[1-4]/c[0-9]+"
+"""Pattern of `images_series`."""
+N_BATCHES = 32
+"""Batches that the targets of full-frame images are divided into, by their numbers: a new target changes one."""
+_BEST_ORIGIN = "spoc-ffi"
+
+
+def images_series(field: str, head: CcdHead) -> str:
+    """Folder of the images of a CCD below ``results``, by which rules and ledgers name it.
+
+    Parameters
+    ----------
+    field : str
+        Name of the field.
+    head : CcdHead
+        Of one of the images.
+
+    Returns
+    -------
+    str
+    """
+    return f"tess/{field}/s{head.sector:04d}-{head.camera}-{head.ccd}/c{head.cadence_s}"
+
+
+def is_images(series: str) -> bool:
+    """Whether a name is one of `images_series`."""
+    return series.startswith("tess/") and series.count("/") == 3
+
+
+def cadence_series(images: str) -> str:
+    """Folder of the dataset that takes the targets of some images: that of the field and the cadence."""
+    _, field, _, cadence = images.split("/")
+    return f"tess/{field}/{cadence}"
+
+
+def find_images(
+    name: str, field: Mapping, made: Collection[str] = (), folder: str | Path = "."
+) -> dict[str, list[FrameFile]]:
+    """Full-frame images of a field, by CCD and cadence.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+    field : mapping
+        Its configuration.
+    made : collection of str
+        Files that the workflow itself makes; they count as if they were there.
+    folder : str or Path
+        Working directory.
+
+    Returns
+    -------
+    dict of str to list of FrameFile
+        By `images_series`, sorted by name. Of two files of one name the newest data release counts, and of the two
+        pipelines' images of a CCD those of SPOC; `overrides` name the others as ``instead_of``.
+
+    Raises
+    ------
+    InputError
+        A pattern that matches nothing, or no image that says which CCD it is of.
+    """
+    patterns = field.get("ffis", [])
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    paths = files_of_globs(f"tess.{name}.ffis", patterns, made, folder)
+    heads = {path: read_ccd_head(Path(folder) / path) for path in paths}
+    unknown = [path for path, head in heads.items() if not (head.sector and head.camera and head.ccd)]
+    if paths and len(unknown) == len(paths):
+        raise InputError(
+            f"tess.{name}.ffis: neither name nor head of '{paths[0]}' says sector, camera and CCD; give full-frame "
+            "images of SPOC (*_ffic.fits) or TICA (hlsp_tica_*.fits)"
+        )
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        if path not in unknown:
+            groups.setdefault(images_series(name, heads[path]), []).append(path)
+    if unknown:
+        # They are lost where the user looks: with the images of the first group.
+        groups[next(iter(groups))] += unknown
+    return {series: _frames(members, heads) for series, members in sorted(groups.items())}
+
+
+def _frames(paths: Iterable[str], heads: Mapping[str, CcdHead]) -> list[FrameFile]:
+    """Files that count, by name."""
+    best = any(heads[path].origin == _BEST_ORIGIN for path in paths)
+    versions: dict[str, list[str]] = {}
+    other: list[str] = []
+    for path in sorted(paths, key=lambda one: (heads[one].data_release, one)):
+        if best and heads[path].origin not in ("", _BEST_ORIGIN):
+            other.append(path)
+            continue
+        versions.setdefault(frame_id_of(path), []).append(path)
+    frames = []
+    for frame_id, members in sorted(versions.items()):
+        instead = {"instead_of": ", ".join(members[:-1])} if members[:-1] else {}
+        frames.append(FrameFile(frame_id, members[-1], instead))
+    if other:
+        said = f"{len(other)} images of another pipeline ({Path(other[0]).name} ...)"
+        first = frames[0]
+        frames[0] = FrameFile(first.frame_id, first.path, {**first.overrides, "instead_of": said})
+    return frames
+
+
+def prepared_of(series: str, ledgers: Mapping[str, Ledger]) -> list[str]:
+    """Prepared images that a dataset of a field is made from, one file for each CCD.
+
+    Parameters
+    ----------
+    series : str
+        Dataset, as of `cadence_series`.
+    ledgers : mapping of str to Ledger
+        Of all series.
+
+    Returns
+    -------
+    list of str
+        Below the working directory.
+    """
+    mine = [name for name in ledgers if is_images(name) and cadence_series(name) == series]
+    return [f"results/{name}/prepared.h5" for name in sorted(mine)]
+
+
+def targets_of_batch(targets: str | list | Mapping, batch: str) -> dict:
+    """Which stars a batch of targets of full-frame images has.
+
+    Parameters
+    ----------
+    targets : str, list or mapping
+        As configured.
+    batch : str
+        Of `star_batches`.
+
+    Returns
+    -------
+    dict
+        ``stars``, the TIC numbers that are asked for; or ``tmag_max`` (None: no limit) and the share ``part`` of
+        ``parts`` to which the number of a star belongs.
+    """
+    if isinstance(targets, list):
+        return {"stars": [star for star in sorted(targets) if star % N_BATCHES == int(batch)]}
+    limit = targets.get("tmag_max") if isinstance(targets, Mapping) else None
+    return {"tmag_max": limit, "part": int(batch), "parts": N_BATCHES}
+
+
+def star_batches(targets: str | list | Mapping) -> list[str]:
+    """Batches of the targets of full-frame images.
+
+    Parameters
+    ----------
+    targets : str, list or mapping
+        As configured.
+
+    Returns
+    -------
+    list of str
+        Sorted; of a list of stars those that have one.
+    """
+    numbers = {star % N_BATCHES for star in targets} if isinstance(targets, list) else range(N_BATCHES)
+    return [f"{number:04d}" for number in sorted(numbers)]
