@@ -7,6 +7,7 @@ from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
 from gaiaflux.tess.batch import TargetFiles, measure_targets
 from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.tess.light_curve_files import write_light_curves
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ def main(smk: "snakemake") -> None:
     files = TargetFiles(
         read_prepared_catalog(smk.input.catalog),
         InstrumentFiles(smk.params.prf_folder, next(iter(smk.input.get("pointing", [])), None)),
-        Path(smk.output.measured).parents[1] / "lightcurves",
     )
     with BatchWriter(smk.output.measured, kind="targets") as out:
         measure_targets(smk.params.members, files, smk.params.settings["methods"], out)
+    write_light_curves(smk.output.measured, Path(smk.output.measured).parents[1] / "lightcurves")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from gaiaflux.sim.tess.stars import tess_flux
 from gaiaflux.tess import inputs
 from gaiaflux.tess.batch import TargetFiles, measure_targets
 from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.tess.light_curve_files import write_light_curves
 
 LARGE = 3_000_000_000
 METHODS = ["psf", "linpsf", "aperture"]
@@ -78,9 +79,10 @@ def measure(field, tmp_path_factory):
         folder = tmp_path_factory.mktemp("batch")
         members = [{"frame_id": name, "path": str(paths[name]), "overrides": overrides} for name in names]
         instrument = InstrumentFiles(str(files.prf) if prf else None, None)
-        given = TargetFiles(read_tess_catalog(files.catalog), instrument, folder / "curves")
+        given = TargetFiles(read_tess_catalog(files.catalog), instrument)
         with BatchWriter(folder / "1.h5", kind="targets") as out:
             measure_targets(members, given, methods, out)
+        write_light_curves(folder / "1.h5", folder / "curves")
         with BatchReader(folder / "1.h5") as batch:
             return {
                 name: (batch.attrs(name), {array: batch.array(name, array) for array in batch.names(name)})

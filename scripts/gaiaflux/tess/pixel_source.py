@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from gaiaflux.core.sky.projection import sky_to_pixel
+from gaiaflux.io.tess.light_curve import LightCurveHeader, header_of_target
 from gaiaflux.model.cadences import ApertureBit, TargetFile
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.quality import DEFAULT_BAD
@@ -112,6 +113,26 @@ class PixelSource(Protocol):
     @property
     def zero_point(self) -> float:
         """Magnitude of a star that gives one electron per second."""
+        ...
+
+    @property
+    def position_known(self) -> bool:
+        """Whether rows and columns are those of the CCD."""
+        ...
+
+    @property
+    def exposure_s(self) -> float:
+        """Time in a cadence in which light is gathered [s]."""
+        ...
+
+    @property
+    def wcs(self) -> TanSip:
+        """Plate solution in coordinates of `limits`."""
+        ...
+
+    @property
+    def header(self) -> LightCurveHeader:
+        """What the headers of all light curves say that are measured in these pixels; of no method and version."""
         ...
 
     def place(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,6 +267,28 @@ class TargetPixels:
     def zero_point(self) -> float:
         """Magnitude of a star that gives one electron per second, in the band of the camera."""
         return _ZERO_POINTS.get(self.file.origin, ZERO_POINT)
+
+    @property
+    def position_known(self) -> bool:
+        """Whether rows and columns are those of the CCD: a cut-out's header may not say where it is."""
+        return self.file.position_known
+
+    @property
+    def exposure_s(self) -> float:
+        """Time in a cadence in which light is gathered [s]; the cadence itself where the header does not say."""
+        detector = self.file.detector
+        gathered = (detector.nreadout or detector.num_frm) * detector.int_time_s
+        return float(gathered) if np.isfinite(gathered) and gathered > 0 else self.file.cadence_s
+
+    @property
+    def wcs(self) -> TanSip:
+        """Plate solution in coordinates of `limits`."""
+        return self.file.wcs
+
+    @property
+    def header(self) -> LightCurveHeader:
+        """What the headers of all light curves say that are measured in these pixels; of no method and version."""
+        return header_of_target(self.file, "", 0)
 
     @property
     def place(self) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
