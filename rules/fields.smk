@@ -2,6 +2,8 @@
 from snakemake.logging import logger
 
 from gaiaflux.workflow.ccd_frames import (
+    candidate_images,
+    ccd_of_series,
     is_images,
     prepared_of,
     star_batches,
@@ -11,7 +13,12 @@ from gaiaflux.workflow.params import field_settings
 from gaiaflux.workflow.target_files import field_of, left_out, prf_files
 
 UPSTREAM_OF_FIELD = ("tess_catalog", "tess_photometry")
-UPSTREAM_OF_IMAGES = ("prepare_frames", "prepare_images", "image_photometry")
+UPSTREAM_OF_IMAGES = (
+    "settle_images",
+    "prepare_frames",
+    "prepare_images",
+    "image_photometry",
+)
 
 
 def field_config(wildcards):
@@ -31,11 +38,37 @@ def target_file_of(wildcards):
 
 
 def images_for_stars(wildcards):
-    """Images on which stars are found where there is no catalogue: those of the first run's first batch of each CCD."""
+    """Images on which stars are found where there is no catalogue."""
     if catalog_file_of(wildcards):
         return []
     mine = [LEDGERS[name] for name in images_of_field(wildcards)]
-    return [frame.path for ledger in mine for frame in ledger.by_batch["0001"]]
+    return [frame.path for ledger in mine for frame in candidate_images(ledger)]
+
+
+def image_groups_for_stars(wildcards):
+    """The same by CCD: sector, camera, CCD, and frames of each."""
+    if catalog_file_of(wildcards):
+        return []
+    return [
+        [
+            ccd_of_series(name),
+            [[one.frame_id, one.path] for one in candidate_images(LEDGERS[name])],
+        ]
+        for name in images_of_field(wildcards)
+    ]
+
+
+def first_images_of(wildcards):
+    return [one.path for one in candidate_images(LEDGERS[wildcards.series])]
+
+
+def candidate_images_of(wildcards):
+    ledger = LEDGERS[wildcards.series]
+    return [[one.frame_id, one.path] for one in candidate_images(ledger)]
+
+
+def ccd_of_images(wildcards):
+    return ccd_of_series(wildcards.series)
 
 
 def images_of_field(wildcards):

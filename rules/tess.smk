@@ -29,6 +29,7 @@ rule tess_catalog:
         mem_mb=1000,
         runtime=30,
     params:
+        groups=image_groups_for_stars,
         prf_folder=prf_folder_of,
         code=code("tess_catalog"),
     message:

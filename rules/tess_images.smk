@@ -1,10 +1,41 @@
 # Full-frame images of TESS: frames in batches, all of a CCD together, then the targets in them.
 
 
+localrules:
+    settle_images,
+
+
+# Settled with the first run's images: new ones change nothing in it.
+rule settle_images:
+    input:
+        images=first_images_of,
+        catalog=catalog_of_field,
+    output:
+        reference="results/{series}/reference.h5",
+    log:
+        "logs/{series}/settle_images.log",
+    wildcard_constraints:
+        series=FRAME_SERIES,
+    conda:
+        "../envs/tess.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        candidates=candidate_images_of,
+        ccd=ccd_of_images,
+        code=code("settle_images"),
+    message:
+        "{wildcards.series}: choose reference image and stars"
+    script:
+        "../scripts/settle_images.py"
+
+
 rule prepare_frames:
     input:
         images=targets_of_batch,
-        catalog=catalog_of_field,
+        reference="results/{series}/reference.h5",
         prf=prf_of_field,
     output:
         frames="results/{series}/frames/{batch}.h5",
@@ -31,7 +62,7 @@ rule prepare_frames:
 rule prepare_images:
     input:
         frames=frames_of_images,
-        catalog=catalog_of_field,
+        reference="results/{series}/reference.h5",
         targets=targets_beside_images,
     output:
         prepared="results/{series}/prepared.h5",

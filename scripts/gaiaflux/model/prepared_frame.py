@@ -7,7 +7,7 @@ import numpy as np
 
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["FRAME_FACTS", "CentroidTable", "PreparedFrame"]
+__all__ = ["CENTROIDS", "FRAME_FACTS", "CentroidTable", "PreparedFrame"]
 
 FRAME_FACTS = {
     "path": ("", "file"),
@@ -23,11 +23,18 @@ FRAME_FACTS = {
     "clock_offset_s": ("s", "added to the file's time stamps for the clock of its data release"),
     "quality": ("", "bits of the mission"),
     "flags": ("", "bits of gaiaflux.model.flags.FrameFlag"),
-    "gain_variance": ("electron/s", "a of variance = a flux + b, by which missing errors were made; NaN where none lacked"),
+    "gain_variance": (
+        "electron/s",
+        "a of variance = a flux + b, by which missing errors were made; NaN where none lacked",
+    ),
     "base_variance": ("electron^2/s^2", "b of it"),
     "sky": ("electron/s", "median of the sky's mesh"),
 }
 """Unit and description of what is kept of each frame, by name."""
+
+
+CENTROIDS = ("x", "y", "x_err", "y_err", "spread", "spread_err")
+"""Columns of `CentroidTable` that were measured."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,8 @@ class CentroidTable:
         Of the catalogue.
     x, y, x_err, y_err : ndarray of float64, shape (n,)
         Place and its one-sigma error [pixel, 0-based in the image]; NaN where the fit failed.
-    chi2 : ndarray of float64, shape (n,)
-        Chi-squared per degree of freedom.
+    spread, spread_err : ndarray of float64, shape (n,)
+        How much more variance the star's image has than the response function, and its error [pixel^2].
     """
 
     star_id: np.ndarray
@@ -49,13 +56,8 @@ class CentroidTable:
     y: np.ndarray
     x_err: np.ndarray
     y_err: np.ndarray
-    chi2: np.ndarray
-
-    @classmethod
-    def none(cls) -> "CentroidTable":
-        """No star."""
-        nothing = np.zeros(0)
-        return cls(np.zeros(0, np.int64), nothing, nothing, nothing, nothing, nothing)
+    spread: np.ndarray
+    spread_err: np.ndarray
 
 
 @dataclass(frozen=True)

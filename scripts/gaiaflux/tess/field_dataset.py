@@ -239,6 +239,6 @@ def _write_scale(
 def _write_frames(out: DatasetWriter, frames: dict[str, np.ndarray], found: Mapping[str, np.ndarray]) -> None:
     n_measured = found[""]
     frames["n_measured"] = n_measured
-    frames["flags"] = np.where(n_measured == 0, FrameFlag.NOT_MEASURED, 0)
+    frames["flags"] = frames["flags"] | np.where(n_measured == 0, FrameFlag.NOT_MEASURED, 0).astype(np.uint32)
     frames["status"] = np.where(n_measured == 0, "no star was measured", OK).astype(object)
     out.table("frames", frames, FRAME_COLUMNS)

@@ -172,11 +172,12 @@ def _facts(members: Sequence[Member], frames: FieldFrames, n_frames: int) -> dic
     mjd = np.full(n_frames, np.nan)
     quality = np.full(n_frames, _ALL_BITS, np.int32)
     exptime = np.full(n_frames, np.nan)
-    owners = np.zeros(n_frames, np.int64)
+    owners, flags = np.zeros(n_frames, np.int64), np.zeros(n_frames, np.uint32)
     owner, teller = np.full((2, n_frames), len(members), np.int64)
     for place, member, batch in _by_batch(members):
         at = frames.of(member, batch.array(member.name, "cadenceno"))
         quality[at] &= batch.array(member.name, "quality")
+        flags[at] |= batch.array(member.name, "frame_flags")
         owners[at] += 1
         first = at[place < owner[at]]
         owner[first], exptime[first] = place, member.attrs["exptime_s"]
@@ -187,7 +188,7 @@ def _facts(members: Sequence[Member], frames: FieldFrames, n_frames: int) -> dic
     # A frame that several targets have is in several files: /stars says which.
     paths = np.array([str(member.attrs["path"]) for member in members], object)
     path = np.where(owners == 1, paths[owner], "")
-    return {"mjd_tdb": mjd, "mission_quality": quality, "exptime_s": exptime, "path": path}
+    return {"mjd_tdb": mjd, "mission_quality": quality, "exptime_s": exptime, "path": path, "flags": flags}
 
 
 def _observer(members: Sequence[Member], frames: FieldFrames) -> np.ndarray:

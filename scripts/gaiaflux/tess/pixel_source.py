@@ -96,6 +96,11 @@ class PixelSource(Protocol):
         ...
 
     @property
+    def frame_flags(self) -> np.ndarray:
+        """What was found of each frame, bits of `gaiaflux.model.flags.FrameFlag`, uint32, shape (n_times,)."""
+        ...
+
+    @property
     def pos_corr(self) -> np.ndarray:
         """Offset (column, row) of the stars in each frame as the mission gives it [pixel], shape (n_times, 2)."""
         ...
@@ -142,6 +147,10 @@ class PixelSource(Protocol):
     @property
     def movement(self) -> "Movement | None":
         """How the stars move over all of the pixels; None where only `pos_corr` is known."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
         ...
 
     def seen_at(self, row: float, column: float) -> "PixelSource":
@@ -249,6 +258,11 @@ class TargetPixels:
         return self.file.series.quality
 
     @property
+    def frame_flags(self) -> np.ndarray:
+        """None: the mission judges its targets itself."""
+        return np.zeros(len(self.time), np.uint32)
+
+    @property
     def pos_corr(self) -> np.ndarray:
         """Offset (column, row) in each frame [pixel], shape (n_times, 2); NaN where the mission gives none."""
         return self.file.series.pos_corr
@@ -298,6 +312,9 @@ class TargetPixels:
     @property
     def movement(self) -> None:
         """None: the file tells shifts of its own stamp."""
+
+    def close(self) -> None:
+        """Nothing: the file is in memory."""
 
     def seen_at(self, row: float, column: float) -> "TargetPixels":
         """Itself: its shifts hold for all of its pixels."""
@@ -364,7 +381,7 @@ class ClosedPixels:
 
     _NAMES = (
         *("sector", "camera", "ccd", "cadence_s", "limits", "whole", "subtracted", "zero_point", "remarks", "place"),
-        *("time", "timecorr", "timecorr_place", "cadenceno", "quality", "pos_corr", "movement"),
+        *("time", "timecorr", "timecorr_place", "cadenceno", "quality", "pos_corr", "movement", "frame_flags"),
     )
 
     def __init__(self, source: PixelSource) -> None:

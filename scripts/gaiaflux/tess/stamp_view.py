@@ -117,7 +117,10 @@ class StampView:
 
     def close(self) -> None:
         """Let go of the pixels: to ask for them raises ValueError then. A second time does nothing."""
-        self.source = ClosedPixels.of(self.source)
+        source = self.source
+        if not isinstance(source, ClosedPixels):
+            self.source = ClosedPixels.of(source)
+            source.close()
 
     def clear_cache(self) -> None:
         """Forget what was made from the pixels; it is made again when it is asked for."""

@@ -6,11 +6,13 @@ from pathlib import Path
 from gaiaflux.io.tess.ccd_head import CcdHead, read_ccd_head
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.frames import FrameFile, files_of_globs, frame_id_of
-from gaiaflux.workflow.ledger import Ledger
+from gaiaflux.workflow.ledger import Ledger, LedgerFrame
 
 __all__ = [
     "FRAME_SERIES",
     "cadence_series",
+    "candidate_images",
+    "ccd_of_series",
     "find_images",
     "images_series",
     "is_images",
@@ -23,6 +25,7 @@ FRAME_SERIES = "tess/[A-Za-z0-9_-]+/s[0-9]{4}-[1-4]-[1-4]/c[0-9]+"
 """Pattern of `images_series`."""
 N_BATCHES = 32
 """Batches that the targets of full-frame images are divided into, by their numbers: a new target changes one."""
+N_CANDIDATES = 15
 _BEST_ORIGIN = "spoc-ffi"
 
 
@@ -52,6 +55,32 @@ def cadence_series(images: str) -> str:
     """Folder of the dataset that takes the targets of some images: that of the field and the cadence."""
     _, field, _, cadence = images.split("/")
     return f"tess/{field}/{cadence}"
+
+
+def ccd_of_series(images: str) -> tuple[int, int, int]:
+    """Sector, camera and CCD of some images, as of `images_series`."""
+    sector, camera, ccd = images.split("/")[2].removeprefix("s").split("-")
+    return int(sector), int(camera), int(ccd)
+
+
+def candidate_images(ledger: Ledger) -> list[LedgerFrame]:
+    """Images of the first run among which the reference is sought: some, from the middle one outwards.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Of the images.
+
+    Returns
+    -------
+    list of LedgerFrame
+        That are present.
+    """
+    first = sorted((one for one in ledger.first_run if one.present), key=lambda one: one.frame_id)
+    step = max(1, len(first) // N_CANDIDATES)
+    some = first[len(first) // 2 % step :: step]
+    middle = len(some) // 2
+    return sorted(some, key=lambda one: (abs(some.index(one) - middle), one.frame_id))[:N_CANDIDATES]
 
 
 def find_images(

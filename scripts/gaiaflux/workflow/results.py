@@ -14,7 +14,7 @@ __all__ = ["PRODUCTS", "Product", "upstream_rules", "wanted_files"]
 # Its images are settled by requests (gaiaflux.workflow.requests), as the user's are.
 _MAKES_IMAGES = ("make_demo", "make_tess_demo")
 _OF_FIELDS = (
-    *("tess_catalog", "prepare_frames", "prepare_images", "prepare_field"),
+    *("tess_catalog", "settle_images", "prepare_frames", "prepare_images", "prepare_field"),
     *("tess_photometry", "image_photometry", "assemble_field"),
 )
 _FILES_OF_FIELD = ("dataset.h5", "frames.csv", "targets.csv")

@@ -14,7 +14,7 @@ import numpy as np
 from gaiaflux.io.hdf5 import new_hdf5
 from gaiaflux.io.plate_solution import plate_of_record, plate_record
 from gaiaflux.io.tess.frame_parts import FrameParts
-from gaiaflux.model.prepared_frame import FRAME_FACTS, CentroidTable
+from gaiaflux.model.prepared_frame import CENTROIDS, FRAME_FACTS, CentroidTable
 from gaiaflux.model.wcs import TanSip
 
 __all__ = ["PIXELS", "TILE_PIX", "FrameBatch", "LostFrame", "read_frame_batch", "write_frame_batch"]
@@ -27,7 +27,6 @@ PIXELS = {
 }
 """Type, unit and description of each array of pixels, shape (n_frames, ny, nx)."""
 _BAND_BYTES = 1 << 25
-_CENTROIDS = ("x", "y", "x_err", "y_err", "chi2")
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def write_frame_batch(
             file.create_dataset(f"sky/{name}", data=np.stack([frame.sky[name] for frame in frames]))
         sizes = [len(frame.centroids.star_id) for frame in frames]
         file.create_dataset("centroids/n", data=np.array(sizes, np.int64))
-        for name in ("star_id", *_CENTROIDS):
+        for name in ("star_id", *CENTROIDS):
             values = np.concatenate([getattr(frame.centroids, name) for frame in frames])
             file.create_dataset(f"centroids/{name}", data=values)
         _write_pixels(file, "images", [frame.flux for frame in frames])
@@ -176,7 +175,7 @@ def _column(values: list) -> np.ndarray | list[str]:
 
 def _centroids(group: Mapping[str, h5py.Dataset]) -> list[CentroidTable]:
     ends = np.cumsum(group["n"][()])
-    columns = {name: group[name][()] for name in ("star_id", *_CENTROIDS)}
+    columns = {name: group[name][()] for name in ("star_id", *CENTROIDS)}
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else []
     return [
         CentroidTable(**{name: values[first:last] for name, values in columns.items()})

@@ -12,11 +12,10 @@ import numpy as np
 
 from gaiaflux.io.atomic import replacing
 from gaiaflux.io.plate_solution import plate_of_record, plate_record
-from gaiaflux.model.prepared_frame import CentroidTable, PreparedFrame
+from gaiaflux.model.prepared_frame import CENTROIDS, CentroidTable, PreparedFrame
 
 __all__ = ["FrameParts"]
 
-_CENTROIDS = ("star_id", "x", "y", "x_err", "y_err", "chi2")
 _ERROR_TYPE = np.float16  # an error needs three digits
 
 
@@ -64,7 +63,7 @@ class FrameParts:
                 np.save(stream, values)
         wcs = plate_record(frame.wcs) if frame.wcs else None
         said = {"facts": dict(frame.facts), "file": dict(file), "remarks": list(frame.remarks), "wcs": wcs}
-        small = {f"centroid_{name}": getattr(frame.centroids, name) for name in _CENTROIDS}
+        small = {f"centroid_{name}": getattr(frame.centroids, name) for name in ("star_id", *CENTROIDS)}
         small |= {f"sky_{name}": values for name, values in frame.sky.items()}
         with replacing(self._path(frame_id, "npz")) as temporary, temporary.open("wb") as stream:
             np.savez(stream, facts=np.array(json.dumps(said)), **small)
@@ -75,7 +74,7 @@ class FrameParts:
         with np.load(self._path(frame_id, "npz")) as small:
             said = json.loads(str(small["facts"]))
             sky = {name.removeprefix("sky_"): small[name] for name in small.files if name.startswith("sky_")}
-            centroids = CentroidTable(*(small[f"centroid_{name}"] for name in _CENTROIDS))
+            centroids = CentroidTable(*(small[f"centroid_{name}"] for name in ("star_id", *CENTROIDS)))
         wcs = plate_of_record(said) if said["wcs"] else None
         return PreparedFrame(said["facts"], flux, flux_err, sky, centroids, wcs, tuple(said["remarks"]))
 

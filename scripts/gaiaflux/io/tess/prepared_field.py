@@ -81,7 +81,9 @@ def write_prepared_field(
             values = np.asarray(array.values)
             kind = h5py.string_dtype("utf-8") if values.dtype.kind in "OU" else values.dtype
             large = values.size > 1 << 16
-            dataset = file.create_dataset(name, data=values, dtype=kind, chunks=True if large else None, fletcher32=large)
+            dataset = file.create_dataset(
+                name, data=values, dtype=kind, chunks=True if large else None, fletcher32=large
+            )
             dataset.attrs["unit"], dataset.attrs["description"] = array.unit, array.description
 
 
