@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from gaiaflux.core.sky.clock_offset import clock_offset_s
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.sim.tess.field import FieldSetup, catalog_rows, light_time_d, stamp_wcs
 from gaiaflux.sim.tess.response import OVERSAMPLING, response_grid
@@ -58,7 +59,7 @@ def write_field(folder: Path, field: FieldSetup, *, data_release: int = 1) -> tu
 
 
 def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, *, data_release: int = 1) -> Path:
-    """Write a target pixel file as the mission's pipeline does.
+    """Write a target pixel file as the mission's pipeline does, with the clock error of its data release.
 
     Parameters
     ----------
@@ -103,7 +104,8 @@ def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, 
         "CRSPOC": False,
     }
     primary.header.update(header)
-    files = fits.HDUList([primary, _pixels(field, stamp, wcs), _aperture(stamp, wcs)])
+    clock_s = clock_offset_s(data_release, header["PROCVER"])
+    files = fits.HDUList([primary, _pixels(field, stamp, wcs, clock_s), _aperture(stamp, wcs)])
     name = f"tess{STARTED}-s{field.sector:04d}-{target.starid:016d}-{round(setup.cadence_s):04d}-s_tp.fits.gz"
     path = folder / name
     files.writeto(path, overwrite=True)
@@ -167,11 +169,12 @@ def write_catalog(path: Path, field: FieldSetup) -> None:
             writer.writerow((row.starid, *place, row.tmag if row.tmag < 30 else "", row.disposition))
 
 
-def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip) -> fits.BinTableHDU:
+def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip, clock_s: float) -> fits.BinTableHDU:
     setup = stamp.setup
     n, (ny, nx) = len(stamp.time), setup.shape
     row = next(row for row in catalog_rows(field) if row.starid == setup.stars[0].starid)
     correction = light_time_d(stamp.time, row.ra_deg, row.dec_deg)
+    stated = stamp.time + correction - clock_s / 86400.0
     size, shape = f"{ny * nx}E", f"({nx},{ny})"
     cubes = (
         ("FLUX", stamp.flux),
@@ -181,7 +184,7 @@ def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip) -> fits.BinTa
     )
     counts = np.full((n, ny, nx), -1, np.int32)
     columns = [
-        fits.Column("TIME", "D", "BJD - 2457000, days", array=stamp.time + correction),
+        fits.Column("TIME", "D", "BJD - 2457000, days", array=stated),
         fits.Column("TIMECORR", "E", "d", array=correction),
         fits.Column("CADENCENO", "J", array=FIRST_CADENCE + np.arange(n)),
         fits.Column("RAW_CNTS", f"{ny * nx}J", "count", null=-1, dim=shape, array=counts),
@@ -192,7 +195,7 @@ def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip) -> fits.BinTa
     ]
     hdu = fits.BinTableHDU.from_columns(columns, name="PIXELS")
     length = setup.cadence_s / 86400.0
-    seen = (stamp.time + correction)[np.isfinite(stamp.time)]
+    seen = stated[np.isfinite(stated)]
     hdu.header.update(
         {
             "RADESYS": "ICRS",
