@@ -8,11 +8,12 @@ from astropy.io import fits
 
 from gaiaflux.core.sky.clock_offset import clock_offset_s
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.sim.tess.field import FieldSetup, catalog_rows, light_time_d, stamp_wcs
+from gaiaflux.sim.tess.ccd_setup import CcdSetup
+from gaiaflux.sim.tess.field import CatalogRow, FieldSetup, catalog_rows, light_time_d, stamp_wcs
 from gaiaflux.sim.tess.response import OVERSAMPLING, response_grid
 from gaiaflux.sim.tess.stamp import SimulatedStamp, StampSetup
 
-__all__ = ["write_catalog", "write_field", "write_responses", "write_target_pixels"]
+__all__ = ["write_catalog", "write_catalog_rows", "write_field", "write_responses", "write_target_pixels"]
 
 STARTED = "2018206045859"
 FIRST_CADENCE = 70444
@@ -112,14 +113,14 @@ def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, 
     return path
 
 
-def write_responses(folder: Path, field: FieldSetup) -> list[Path]:
-    """Write the response functions of the field's CCD, one file for each of 25 places.
+def write_responses(folder: Path, field: FieldSetup | CcdSetup) -> list[Path]:
+    """Write the response functions of a CCD, one file for each of 25 places.
 
     Parameters
     ----------
     folder : Path
         Of the response functions of all CCDs.
-    field : FieldSetup
+    field : FieldSetup or CcdSetup
 
     Returns
     -------
@@ -153,18 +154,30 @@ def write_responses(folder: Path, field: FieldSetup) -> list[Path]:
 
 
 def write_catalog(path: Path, field: FieldSetup) -> None:
-    """Write the catalogue as CSV.
+    """Write the catalogue of a field as CSV.
 
     Parameters
     ----------
     path : Path
     field : FieldSetup
     """
+    write_catalog_rows(path, catalog_rows(field))
+
+
+def write_catalog_rows(path: Path, rows: list[CatalogRow]) -> None:
+    """Write rows of a catalogue as CSV.
+
+    Parameters
+    ----------
+    path : Path
+    rows : list of CatalogRow
+        A magnitude beyond 30 is left out.
+    """
     names = ("starid", "ra", "dec", "pmra", "pmdec", "ref_epoch", "tmag", "disposition")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(names)
-        for row in catalog_rows(field):
+        for row in rows:
             place = (f"{row.ra_deg:.9f}", f"{row.dec_deg:.9f}", row.pmra, row.pmdec, 2000.0)
             writer.writerow((row.starid, *place, row.tmag if row.tmag < 30 else "", row.disposition))
 
