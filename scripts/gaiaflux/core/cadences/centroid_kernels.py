@@ -228,7 +228,7 @@ def fit_centroids(
                 if near or (attempt == 1 and turn == 0 and clipped < most_clipped):
                     # What is left, beside noise and what the function may be wrong by; the worst pixel.
                     worst, worst_size, count = -1, 0.0, 0
-                    chi2 = 0.0
+                    chi2, judged = 0.0, 0.0
                     for p in range(n_pixels):
                         for a in range(n):
                             left[p] -= step[a] * flat[a, p]
@@ -236,12 +236,27 @@ def fit_centroids(
                             chi2 += left[p] * left[p] * weight[p]
                             wrong = misfit * flux * flat[0, p]
                             size_now = abs(left[p]) / np.sqrt(1.0 / weight[p] + wrong * wrong)
+                            judged += size_now * size_now
                             ordered[count] = size_now
                             count += 1
                             if size_now > worst_size:
                                 worst, worst_size = p, size_now
                     usual = max(1.4826 * kth_smallest(ordered, count, count // 2), 1.0)
-                    if worst_size > clip * usual and clipped < most_clipped:
+                    remove = worst_size > clip * usual
+                    if not remove and judged > 3.0 * used and clipped < most_clipped:
+                        # The fit follows a pixel near the star's middle: is there one without which all is well?
+                        invert_factor(system, inverse, n)
+                        most = 0.0
+                        for p in range(n_pixels):
+                            follows = 0.0
+                            for a in range(n):
+                                for b in range(n):
+                                    follows += flat[a, p] * inverse[a, b] * flat[b, p]
+                            drop = left[p] * left[p] * weight[p] / max(1.0 - follows * weight[p], 0.01)
+                            if drop > most:
+                                worst, most = p, drop
+                        remove = most > 0.5 * chi2
+                    if remove and clipped < most_clipped:
                         weight[worst] = 0.0
                         clipped += 1
                         used -= 1

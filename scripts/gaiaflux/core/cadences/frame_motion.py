@@ -2,8 +2,9 @@
 
 A response function that is not quite right has every star a little beside its true place, by as much as its place
 within the pixel makes of it, and catalogues err too. What a star's place is is therefore solved together with the
-motion: the place of star k in frame t is x_k + o_k + (motion of frame t at x_k), with the mean motion of the good frames
-zero. How well a star keeps to this, beyond the noise of its pixels, is learnt from all frames and weighs it.
+motion: star k in frame t is at x_k + o_k + (motion of frame t at x_k) + g_k (motion of frame t in the middle), where the
+mean motion of the good frames is zero, and so is the mean of g over the stars. How well a star keeps to this, beyond
+the noise of its pixels, is learnt from all frames and weighs it.
 """
 
 from dataclasses import dataclass
@@ -35,15 +36,15 @@ class FrameMotion:
     parameters : ndarray of float64, shape (n_frames, n_parameters)
         For `kernel_offsets`, in pixels of the frame; NaN for a frame that is lost.
     covariance : ndarray of float64, shape (n_frames, n_terms, n_terms)
-        Of the motion's terms about the middle (see `errors_at`); NaN for a frame that is lost. Of an affine frame with
-        too few stars, of which only the translation is measured, the other terms have the scatter of other frames.
+        Of the motion's terms about the middle (see `errors_at`); NaN for a frame that is lost. Terms that a frame has
+        too few stars for have the scatter that they have among the frames with enough; nothing where there are none.
     middle : ndarray of float64, shape (2,)
         Middle of the stars [pixel].
     half : float
         Half of the extent of the stars [pixel].
     n_terms : ndarray of int64, shape (n_frames,)
-        Terms that were fitted: `n_parameters`, 2 where too few stars allow for the translation only, 0 for a frame that
-        is lost.
+        Terms that were fitted: `n_parameters`; where stars are too few, 3 (the translation and a turn) or 2 (the
+        translation); 0 for a frame that is lost.
     rms : ndarray of float64, shape (n_frames,)
         Of the stars that count, along an axis [pixel]; NaN without any.
     n_used : ndarray of int64, shape (n_frames,)

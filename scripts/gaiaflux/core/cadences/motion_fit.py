@@ -10,9 +10,13 @@ from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 
 __all__ = ["FrameFits", "MotionOptions", "StarPlaces", "fit_motion", "motion_terms"]
 
+_SHIFT = {"translation": [0, 1], "euclidian": [0, 1], "affine": [0, 3]}  # terms that are the shift in the middle
+LEAST_EIGENVALUE = 0.02
 LEAST_STARS, LEAST_FRAMES = 8, 8  # that tell the stars' slopes
 LEAST_INFORMATION = 1e4  # of a slope: an error of 0.01
 LARGEST_SLOPE = 0.1
+# Of the scatter of slopes: what all stars share, because stamps stay where they are while the stars move in them.
+COMMON_SLOPE = 0.15
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class MotionOptions:
     ----------
     clip : float
         A place this many errors off is left out; in a frame all of whose stars are off, as many usual deviations.
-    stars_for_terms : int
-        Stars from which on all terms of a mode are fitted; with fewer the translation.
+    stars_for_terms, stars_for_turn : int
+        Stars from which on all terms of a mode are fitted, and a turn beside the translation; with fewer the
+        translation alone.
     least_agree : float
         Part of the stars found in a frame that must agree, else the frame is lost.
     worst_rms : float
@@ -58,6 +63,7 @@ class MotionOptions:
 
     clip: float = 5.0
     stars_for_terms: int = 6
+    stars_for_turn: int = 3
     least_agree: float = 0.5
     worst_rms: float = 0.1
     least_error: float = 1e-5
@@ -211,32 +217,44 @@ def _medians(values: np.ndarray, axis: int) -> np.ndarray:
 def _fit_frames(
     terms: np.ndarray, moving: np.ndarray, weight: np.ndarray, mode: str, options: MotionOptions
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted least squares of each frame; terms that cannot be told are zero. Terms, covariance, how many terms."""
-    n_terms, n_frames = terms.shape[2], moving.shape[1]
-    full = np.full(n_frames, n_terms)
-    if n_terms == 0:
-        return np.zeros((n_frames, 0)), np.zeros((n_frames, 0, 0)), full
+    """Weighted least squares of each frame with as many terms as its stars can tell.
+
+    Terms, shape (n_frames, n_terms), of which those that are not fitted are zero; their covariance; how many were
+    fitted.
+    """
+    size, count = terms.shape[2], (weight[0] > 0.0).sum(axis=1)
+    value, covariance = np.zeros((len(count), size)), np.zeros((len(count), size, size))
+    fitted = np.zeros(len(count), np.int64)
+    if size == 0:
+        return value, covariance, fitted
+    # All that a frame needs is in the sums of the full set of terms; fewer terms are combinations of them.
     pairs = (terms[:, :, :, None] * terms[:, :, None, :]).reshape(2, terms.shape[1], -1)
-    normal = sum(weight[a] @ pairs[a] for a in range(2)).reshape(n_frames, n_terms, n_terms)
+    normal = sum(weight[a] @ pairs[a] for a in range(2)).reshape(-1, size, size)
     right = sum((weight[a] * np.nan_to_num(moving[a])) @ terms[a] for a in range(2))
-    count = (weight[0] > 0.0).sum(axis=1)
-    shift = np.array([0, 3] if mode == "affine" else [0, 1])
-    if n_terms > 2:
-        # Stars along a line, or all in one place, do not tell slopes.
-        scale = 1.0 / np.sqrt(np.maximum(np.einsum("tpp->tp", normal), 1e-300))
-        least = np.linalg.eigvalsh(normal * scale[:, :, None] * scale[:, None, :])[:, 0]
-        few = (count < options.stars_for_terms) | (least < 1e-3)
-        others = np.setdiff1d(np.arange(n_terms), shift)
-        normal[np.ix_(few, others, np.arange(n_terms))] = 0.0
-        normal[np.ix_(few, np.arange(n_terms), others)] = 0.0
-        normal[np.ix_(few, others, others)] = np.eye(len(others)) * 1e30
-        right[np.ix_(few, others)] = 0.0
-        full = np.where(few, 2, full)
-    none = count == 0
-    normal[none] = np.eye(n_terms)
-    covariance = np.linalg.inv(normal)
-    value = np.einsum("tpq,tq->tp", covariance, right)
-    return value, covariance, np.where(none, 0, full)
+    for fewer, least in _combinations(mode, options):
+        part, goal = np.einsum("pa,tpq,qb->tab", fewer, normal, fewer, optimize=True), right @ fewer
+        rows = np.flatnonzero((fitted == 0) & (count >= least))
+        # Stars along a line, or all in one place, tell no slopes.
+        scale = 1.0 / np.sqrt(np.maximum(np.einsum("tpp->tp", part[rows]), 1e-300))
+        smallest = np.linalg.eigvalsh(part[rows] * scale[:, :, None] * scale[:, None, :])[:, 0]
+        rows = rows[smallest > LEAST_EIGENVALUE]
+        inverse = np.linalg.inv(part[rows])
+        value[rows] = np.einsum("tab,tb->ta", inverse, goal[rows]) @ fewer.T
+        covariance[rows] = np.einsum("pa,tab,qb->tpq", fewer, inverse, fewer, optimize=True)
+        fitted[rows] = fewer.shape[1]
+    return value, covariance, fitted
+
+
+def _combinations(mode: str, options: MotionOptions) -> list[tuple[np.ndarray, int]]:
+    """Sets of terms from the richest to the translation, shape (n_terms, n_fewer), and the stars that each asks for."""
+    size = KERNEL_PARAMETERS[mode]
+    full, translation = np.eye(size), np.eye(size)[:, _SHIFT[mode]]
+    if mode == "translation":
+        return [(full, 1)]
+    if mode == "euclidian":
+        return [(full, options.stars_for_turn), (translation, 1)]
+    turn = np.column_stack([translation, np.array([0.0, 0.0, -1.0, 0.0, 1.0, 0.0])])
+    return [(full, options.stars_for_terms), (turn, options.stars_for_turn), (translation, 1)]
 
 
 def _fit_stars(state: _State, model: np.ndarray, weight: np.ndarray, good: np.ndarray) -> None:
@@ -263,7 +281,7 @@ def _shift(value: np.ndarray, mode: str) -> np.ndarray:
     """Motion of each frame in the middle, shape (2, n_frames)."""
     if not value.shape[1]:
         return np.zeros((2, len(value)))
-    return value[:, [0, 3] if mode == "affine" else [0, 1]].T.copy()
+    return value[:, _SHIFT[mode]].T.copy()
 
 
 def _fit_slopes(state: _State, left: np.ndarray, weight: np.ndarray, shift: np.ndarray, terms: np.ndarray) -> None:
@@ -303,6 +321,7 @@ def _slopes_covariance(
         if not state.slope_scatter[axis] > 0.0 or len(own) <= len(rows):
             continue
         mean = state.slope_scatter[axis] ** 2 * np.linalg.pinv(own.T @ own)
+        mean[0, 0] += (COMMON_SLOPE * state.slope_scatter[axis]) ** 2
         total[np.ix_(np.arange(len(total)), rows, rows)] += shift[axis][:, None, None] ** 2 * mean
     return total
 
@@ -356,11 +375,11 @@ def _excess(left: np.ndarray, weight: np.ndarray, n_terms: np.ndarray, n_used: n
 def _unmeasured(covariance: np.ndarray, value: np.ndarray, n_terms: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """Give terms that a frame did not fit the variance that they have among other frames."""
     size = value.shape[1]
-    if size <= 2:
-        return covariance
     full = measured & (n_terms == size)
-    variance = (value[full] ** 2).mean(axis=0) if full.any() else np.zeros(size)
-    others = np.setdiff1d(np.arange(size), [0, 3] if size == 6 else [0, 1])
-    rows = np.flatnonzero(n_terms == 2)
-    covariance[np.ix_(rows, others, others)] = np.diag(variance[others])
+    if size <= 2 or not full.any():
+        return covariance
+    others = np.setdiff1d(np.arange(size), _SHIFT["affine" if size == 6 else "euclidian"])
+    variance = (value[full][:, others] ** 2).mean(axis=0)
+    rows = np.flatnonzero((n_terms < size) & (n_terms > 0))
+    covariance[np.ix_(rows, others, others)] += np.diag(variance)
     return covariance
