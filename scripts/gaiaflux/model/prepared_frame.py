@@ -23,11 +23,7 @@ FRAME_FACTS = {
     "clock_offset_s": ("s", "added to the file's time stamps for the clock of its data release"),
     "quality": ("", "bits of the mission"),
     "flags": ("", "bits of gaiaflux.model.flags.FrameFlag"),
-    "gain_variance": (
-        "electron/s",
-        "a of variance = a flux + b, by which missing errors were made; NaN where none lacked",
-    ),
-    "base_variance": ("electron^2/s^2", "b of it"),
+    "errors": ("", "where the errors of pixels are from for which the file states none"),
     "sky": ("electron/s", "median of the sky's mesh"),
 }
 """Unit and description of what is kept of each frame, by name."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from gaiaflux.io.tess.ccd_head import CcdHead, read_ccd_head
+from gaiaflux.io.tess.ccd_head import CcdHead, read_ccd_heads
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.frames import FrameFile, files_of_globs, frame_id_of
 from gaiaflux.workflow.ledger import Ledger, LedgerFrame
@@ -108,12 +108,13 @@ def find_images(
     Raises
     ------
     InputError
-        A pattern that matches nothing, or no image that says which CCD it is of.
+        A pattern that matches nothing, no image that says which CCD it is of, or two images of one name.
     """
     patterns = field.get("ffis", [])
     patterns = [patterns] if isinstance(patterns, str) else patterns
     paths = files_of_globs(f"tess.{name}.ffis", patterns, made, folder)
-    heads = {path: read_ccd_head(Path(folder) / path) for path in paths}
+    read = read_ccd_heads(Path(folder) / path for path in paths)
+    heads = {path: read[Path(folder) / path] for path in paths}
     unknown = [path for path, head in heads.items() if not (head.sector and head.camera and head.ccd)]
     if paths and len(unknown) == len(paths):
         raise InputError(
@@ -127,28 +128,36 @@ def find_images(
     if unknown:
         # They are lost where the user looks: with the images of the first group.
         groups[next(iter(groups))] += unknown
-    return {series: _frames(members, heads) for series, members in sorted(groups.items())}
+    return {series: _frames(name, members, heads) for series, members in sorted(groups.items())}
 
 
-def _frames(paths: Iterable[str], heads: Mapping[str, CcdHead]) -> list[FrameFile]:
-    """Files that count, by name."""
+def _frames(name: str, paths: Iterable[str], heads: Mapping[str, CcdHead]) -> list[FrameFile]:
+    """Files of a CCD that count, by name."""
     best = any(heads[path].origin == _BEST_ORIGIN for path in paths)
-    versions: dict[str, list[str]] = {}
+    versions: dict[tuple, list[str]] = {}
     other: list[str] = []
     for path in sorted(paths, key=lambda one: (heads[one].data_release, one)):
         if best and heads[path].origin not in ("", _BEST_ORIGIN):
             other.append(path)
-            continue
-        versions.setdefault(frame_id_of(path), []).append(path)
-    frames = []
-    for frame_id, members in sorted(versions.items()):
-        instead = {"instead_of": ", ".join(members[:-1])} if members[:-1] else {}
-        frames.append(FrameFile(frame_id, members[-1], instead))
+        else:
+            versions.setdefault(heads[path].observation or (path,), []).append(path)
+    frames: dict[str, FrameFile] = {}
+    for members in versions.values():
+        path, older = members[-1], members[:-1]
+        frame_id = frame_id_of(path)
+        if frame_id in frames:
+            raise InputError(
+                f"tess.{name}: '{frames[frame_id].path}' and '{path}' have one name and are not the same; rename one "
+                "of them"
+            )
+        frames[frame_id] = FrameFile(frame_id, path, {"instead_of": ", ".join(older)} if older else {})
+    ordered = [frames[frame_id] for frame_id in sorted(frames)]
     if other:
         said = f"{len(other)} images of another pipeline ({Path(other[0]).name} ...)"
-        first = frames[0]
-        frames[0] = FrameFile(first.frame_id, first.path, {**first.overrides, "instead_of": said})
-    return frames
+        former = ordered[0].overrides.get("instead_of")
+        both = f"{former}, {said}" if former else said
+        ordered[0] = FrameFile(ordered[0].frame_id, ordered[0].path, {"instead_of": both})
+    return ordered
 
 
 def prepared_of(series: str, ledgers: Mapping[str, Ledger]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The prepared images of a CCD at one cadence: one small file with all that is known of them, and the pixels in batches.
+"""Prepared images of a CCD at one cadence: a small file with all that is known of them, and the pixels in batches.
 
 The file of `write_prepared_field` names the batches (`gaiaflux.io.tess.frame_batch`) that hold the pixels; both stay
 where they are, or move together.
@@ -79,7 +79,8 @@ def write_prepared_field(
         file.create_dataset("head", data=np.frombuffer(text.encode(), np.uint8))
         for name, array in arrays.items():
             values = np.asarray(array.values)
-            kind = h5py.string_dtype("utf-8") if values.dtype.kind in "OU" else values.dtype
+            text = values.dtype.kind in "OU"
+            values, kind = (values.astype(object), h5py.string_dtype("utf-8")) if text else (values, values.dtype)
             large = values.size > 1 << 16
             dataset = file.create_dataset(
                 name, data=values, dtype=kind, chunks=True if large else None, fletcher32=large

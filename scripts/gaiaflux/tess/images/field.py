@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gaiaflux.core.cadences.frame_events import frame_events
 from gaiaflux.core.cadences.frame_motion import FrameMotion, solve_motion
 from gaiaflux.core.cadences.motion import KERNEL_PARAMETERS
 from gaiaflux.core.cadences.motion_fit import StarPlaces
@@ -92,10 +93,11 @@ def prepare_images(
     sound = lit & ((facts["quality"] & DEFAULT_BAD) == 0)
     motion = _motion(frames, reference, sound)
     flags |= np.where(motion.lost & lit, FrameFlag.NO_POINTING, 0).astype(np.uint32)
-    flags |= np.where(smeared_frames(motion, *spreads(frames)) & lit, FrameFlag.SMEARED, 0).astype(np.uint32)
+    events = frame_events(motion, frames.places["spread"], frames.places["spread_err"], sound)
+    flags |= np.where(events.smeared & lit, FrameFlag.SMEARED, 0).astype(np.uint32)
     good = sound & ((flags & _NOT_USED) == 0)
     sky = _sky(frames, reference, facts["mjd_tdb"], lit)
-    learnt = learn_tiles(frames, sky, motion, good, reference.starry)
+    learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"])
     flags |= np.where(learnt.excess.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
     facts["flags"] = flags
     described = {**FRAME_FACTS, "mission_quality": ("", "bits of the mission, without those of target pixel files")}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaiaflux.core.image.variance_model import complete_errors
+from gaiaflux.core.image.variance_model import complete_error
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
 from gaiaflux.core.sky.projection import pixel_to_sky
@@ -92,7 +92,9 @@ def find_catalog(
 def _stars(image: CcdImage, psf: SampledPsf) -> TessCatalog:
     """Stars of an image, brightest first, without numbers."""
     assert image.wcs is not None
-    error = complete_errors(image).error
+    error = complete_error(
+        image.flux, image.flux_err, image.detector, exptime_s=image.exptime_s, first_column=image.first_column
+    ).error
     stars = find_prf_stars(image.flux, error**2, psf, (image.first_column, image.first_row)).stars
     ra, dec = pixel_to_sky(image.wcs, stars.x, stars.y)
     n, unknown = len(stars), np.full(len(stars), np.nan)

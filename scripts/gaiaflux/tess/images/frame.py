@@ -13,7 +13,7 @@ from gaiaflux.core.cadences.centroids import (
     motion_stars,
 )
 from gaiaflux.core.image.ccd_sky import SkyGrid, measure_sky
-from gaiaflux.core.image.variance_model import complete_errors
+from gaiaflux.core.image.variance_model import ErrorSource, complete_error
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.model.ccd_image import CcdImage
 from gaiaflux.model.errors import BadFrameError
@@ -94,15 +94,16 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     if not np.any(np.nan_to_num(image.flux)):
         return _without_light(image, kit)
     dark = ~np.isfinite(image.flux) | excluded_pixels(place, np.array([image.cadenceno]), image.stamp)[0]
-    errors = complete_errors(image)
+    errors = complete_error(
+        image.flux, image.flux_err, image.detector, exptime_s=image.exptime_s, first_column=image.first_column
+    )
     sky = measure_sky(image.flux, reference.starry | dark, kit.grid)
     noise = PixelNoise(0.0, 0.0, errors.error**2)
     found = measure_centroids(image.flux, kit.stars, noise, CENTROIDING, unusable=dark)
     facts = {
         **_facts(image),
-        "flags": int(FrameFlag.MODELLED_ERRORS) if errors.modelled else 0,
-        "gain_variance": errors.per_flux,
-        "base_variance": errors.base,
+        "flags": 0 if errors.source is ErrorSource.STATED else int(FrameFlag.MODELLED_ERRORS),
+        "errors": str(errors.source),
         "sky": float(np.median(sky.level)),
     }
     centroids = CentroidTable(reference.star_id[reference.tells], *(getattr(found, name) for name in CENTROIDS))
@@ -126,8 +127,7 @@ def _without_light(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     facts = {
         **_facts(image),
         "flags": int(FrameFlag.NO_LIGHT),
-        "gain_variance": nothing,
-        "base_variance": nothing,
+        "errors": "",
         "sky": nothing,
     }
     empty = np.full(image.flux.shape, np.nan, np.float32)

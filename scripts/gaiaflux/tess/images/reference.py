@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gaiaflux.core.cadences.motion_stars import StarChoice, choose_motion_stars
-from gaiaflux.core.image.ccd_sky import star_mask
+from gaiaflux.core.image.ccd_sky import SkyGrid
+from gaiaflux.core.image.star_mask import star_mask
 from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
 from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.io.tess.ccd_image import read_ccd_image
@@ -23,6 +24,8 @@ __all__ = ["CandidateImage", "image_reference", "usable_images"]
 LOG = logging.getLogger(__name__)
 BEYOND_PIX = 12.0
 """Stars so far outside put light into the image [pixel]."""
+SKY_NOISE = 0.4
+"""Of the sky in a pixel of half an hour: light below half of it hides no sky [electron/s]."""
 
 CandidateImage = tuple[str, str]
 """Frame identifier and path."""
@@ -99,6 +102,9 @@ def image_reference(
     x, y, flux = x[rows], y[rows], flux[rows]
     if not len(rows):
         LOG.warning("no star of the catalogue is on the images: their motion is not known")
+    grid = SkyGrid.of(
+        shape, image.camera, image.ccd, first_row=image.first_row, first_column=image.first_column
+    )
     chosen = choose_motion_stars(x, y, flux, shape, StarChoice())
     return ImageReference(
         frame_id=frame_id,
@@ -111,7 +117,7 @@ def image_reference(
         stamp=image.stamp,
         wcs=image.wcs,
         jyear=jyear,
-        starry=star_mask(shape, x, y, flux),
+        starry=star_mask(x, y, flux, grid, SKY_NOISE),
         star_id=catalog.star_id[rows],
         x=x,
         y=y,
