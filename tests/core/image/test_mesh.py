@@ -49,23 +49,40 @@ def test_boxes_that_are_not_wanted_have_no_value():
     wanted = np.array([[True, False], [False, True]])
     found = box_statistics(image, np.zeros(image.shape, np.uint8), 32, wanted=np.repeat(wanted, 2, axis=1))
     np.testing.assert_array_equal(np.isfinite(found.level), np.repeat(wanted, 2, axis=1))
-    np.testing.assert_array_equal(found.count > 0, np.repeat(wanted, 2, axis=1))
+    np.testing.assert_array_equal(found.number > 0, np.repeat(wanted, 2, axis=1))
 
 
 def test_every_row_is_looked_at_where_that_is_asked_for():
     image = np.random.default_rng(12).normal(5.0, 1.0, (64, 64)).astype(np.float32)
     flags = np.zeros(image.shape, np.uint8)
     # Three in a thousand pixels of a Gaussian are clipped.
-    assert box_statistics(image, flags, 64, row_step=1).count[0, 0] == pytest.approx(4096 * 0.9973, rel=0.004)
-    assert box_statistics(image, flags, 64).count[0, 0] == pytest.approx(2048 * 0.9973, rel=0.004)
+    assert box_statistics(image, flags, 64, row_step=1).number[0, 0] == pytest.approx(4096 * 0.9973, rel=0.004)
+    assert box_statistics(image, flags, 64).number[0, 0] == pytest.approx(2048 * 0.9973, rel=0.004)
 
 
-def test_weights_reproduce_a_straight_line_up_to_the_edges():
+@pytest.mark.parametrize("n_mesh", [2, 3, 5])
+def test_lines_and_parabolas_stay_what_they_are_up_to_the_edges(n_mesh):
     pixel = np.linspace(-3.0, 103.0, 200)
-    weights, indices = mesh_weights(pixel, 100, 5)
-    middles = (np.arange(5) + 0.5) * 20 - 0.5
-    np.testing.assert_allclose((weights * middles[indices]).sum(axis=1), np.clip(pixel, -0.5, 99.5), atol=1e-4)
-    assert mesh_weights(pixel, 100, 1)[0].sum(axis=1) == pytest.approx(1.0)
+    inside = np.clip(pixel, -0.5, 99.5)
+    middles = (np.arange(n_mesh) + 0.5) * 100 / n_mesh - 0.5
+
+    def at_pixels(values, smooth_edges):
+        weights, indices = mesh_weights(pixel, 100, n_mesh, smooth_edges=smooth_edges)
+        return (weights * values[indices]).sum(axis=1)
+
+    np.testing.assert_allclose(at_pixels(middles, True), inside, atol=1e-4)
+    if n_mesh > 2:
+        np.testing.assert_allclose(at_pixels(middles**2, True), inside**2, atol=1e-2)
+    # In ground-based images the mesh is held beyond its edge: the outermost interval bends by 2/27 of a step.
+    bend = np.abs(at_pixels(middles, False) - inside).max()
+    assert bend == pytest.approx(100 / n_mesh * (2 / 27 if n_mesh > 2 else 0.0481), rel=0.01)
+
+
+def test_one_box_is_everywhere():
+    for smooth_edges in (False, True):
+        weights, indices = mesh_weights(np.arange(10.0), 10, 1, smooth_edges=smooth_edges)
+        np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+        assert not indices.any()
 
 
 def test_boxes_of_an_image():

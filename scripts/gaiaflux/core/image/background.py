@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.image.mesh import box_statistics, fill_empty, mesh_weights, windows
-from gaiaflux.core.kernels.compile import kernel
+from gaiaflux.core.image.mesh import box_statistics, fill_empty, mesh_weights, subtract_mesh, windows
 from gaiaflux.core.maths.surface import fit_surface
 from gaiaflux.model.errors import BadFrameError
 
@@ -122,13 +121,7 @@ def subtract_background(image: np.ndarray, background: Background) -> np.ndarray
     ndarray of float32, shape (ny, nx)
         A new image.
     """
-    result = np.empty_like(image)
-    wx, ix = mesh_weights(np.arange(image.shape[1], dtype=np.float64), image.shape[1], background.level.shape[1])
-    wy, iy = mesh_weights(np.arange(image.shape[0], dtype=np.float64), image.shape[0], background.level.shape[0])
-    starts = np.concatenate([[0], np.flatnonzero(np.any(np.diff(ix, axis=0) != 0, axis=1)) + 1, [len(ix)]])
-    line = np.empty(background.level.shape[1], np.float32)
-    _subtract(image, background.level, np.ascontiguousarray(wx.T), ix, starts, wy, iy, line, result)
-    return result
+    return subtract_mesh(image, background.level)
 
 
 def _mesh_at(mesh: np.ndarray, shape: tuple[int, int], x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -150,38 +143,3 @@ def _fill_and_filter(mesh: np.ndarray, *, trend: bool = False) -> np.ndarray:
         surface = fit_surface(x, y, mesh.ravel(), np.zeros(mesh.size), mesh.shape, 2)
         smooth = surface.value(x, y).reshape(mesh.shape)
     return (smooth + np.median(windows(mesh - smooth, "edge"), axis=-1)).astype(np.float32)
-
-
-@kernel(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[:, ::1], int64[::1], float32[:, ::1],"
-    " int64[:, ::1], float32[::1], float32[:, ::1])",
-    fastmath=True,
-)
-def _subtract(
-    image: np.ndarray,
-    mesh: np.ndarray,
-    wx: np.ndarray,
-    ix: np.ndarray,
-    starts: np.ndarray,
-    wy: np.ndarray,
-    iy: np.ndarray,
-    line: np.ndarray,
-    result: np.ndarray,
-) -> None:
-    """`starts`: columns at which the mesh indices `ix` change; between them a row is a plain loop."""
-    for y in range(image.shape[0]):
-        for column in range(mesh.shape[1]):
-            line[column] = (
-                wy[y, 0] * mesh[iy[y, 0], column]
-                + wy[y, 1] * mesh[iy[y, 1], column]
-                + wy[y, 2] * mesh[iy[y, 2], column]
-                + wy[y, 3] * mesh[iy[y, 3], column]
-            )
-        for k in range(len(starts) - 1):
-            first, last = starts[k], starts[k + 1]
-            c0, c1 = line[ix[first, 0]], line[ix[first, 1]]
-            c2, c3 = line[ix[first, 2]], line[ix[first, 3]]
-            w0, w1, w2, w3 = wx[0, first:last], wx[1, first:last], wx[2, first:last], wx[3, first:last]
-            pixels, out = image[y, first:last], result[y, first:last]
-            for x in range(last - first):
-                out[x] = pixels[x] - (w0[x] * c0 + w1[x] * c1 + w2[x] * c2 + w3[x] * c3)

@@ -11,7 +11,16 @@ import numpy as np
 from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.core.kernels.devices import cubic_weights, kth_smallest
 
-__all__ = ["BoxStatistics", "box_statistics", "clipped_level", "fill_empty", "mesh_shape", "mesh_weights", "windows"]
+__all__ = [
+    "BoxStatistics",
+    "box_statistics",
+    "clipped_level",
+    "fill_empty",
+    "mesh_shape",
+    "mesh_weights",
+    "subtract_mesh",
+    "windows",
+]
 
 CLIP_SIGMA = 3.0
 CLIP_ROUNDS = 6
@@ -27,7 +36,7 @@ class BoxStatistics(NamedTuple):
 
     level: np.ndarray
     rms: np.ndarray
-    count: np.ndarray
+    number: np.ndarray
 
 
 def mesh_shape(shape: tuple[int, int], box_pix: int) -> tuple[int, int]:
@@ -90,7 +99,9 @@ def box_statistics(
     return found
 
 
-def mesh_weights(pixel: np.ndarray, n: int, n_mesh: int) -> tuple[np.ndarray, np.ndarray]:
+def mesh_weights(
+    pixel: np.ndarray, n: int, n_mesh: int, *, smooth_edges: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """What each node of one axis of a mesh counts at places of that axis.
 
     Cubic between the middles of the boxes, straight in the outer half of the outermost ones.
@@ -101,6 +112,10 @@ def mesh_weights(pixel: np.ndarray, n: int, n_mesh: int) -> tuple[np.ndarray, np
         0-based, integer = middle of a pixel; beyond the image its edge counts.
     n, n_mesh : int
         Pixels and nodes of the axis.
+    smooth_edges : bool
+        The mesh goes on beyond its outermost nodes as the parabola through the last three, so that lines and parabolas
+        stay what they are up to the edge; else with the outermost value between the last two nodes, which bends even a
+        line by up to 2/27 of a step, and straight beyond.
 
     Returns
     -------
@@ -114,8 +129,25 @@ def mesh_weights(pixel: np.ndarray, n: int, n_mesh: int) -> tuple[np.ndarray, np
     weights = np.stack(cubic_weights(t), axis=1)
     outside = (t < 0) | (t > 1)
     weights[outside] = np.stack([np.zeros_like(t), 1 - t, t, np.zeros_like(t)], axis=1)[outside]
+    if smooth_edges and n_mesh > 1:
+        _mend_edges(weights, t, first == 0, n_mesh)
+        _mend_edges(weights[:, ::-1], 1.0 - t, first == n_mesh - 2, n_mesh)
     indices = np.clip(first[:, None].astype(np.int64) + np.arange(-1, 3), 0, n_mesh - 1)
     return np.ascontiguousarray(weights, np.float32), indices
+
+
+def _mend_edges(weights: np.ndarray, t: np.ndarray, edge: np.ndarray, n_mesh: int) -> None:
+    """Give the weight of the node beyond the edge, which comes first, to those inside; in place."""
+    out = edge & (t < 0)
+    if n_mesh > 2:
+        # Keys' own boundary; its parabola has the same slope at the outermost node.
+        ghost = np.where(edge & ~out, weights[:, 0], 0.0)[:, None] * np.array([0.0, 3.0, -3.0, 1.0])
+        parabola = np.stack([0.0 * t, 0.5 * (t - 1.0) * (t - 2.0), t * (2.0 - t), 0.5 * t * (t - 1.0)], axis=1)
+        weights[out] = parabola[out]
+    else:
+        ghost = np.where(edge & ~out, weights[:, 0], 0.0)[:, None] * np.array([0.0, 2.0, -1.0, 0.0])
+    weights[edge & ~out, 0] = 0.0
+    weights += ghost
 
 
 def fill_empty(mesh: np.ndarray) -> np.ndarray:
@@ -159,6 +191,34 @@ def windows(mesh: np.ndarray, mode: str = "constant") -> np.ndarray:
     padded = np.pad(mesh, 1, mode=how, **values)
     view = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return view.reshape(*mesh.shape, 9)
+
+
+def subtract_mesh(image: np.ndarray, mesh: np.ndarray, *, smooth_edges: bool = False) -> np.ndarray:
+    """Image without what a mesh has in its pixels.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Any values.
+    mesh : ndarray of float32, shape (n_box_rows, n_box_columns)
+        Finite.
+    smooth_edges : bool
+        As in `mesh_weights`.
+
+    Returns
+    -------
+    ndarray of float32, shape (ny, nx)
+        A new image.
+    """
+    result = np.empty_like(image)
+    (wy, iy), (wx, ix) = (
+        mesh_weights(np.arange(n, dtype=np.float64), n, n_mesh, smooth_edges=smooth_edges)
+        for n, n_mesh in zip(image.shape, mesh.shape, strict=True)
+    )
+    starts = np.concatenate([[0], np.flatnonzero(np.any(np.diff(ix, axis=0) != 0, axis=1)) + 1, [len(ix)]])
+    line = np.empty(mesh.shape[1], np.float32)
+    _subtract(image, mesh, np.ascontiguousarray(wx.T), ix, starts, wy, iy, line, result)
+    return result
 
 
 @device
@@ -258,3 +318,38 @@ def _box_statistics(
                 number[row, column] = 0.0
                 continue
             level[row, column], rms[row, column], number[row, column] = clipped_level(scratch, n)
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[:, ::1], int64[::1], float32[:, ::1],"
+    " int64[:, ::1], float32[::1], float32[:, ::1])",
+    fastmath=True,
+)
+def _subtract(
+    image: np.ndarray,
+    mesh: np.ndarray,
+    wx: np.ndarray,
+    ix: np.ndarray,
+    starts: np.ndarray,
+    wy: np.ndarray,
+    iy: np.ndarray,
+    line: np.ndarray,
+    result: np.ndarray,
+) -> None:
+    """`starts`: columns at which the mesh indices `ix` change; between them a row is a plain loop."""
+    for y in range(image.shape[0]):
+        for column in range(mesh.shape[1]):
+            line[column] = (
+                wy[y, 0] * mesh[iy[y, 0], column]
+                + wy[y, 1] * mesh[iy[y, 1], column]
+                + wy[y, 2] * mesh[iy[y, 2], column]
+                + wy[y, 3] * mesh[iy[y, 3], column]
+            )
+        for k in range(len(starts) - 1):
+            first, last = starts[k], starts[k + 1]
+            c0, c1 = line[ix[first, 0]], line[ix[first, 1]]
+            c2, c3 = line[ix[first, 2]], line[ix[first, 3]]
+            w0, w1, w2, w3 = wx[0, first:last], wx[1, first:last], wx[2, first:last], wx[3, first:last]
+            pixels, out = image[y, first:last], result[y, first:last]
+            for x in range(last - first):
+                out[x] = pixels[x] - (w0[x] * c0 + w1[x] * c1 + w2[x] * c2 + w3[x] * c3)
