@@ -102,9 +102,8 @@ def prepared_of_series(wildcards):
 
 def star_batches_of(wildcards):
     """Batches of the targets that are measured in full-frame images; none where the dataset has none."""
-    if not prepared_of_series(wildcards):
-        return []
-    batches = star_batches(field_config(wildcards)["targets"])
+    targets = field_config(wildcards)["targets"]
+    batches = star_batches(wildcards.series, targets, LEDGERS)
     return [f"results/{wildcards.series}/image_targets/{batch}.h5" for batch in batches]
 
 

@@ -4,7 +4,6 @@ from astropy.io import fits
 
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.ccd_frames import (
-    N_BATCHES,
     cadence_series,
     candidate_images,
     ccd_of_series,
@@ -95,21 +94,28 @@ def test_a_dataset_is_made_from_all_ccds_of_its_cadence():
     assert prepared_of("tess/F/c1800", ledgers) == [f"results/{name}/prepared.h5" for name in names[:2]]
 
 
+def field_of_images(pixels):
+    frames = [FrameFile("f1", "f1.fits", {"pixels": pixels}), FrameFile("f2", "f2.fits")]
+    return {"tess/F/s0001-1-4/c1800": update_ledger(None, frames, 10), "tess/F/c1800": Ledger()}
+
+
 def test_a_new_target_changes_one_batch():
+    ledgers = field_of_images(2048**2)
     targets = [10**9 + 7 * k for k in range(100)]
     more = [*targets, 31]
-    changed = [b for b in star_batches(more) if targets_of_batch(targets, b) != targets_of_batch(more, b)]
-    assert changed == [f"{31 % N_BATCHES:04d}"]
-    listed = [star for b in star_batches(more) for star in targets_of_batch(more, b)["stars"]]
-    assert sorted(listed) == sorted(more)
-    assert star_batches([5, 5 + N_BATCHES]) == ["0005"]
+    batches = star_batches("tess/F/c1800", more, ledgers)
+    changed = [b for b in batches if targets_of_batch(targets, b) != targets_of_batch(more, b)]
+    assert changed == ["3164"]
+    assert sorted(star for b in batches for star in targets_of_batch(more, b)["stars"]) == sorted(more)
 
 
-def test_stars_by_magnitude_are_shared_out_to_all_batches():
-    parts = [targets_of_batch({"tmag_max": 12}, batch) for batch in star_batches({"tmag_max": 12})]
-    assert [part["part"] for part in parts] == list(range(N_BATCHES))
-    assert {part["tmag_max"] for part in parts} == {12}
-    assert targets_of_batch("all", "0003") == {"tmag_max": None, "part": 3, "parts": N_BATCHES}
+def test_stars_by_magnitude_are_shared_out_to_batches_by_the_size_of_the_images():
+    batches = star_batches("tess/F/c1800", {"tmag_max": 12}, field_of_images(512**2))
+    parts = [targets_of_batch({"tmag_max": 12}, batch) for batch in batches]
+    assert parts == [{"tmag_max": 12, "part": part, "parts": 4} for part in range(4)]
+    assert star_batches("tess/F/c1800", "all", field_of_images(100**2)) == ["0001"]
+    assert targets_of_batch("all", "0001") == {"tmag_max": None, "part": 0, "parts": 1}
+    assert star_batches("tess/F/c600", "all", field_of_images(100**2)) == []
 
 
 def test_the_reference_is_sought_from_the_middle_of_the_first_run_and_for_ever():

@@ -1,6 +1,8 @@
 """Which full-frame images a field of TESS has, and which targets are measured in them."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gaiaflux.io.tess.ccd_head import CcdHead, read_ccd_heads
@@ -23,10 +25,12 @@ __all__ = [
 
 FRAME_SERIES = "tess/[A-Za-z0-9_-]+/s[0-9]{4}-[1-4]-[1-4]/c[0-9]+"
 """Pattern of `images_series`."""
-N_BATCHES = 32
-"""Batches that the targets of full-frame images are divided into, by their numbers: a new target changes one."""
+MOST_BATCHES, PIXELS_A_BATCH = 64, 1 << 16
+"""The targets of full-frame images are divided into batches by their numbers, so that a new one changes one batch: one
+for so many pixels of the largest image, 64 for a whole CCD."""
 N_CANDIDATES = 15
 _BEST_ORIGIN = "spoc-ffi"
+_SIZE = "pixels"  # of an image, in the overrides of its frame
 
 
 def images_series(field: str, head: CcdHead) -> str:
@@ -150,13 +154,15 @@ def _frames(name: str, paths: Iterable[str], heads: Mapping[str, CcdHead]) -> li
                 f"tess.{name}: '{frames[frame_id].path}' and '{path}' have one name and are not the same; rename one "
                 "of them"
             )
-        frames[frame_id] = FrameFile(frame_id, path, {"instead_of": ", ".join(older)} if older else {})
+        said: dict[str, str | float] = {"instead_of": ", ".join(older)} if older else {}
+        said |= {_SIZE: math.prod(heads[path].shape)} if all(heads[path].shape) else {}
+        frames[frame_id] = FrameFile(frame_id, path, said)
     ordered = [frames[frame_id] for frame_id in sorted(frames)]
     if other:
         said = f"{len(other)} images of another pipeline ({Path(other[0]).name} ...)"
         former = ordered[0].overrides.get("instead_of")
         both = f"{former}, {said}" if former else said
-        ordered[0] = FrameFile(ordered[0].frame_id, ordered[0].path, {"instead_of": both})
+        ordered[0] = replace(ordered[0], overrides={**ordered[0].overrides, "instead_of": both})
     return ordered
 
 
@@ -179,6 +185,32 @@ def prepared_of(series: str, ledgers: Mapping[str, Ledger]) -> list[str]:
     return [f"results/{name}/prepared.h5" for name in sorted(mine)]
 
 
+def star_batches(series: str, targets: str | list | Mapping, ledgers: Mapping[str, Ledger]) -> list[str]:
+    """Batches of the targets that are measured in full-frame images.
+
+    Parameters
+    ----------
+    series : str
+        Dataset, as of `cadence_series`.
+    targets : str, list or mapping
+        As configured.
+    ledgers : mapping of str to Ledger
+        Of all series.
+
+    Returns
+    -------
+    list of str
+        Number of the batch and of all, two digits each. Of a list of stars those that have one; none without images.
+    """
+    mine = [ledger for name, ledger in ledgers.items() if is_images(name) and cadence_series(name) == series]
+    if not mine:
+        return []
+    largest = max((int(one.overrides.get(_SIZE, 0)) for ledger in mine for one in ledger.frames), default=0)
+    parts = min(max(largest // PIXELS_A_BATCH, 1), MOST_BATCHES)
+    numbers = {star % parts for star in targets} if isinstance(targets, list) else range(parts)
+    return [f"{number:02d}{parts:02d}" for number in sorted(numbers)]
+
+
 def targets_of_batch(targets: str | list | Mapping, batch: str) -> dict:
     """Which stars a batch of targets of full-frame images has.
 
@@ -192,27 +224,11 @@ def targets_of_batch(targets: str | list | Mapping, batch: str) -> dict:
     Returns
     -------
     dict
-        ``stars``, the TIC numbers that are asked for; or ``tmag_max`` (None: no limit) and the share ``part`` of
-        ``parts`` to which the number of a star belongs.
+        ``stars``, the TIC numbers that are asked for; or ``tmag_max`` (None: no limit), and the ``part`` of ``parts`` to
+        which the number of a star belongs.
     """
+    part, parts = int(batch[:-2]), int(batch[-2:])
     if isinstance(targets, list):
-        return {"stars": [star for star in sorted(targets) if star % N_BATCHES == int(batch)]}
+        return {"stars": [star for star in sorted(targets) if star % parts == part]}
     limit = targets.get("tmag_max") if isinstance(targets, Mapping) else None
-    return {"tmag_max": limit, "part": int(batch), "parts": N_BATCHES}
-
-
-def star_batches(targets: str | list | Mapping) -> list[str]:
-    """Batches of the targets of full-frame images.
-
-    Parameters
-    ----------
-    targets : str, list or mapping
-        As configured.
-
-    Returns
-    -------
-    list of str
-        Sorted; of a list of stars those that have one.
-    """
-    numbers = {star % N_BATCHES for star in targets} if isinstance(targets, list) else range(N_BATCHES)
-    return [f"{number:04d}" for number in sorted(numbers)]
+    return {"tmag_max": limit, "part": part, "parts": parts}
