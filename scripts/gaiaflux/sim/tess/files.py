@@ -16,6 +16,7 @@ from gaiaflux.sim.tess.stamp import SimulatedStamp, StampSetup
 __all__ = ["write_catalog", "write_catalog_rows", "write_field", "write_responses", "write_target_pixels"]
 
 STARTED = "2018206045859"
+PIPELINE = "spoc-simulated"
 FIRST_CADENCE = 70444
 COLLECTED, OPTIMAL, IN_CENTROID = 1, 2, 8
 OUTPUTS = ((44, 32), (556, 64), (1068, 128), (1580, 256))  # first column of each, and its bit
@@ -84,7 +85,7 @@ def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, 
         "TELESCOP": "TESS",
         "INSTRUME": "TESS Photometer",
         "SIMDATA": True,
-        "PROCVER": "spoc-simulated",
+        "PROCVER": PIPELINE,
         "DATA_REL": data_release,
         "OBJECT": f"TIC {target.starid}",
         "TICID": target.starid,
@@ -105,7 +106,7 @@ def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, 
         "CRSPOC": False,
     }
     primary.header.update(header)
-    clock_s = clock_offset_s(data_release, header["PROCVER"])
+    clock_s = clock_offset_s(data_release, PIPELINE)
     files = fits.HDUList([primary, _pixels(field, stamp, wcs, clock_s), _aperture(stamp, wcs)])
     name = f"tess{STARTED}-s{field.sector:04d}-{target.starid:016d}-{round(setup.cadence_s):04d}-s_tp.fits.gz"
     path = folder / name
