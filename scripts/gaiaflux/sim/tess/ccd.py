@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.sim.tess.ccd_light import add_stars, star_shapes
+from gaiaflux.sim.tess.ccd_light import add_halos, add_stars, star_shapes
 from gaiaflux.sim.tess.ccd_motion import CcdMotion, simulate_motion
 from gaiaflux.sim.tess.ccd_rays import ray_tracks
 from gaiaflux.sim.tess.ccd_setup import CcdSetup, plate_solution
@@ -138,6 +138,8 @@ class SimulatedCcd:
         flux = self.star_flux(k) / len(places)
         for at in places:
             add_stars(image, np.stack([x + at[0], y + at[1], flux], axis=1), self.shapes)
+        if self.setup.halo > 0.0:
+            add_halos(image, np.stack([x, y, self.star_flux(k)], axis=1), self.setup.halo)
         return bleed(image, SATURATION)
 
     def frame(self, k: int) -> SimulatedFrame:
@@ -218,9 +220,11 @@ def simulate_ccd(setup: CcdSetup) -> SimulatedCcd:
 
 def _slots(setup: CcdSetup, rng: np.random.Generator) -> np.ndarray:
     """Numbers of the cadences of which there are frames, shape (n_times,)."""
-    n = setup.n_times + setup.missing
-    missing = rng.choice(np.arange(1, n - 1), setup.missing, replace=False)
-    kept = np.delete(np.arange(n), missing)
+    n_missing = min(setup.missing, setup.n_times // 2)
+    n = setup.n_times + n_missing
+    kept = np.delete(
+        np.arange(n), rng.choice(np.arange(1, n - 1), n_missing, replace=False) if n_missing else np.empty(0, int)
+    )
     # The gap is at the end of each orbit, and what comes after it is later by as much.
     gap, per_orbit = round(setup.gap_d / setup.exposure_d), round(setup.orbit_d / setup.exposure_d)
     seen = max(per_orbit - gap, 1)

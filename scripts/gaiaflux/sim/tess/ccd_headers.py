@@ -237,6 +237,12 @@ def sip_cards(wcs: TanSip) -> Iterator[Card]:
         for total in range(lowest, order + 1):
             for p in range(total, -1, -1):
                 yield f"{name}_{p}_{total - p}", float(values[p, total - p]), f"{what}distortion coefficient"
+    x, y = np.meshgrid(
+        np.linspace(0.0, wcs.shape[1], 9) - wcs.crpix[0], np.linspace(0.0, wcs.shape[0], 9) - wcs.crpix[1]
+    )
+    for axis, name, values in ((1, "A", wcs.a), (2, "B", wcs.b)):
+        largest = np.abs(np.polynomial.polynomial.polyval2d(x, y, values)).max()
+        yield f"{name}_DMAX", float(largest), f"maximum distortion, axis {axis}"
 
 
 def header_of(cards: Iterator[Card]) -> fits.Header:

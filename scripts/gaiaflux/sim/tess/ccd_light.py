@@ -11,11 +11,13 @@ import numpy as np
 from gaiaflux.core.kernels.compile import device, kernel
 from gaiaflux.sim.tess.response import OVERSAMPLING, PARTS, SIZE_PIX, response_shape
 
-__all__ = ["add_stars", "star_shapes"]
+__all__ = ["add_halos", "add_stars", "star_shapes"]
 
 # Of the table of the normal distribution function: steps in a standard deviation, and how far out it goes.
 STEPS, REACH = 64, 9
 HALF = SIZE_PIX / 2.0
+# Of the halo: its scale [pixel], how far it goes [pixel], and the light in a pixel below which it ends [electron/s].
+HALO_PIX, HALO_END_PIX, HALO_LEAST = 6.0, 60.0, 0.003
 PART, CENTRE_X, CENTRE_Y, WIDTH_X, WIDTH_Y = range(5)
 
 
@@ -99,6 +101,24 @@ def _add(stars, shapes, table, profiles, image):  # noqa: ANN001, ANN202
                 image[j, i] += light
 
 
+@kernel("void(float64[:, ::1], float64, float64[:, ::1])")
+def _add_halo(stars, part, image):  # noqa: ANN001, ANN202
+    ny, nx = image.shape
+    for s in range(len(stars)):
+        x, y = stars[s, 0], stars[s, 1]
+        amount = part * stars[s, 2] * HALO_PIX / (2.0 * np.pi)
+        square = (amount / HALO_LEAST) ** (2.0 / 3.0) - HALO_PIX * HALO_PIX
+        if square <= 0.0:
+            continue
+        square = min(square, HALO_END_PIX * HALO_END_PIX)
+        far = np.sqrt(square)
+        for j in range(max(int(np.ceil(y - far)), 0), min(int(np.floor(y + far)), ny - 1) + 1):
+            for i in range(max(int(np.ceil(x - far)), 0), min(int(np.floor(x + far)), nx - 1) + 1):
+                distance = (i - x) * (i - x) + (j - y) * (j - y)
+                if distance <= square:
+                    image[j, i] += amount / (distance + HALO_PIX * HALO_PIX) ** 1.5
+
+
 def star_shapes(column: np.ndarray, row: np.ndarray) -> np.ndarray:
     """The response's components for stars.
 
@@ -133,3 +153,18 @@ def add_stars(image: np.ndarray, stars: np.ndarray, shapes: np.ndarray) -> None:
     """
     profiles = np.empty((2 * shapes.shape[1], SIZE_PIX + 1))
     _add(np.ascontiguousarray(stars, np.float64), shapes, NORMAL, profiles, image)
+
+
+def add_halos(image: np.ndarray, stars: np.ndarray, part: float) -> None:
+    """Add what falls wide around stars, beside the response: as 1 / (r^2 + 6^2)^1.5, r in pixels, out to 60 of them.
+
+    Parameters
+    ----------
+    image : ndarray of float64, shape (ny, nx)
+        Is changed.
+    stars : ndarray of float64, shape (n, 3)
+        x, y [pixel of the image] and light [electron/s].
+    part : float
+        Of the light, in addition to it.
+    """
+    _add_halo(np.ascontiguousarray(stars, np.float64), float(part), image)

@@ -48,6 +48,8 @@ class CcdSetup:
     brightest, listed_tmag, faintest : float
         TESS magnitudes of the stars that are drawn; those beyond `listed_tmag` are in no catalogue.
     clear_pix : float
+    halo : float
+        Light that falls wide around a star, in parts of its own and in addition to it; the response ends at 6.5 pixels.
     sky : SkySetup
     rays : float
         Cosmic rays per pixel and second, before anything is done about them.
@@ -56,7 +58,7 @@ class CcdSetup:
     gap_d : float
         Length of the gap between two orbits [d].
     missing : int
-        Frames that were never sent.
+        Frames that were never sent; fewer where there are few frames.
     orbit_d : float
         Of the spacecraft [d].
     dump_every_d : float
@@ -85,6 +87,7 @@ class CcdSetup:
     listed_tmag: float = 16.0
     faintest: float = 17.0
     clear_pix: float = 6.0
+    halo: float = 0.0
     sky: SkySetup = field(default_factory=SkySetup)
     rays: float = 1.1e-5
     mitigated: bool = True

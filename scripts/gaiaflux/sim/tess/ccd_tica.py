@@ -16,6 +16,7 @@ __all__ = ["tica_cards", "tica_name"]
 AU_KM = 149597870.7
 # Seconds from the GPS scale's zero (JD 2444244.5) to that of TJD, and TDB - GPS.
 GPS_DAYS, GPS_LATE_S = 2457000.0 - 2444244.5, 51.184
+FLAGGED_FROM = 67  # the first sector whose headers have the single flags
 STRAY_FROM = 500.0  # above it a camera counts as flooded with light [electron/s]
 
 
@@ -67,12 +68,13 @@ def tica_cards(ccd: SimulatedCcd, frame: SimulatedFrame, cadenceno: int, corner:
     yield "DIFF_HUF", 10407, "Huffman table for difference encoding"
     yield "PRIM_HUF", 17, "Huffman table for undifference encoding"
     yield "QUAL_BIT", int(safe or dump), "Quality bit (1 = bad)"
-    yield "FINE", int(not safe), "Fine pointing flag"
-    yield "COARSE", int(safe), "Coarse pointing flag"
-    yield "RW_DESAT", int(dump), "Reaction wheel desaturation flag"
-    for camera in (1, 2, 3, 4):
-        flooded = camera == setup.camera and float(frame.sky.mean()) > STRAY_FROM
-        yield f"STRAYLT{camera}", int(flooded), f"Stray light flag, camera {camera}"
+    if setup.sector >= FLAGGED_FROM:
+        yield "FINE", int(not safe), "Fine pointing flag"
+        yield "COARSE", int(safe), "Coarse pointing flag"
+        yield "RW_DESAT", int(dump), "Reaction wheel desaturation flag"
+        for camera in (1, 2, 3, 4):
+            flooded = camera == setup.camera and float(frame.sky.mean()) > STRAY_FROM
+            yield f"STRAYLT{camera}", int(flooded), f"Stray light flag, camera {camera}"
     yield "SPM", 2, "Science processing mode"
     yield "CAMNUM", setup.camera, "Camera number"
     yield "CCDNUM", setup.ccd, "CCD number"
