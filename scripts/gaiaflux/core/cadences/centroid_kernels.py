@@ -81,7 +81,7 @@ def vote_shifts(
         for down in range(-reach, reach + 1):
             for right in range(-reach, reach + 1):
                 used = _load(data, weight, image, variance, per_light, constant, bad, column + right, row + down, half)
-                if 3 * used < 2 * n_pixels:
+                if 3 * used < n_pixels:
                     continue
                 sum_d, sum_p = 0.0, 0.0
                 for p in range(n_pixels):
@@ -147,6 +147,7 @@ def fit_centroids(
         limits[4],
         limits[5],
     )
+    anywhere = limits[6]
     data, weight, left, weighted, ordered = work[0], work[1], work[2], work[3], work[4]
     system, inverse = matrices[0], matrices[1]
     right, step = vectors[0], vectors[1]
@@ -234,8 +235,8 @@ def fit_centroids(
                             left[p] -= step[a] * flat[a, p]
                         if weight[p] > 0.0:
                             chi2 += left[p] * left[p] * weight[p]
-                            wrong = misfit * flux * flat[0, p]
-                            size_now = abs(left[p]) / np.sqrt(1.0 / weight[p] + wrong * wrong)
+                            wrong, other = misfit * flux * flat[0, p], anywhere * flux
+                            size_now = abs(left[p]) / np.sqrt(1.0 / weight[p] + wrong * wrong + other * other)
                             judged += size_now * size_now
                             ordered[count] = size_now
                             count += 1

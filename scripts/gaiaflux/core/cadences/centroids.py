@@ -39,8 +39,8 @@ class CentroidOptions:
         A pixel this many times farther off than usual in the stamp is left out.
     most_clipped : int
         Pixels of a stamp.
-    misfit : float
-        Part of its light that the model of a pixel may be wrong by, where outliers are judged.
+    misfit, anywhere : float
+        Part of the pixel's own light, and of all of the star's, that a model may be wrong by where outliers are judged.
     least_explained : float
         Part of what the pixels of a stamp differ by that must be the star's.
     iterations : int
@@ -56,6 +56,7 @@ class CentroidOptions:
     clip: float = 7.0
     most_clipped: int = 2
     misfit: float = 0.02
+    anywhere: float = 0.0005
     least_explained: float = 0.5
     iterations: int = 15
 
@@ -255,6 +256,7 @@ def measure_centroids(
             options.clip,
             options.misfit,
             options.least_explained,
+            options.anywhere,
         ]
     )
     fit_centroids(
@@ -274,11 +276,14 @@ def measure_centroids(
         np.zeros((2, n_columns, n_columns)),
         np.zeros((2, n_columns)),
     )
-    return Centroids(*np.ascontiguousarray(result.T), n_used, shift)
+    x, y, x_err, y_err, flux, spread, spread_err, chi2 = np.ascontiguousarray(result.T)
+    return Centroids(x, y, x_err, y_err, flux, spread, spread_err, chi2, n_used, shift)
 
 
 def _peak(score: np.ndarray) -> np.ndarray:
     """Place of the highest score from the middle, in x and y, between the whole pixels by parabolas; shape (2,)."""
+    if not score.any():
+        return np.zeros(2)
     row, column = np.unravel_index(int(np.argmax(score)), score.shape)
     reach = (len(score) - 1) // 2
     place = np.array([column - reach, row - reach], np.float64)

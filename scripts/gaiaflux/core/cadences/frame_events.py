@@ -49,7 +49,8 @@ class FrameEvents:
         Length of an even motion that would make the stars as wide as they are, beside the frames around it [pixel]; NaN
         without stars.
     spread : ndarray of float64
-        Variance of the stars' images beyond that of the frames around it, mean of the axes [pixel^2]; NaN without stars.
+        Variance of the stars' images beyond that of the frames around it, mean of both axes [pixel^2]; NaN without
+        stars.
     spread_err : ndarray of float64
         One-sigma error, from how well the stars agree [pixel^2].
     """

@@ -2,9 +2,9 @@
 
 A response function that is not quite right has every star a little beside its true place, by as much as its place
 within the pixel makes of it, and catalogues err too. What a star's place is is therefore solved together with the
-motion: star k in frame t is at x_k + o_k + (motion of frame t at x_k) + g_k (motion of frame t in the middle), where the
-mean motion of the good frames is zero, and so is the mean of g over the stars. How well a star keeps to this, beyond
-the noise of its pixels, is learnt from all frames and weighs it.
+motion: star k in frame t is at x_k + o_k + (motion of frame t at x_k) + g_k (motion of frame t in the middle). The mean
+motion of the good frames is zero, and so is the mean of g over the stars. How well a star keeps to this, beyond the
+noise of its pixels, is learnt from all frames and weighs it.
 """
 
 from dataclasses import dataclass

@@ -12,6 +12,7 @@ __all__ = ["FrameFits", "MotionOptions", "StarPlaces", "fit_motion", "motion_ter
 
 _SHIFT = {"translation": [0, 1], "euclidian": [0, 1], "affine": [0, 3]}  # terms that are the shift in the middle
 LEAST_EIGENVALUE = 0.02
+SETTLED_PIX = 2e-6
 LEAST_STARS, LEAST_FRAMES = 8, 8  # that tell the stars' slopes
 LEAST_INFORMATION = 1e4  # of a slope: an error of 0.01
 LARGEST_SLOPE = 0.1
@@ -150,33 +151,32 @@ def fit_motion(places: StarPlaces, mode: str, uv: np.ndarray, good: np.ndarray, 
     found = state.use[0].copy()
     terms = motion_terms(mode, uv)
     n_terms, shift = np.zeros(len(good), np.int64), np.zeros((2, len(good)))
+    counts, last = good, False
     for turn in range(options.iterations):
-        weight = state.weights()
+        weight, before = state.weights(), shift
         moving = state.seen - state.offset[:, None] - state.slope[:, None] * shift[:, :, None]
         value, covariance, n_terms = _fit_frames(terms, moving, weight, mode, options)
-        model = np.einsum("akp,tp->atk", terms, np.where(np.isfinite(value), value, 0.0))
-        _fit_stars(state, model, weight, good)
-        centred = _centre(value, model, terms, state, good)
-        left = np.where(np.isfinite(state.seen), state.seen - state.offset[:, None] - centred, 0.0)
+        model = np.einsum("akp,tp->atk", terms, value)
+        _fit_stars(state, model, weight, counts)
+        left = np.nan_to_num(state.seen - state.offset[:, None] - _centre(value, model, terms, state, counts))
         shift = _shift(value, mode)
         if turn:
-            _fit_slopes(state, left, weight * good[:, None], shift, terms)
-        left -= np.where(np.isfinite(state.seen), state.slope[:, None] * shift[:, :, None], 0.0)
-        if turn < options.iterations - 1:
-            leverage = _leverage(terms, covariance, weight)
-            _learn_scatter(state, left, leverage, good, options)
-            _leave_out(state, left, found, options)
-    used = state.use[0]
-    n_used = used.sum(axis=1)
-    rms = np.sqrt((np.where(used, left**2, 0.0)).sum(axis=(0, 2)) / np.maximum(2 * n_used, 1))
-    least = np.where(n_terms > 2, 3, 2) if KERNEL_PARAMETERS[mode] else np.ones(len(n_used))
-    lost = (n_used < least) | (n_used < options.least_agree * found.sum(axis=1)) | (rms > options.worst_rms)
+            _fit_slopes(state, left, weight * counts[:, None], shift, terms)
+        left -= np.where(found, state.slope[:, None] * shift[:, :, None], 0.0)
+        agreement = _agreement(state, left, found, n_terms, options)
+        counts = good & ~agreement.lost
+        if last:
+            break
+        _learn_scatter(state, left, _leverage(terms, covariance, weight), counts, options)
+        same = _leave_out(state, left, found, options) and turn > 1
+        last = turn + 2 >= options.iterations or (same and bool(np.abs(shift - before).max() < SETTLED_PIX))
+    lost, n_used, rms = agreement
     scale = _excess(left, weight, n_terms, n_used)
     covariance = covariance * scale[:, None, None] + _slopes_covariance(state, terms, weight, shift, covariance)
-    covariance = _unmeasured(covariance, value, n_terms, good & ~lost)
-    value[lost], covariance[lost], rms[lost] = np.nan, np.nan, np.nan
-    n_terms, n_used = np.where(lost, 0, n_terms), np.where(lost, 0, n_used)
-    seen = (used & good[:, None]).any(axis=0)
+    covariance = _unmeasured(covariance, value, n_terms, counts)
+    value[lost], covariance[lost] = np.nan, np.nan
+    n_terms = np.where(lost, 0, n_terms)
+    seen = (state.use[0] & counts[:, None]).any(axis=0)
     offset = np.where(seen, state.offset, np.nan).T
     return FrameFits(value, covariance, n_terms, rms, n_used, offset, state.slope.T, np.sqrt(state.scatter2).T)
 
@@ -357,12 +357,35 @@ def _learn_scatter(
     state.scatter2 = np.maximum(mixed, options.least_error**2)
 
 
-def _leave_out(state: _State, left: np.ndarray, found: np.ndarray, options: MotionOptions) -> None:
-    """Which places count in the next turn: in both axes within the limit."""
+def _leave_out(state: _State, left: np.ndarray, found: np.ndarray, options: MotionOptions) -> bool:
+    """Which places count in the next turn: in both axes within the limit. Whether they are the same as before."""
     pull2 = (left**2 / (state.error2 + state.scatter2[:, None])).max(axis=0)
     usual = _medians(np.where(found, pull2, np.nan), 1) / 1.2  # median of the larger of two squares
     limit = options.clip**2 * np.clip(usual, 1.0, 100.0)
-    state.use[:] = found & (pull2 <= limit[:, None])
+    use = found & (pull2 <= limit[:, None])
+    same = bool((use == state.use[0]).all())
+    state.use[:] = use
+    return same
+
+
+class _Agreement(NamedTuple):
+    """Frames that are lost, stars that count, and their scatter along an axis [pixel], all of shape (n_frames,)."""
+
+    lost: np.ndarray
+    n_used: np.ndarray
+    rms: np.ndarray
+
+
+def _agreement(
+    state: _State, left: np.ndarray, found: np.ndarray, n_terms: np.ndarray, options: MotionOptions
+) -> _Agreement:
+    """Whether enough of the stars found in a frame have moved together."""
+    used = state.use[0]
+    n_used = used.sum(axis=1)
+    rms = np.sqrt((left**2 * used).sum(axis=(0, 2)) / np.maximum(2 * n_used, 1))
+    lost = (n_used < np.clip(n_terms, 1, 3)) | (n_used < options.least_agree * found.sum(axis=1))
+    lost |= rms > options.worst_rms
+    return _Agreement(lost, np.where(lost, 0, n_used), np.where(lost, np.nan, rms))
 
 
 def _excess(left: np.ndarray, weight: np.ndarray, n_terms: np.ndarray, n_used: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ class PlatePolynomial:
             [pixel, 0-based]; NaN on the far side of the sky and where the input is. Far outside of the image they mean
             little.
         """
-        ra, dec = np.radians(np.asarray(ra_deg, np.float64)), np.radians(np.asarray(dec_deg, np.float64))
+        ra, dec = (np.radians(np.atleast_1d(np.asarray(values, np.float64))) for values in (ra_deg, dec_deg))
         ra0, dec0 = np.radians(self.crval)
         cos_dec, sin_dec, cos_turn = np.cos(dec), np.sin(dec), np.cos(ra - ra0)
         depth = sin_dec * np.sin(dec0) + cos_dec * np.cos(dec0) * cos_turn
