@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaiaflux.sim.imperfect_camera import bleed
 from gaiaflux.sim.tess.pointing import Pointing, simulate_pointing
 from gaiaflux.sim.tess.response import Response
 from gaiaflux.sim.tess.stars import StampStar, relative_light, tess_flux
@@ -42,6 +43,8 @@ class StampSetup:
     moves : bool
         Whether the pointing changes at all.
     start_btjd : float
+    bleed_up : float
+        Part of what a full pixel cannot hold that runs to higher rows.
     seed : int
     """
 
@@ -57,6 +60,7 @@ class StampSetup:
     kernel_error_pix: float = 0.002
     moves: bool = True
     start_btjd: float = 1325.3
+    bleed_up: float = 0.5
     seed: int = 1
 
 
@@ -163,20 +167,7 @@ def _scene(setup: StampSetup, shift: np.ndarray, star_flux: np.ndarray) -> np.nd
     for k, star in enumerate(setup.stars):
         made = response.light(star.x + shift[:, 0], star.y + shift[:, 1], setup.shape)
         total += star_flux[:, k, None, None] * made
-    return _bleed(total) if total.max() > SATURATION else total
-
-
-def _bleed(image: np.ndarray) -> np.ndarray:
-    """Move what is above saturation to the next pixels of the column, half up and half down, until all is held."""
-    image = image.copy()
-    for _ in range(image.shape[1]):
-        excess = np.maximum(image - SATURATION, 0.0)
-        if not excess.any():
-            break
-        image -= excess
-        image[:, 1:] += 0.5 * excess[:, :-1]
-        image[:, :-1] += 0.5 * excess[:, 1:]
-    return np.minimum(image, SATURATION)
+    return bleed(total, SATURATION, setup.bleed_up) if total.max() > SATURATION else total
 
 
 def pixel_variance(light: np.ndarray, cadence_s: float) -> np.ndarray:
