@@ -3,7 +3,8 @@
 White et al. 2017, MNRAS 471, 2882, equations 1 to 3: the light curve is a sum of the pixels with weights that are not
 negative and that give it a mean of 1; those are taken that make its total variation, the sum of its steps, least. The
 pointing moves light from pixel to pixel, and weights that balance it let the star's own variation alone, which is the
-same in all pixels.
+same in all pixels. Where a slow motion differs from the noise in hours only, steps hardly see it: what the response
+function makes of the motion, where it is known, counts too.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 __all__ = ["halo_weights", "total_variation"]
 
 TURNS = 30
-SETTLED = 1e-6
+SETTLED = 1e-4
 SMALLEST_STEP = 1e-3  # of the usual one: steps below it count as it
 MOST_STEPS = 1000  # of the search for the pixels that get a weight
 RIDGE = 1e-9
@@ -32,7 +33,7 @@ def total_variation(flux: np.ndarray) -> float:
     return float(np.abs(np.diff(known)).sum() / known.sum())
 
 
-def halo_weights(flux: np.ndarray) -> np.ndarray:
+def halo_weights(flux: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
     """Weights of pixels that give the light curve of the least total variation.
 
     Absolute steps are reached by squares, each divided by the step of the turn before.
@@ -41,6 +42,9 @@ def halo_weights(flux: np.ndarray) -> np.ndarray:
     ----------
     flux : ndarray, shape (n_times, n_pixels)
         Finite, in the order of time; the mean of each pixel is positive.
+    motion : ndarray, shape (n, n_pixels), optional
+        Changes of a pixel's light, over its mean, that are no variation of the star, each times the number of frames
+        that have it: their absolute sum is made small together with that of the steps.
 
     Returns
     -------
@@ -57,8 +61,10 @@ def halo_weights(flux: np.ndarray) -> np.ndarray:
     if not (mean > 0).all() or not mean.size:
         raise ValueError("a halo needs pixels, and light in each of them")
     # By its mean each pixel shows the same star: shares of sum 1.
-    steps = np.diff(flux / mean, axis=0)
     share = mean / mean.sum()
+    steps = np.diff(flux / mean, axis=0)
+    if motion is not None:
+        steps = np.concatenate([steps, motion])
     if not len(steps):
         return share / mean
     best, least = share, np.abs(steps @ share).sum()

@@ -18,12 +18,14 @@ from gaiaflux.core.psf.stamp_light import stamp_light
 __all__ = [
     "CENTRE_PIX",
     "Enclosed",
-    "bleeding_of_star",
     "bleeding_of_stamp",
+    "bleeding_of_star",
     "bright_aperture",
     "enclosed_light",
+    "expected_motion",
     "grown_aperture",
     "halo_pixels",
+    "light_in",
     "star_images",
 ]
 
@@ -32,6 +34,7 @@ HIGH_PART = 0.99  # of the frames in which a pixel has no more than what counts 
 SAMPLE = 501  # frames that say so
 NOT_FULL = 0.5  # of the level: where the mean has no more, no frame is looked at
 CELL_PIX = 1.0 / 16.0
+MOTION_PIX = 1.0 / 32.0
 LEAST_WING_ERR = 0.02  # relative error of the light outside of an aperture, where the wings fit better than that
 SIGMA = 3.0
 BRIGHT_PIX = 3  # from the charge: reach of an aperture without a response function
@@ -207,19 +210,60 @@ def enclosed_light(
     Enclosed
         The error is the light outside, times what the fit leaves of the wings.
     """
-    cells = shift_cells(shift, np.ones(len(shift), bool), CELL_PIX)
-    at = np.array([scene.x[0], scene.y[0]]) + cells.place
-    made = stamp_light(scene.tables.of(np.array([0])), at[:, :1], at[:, 1:], aperture.shape)
-    inside, along_x, along_y = (
-        part[:, 0][:, aperture].sum(axis=1) for part in (made.light, made.along_x, made.along_y)
-    )
-    away = shift - cells.place[cells.cell]
-    part = inside[cells.cell] + along_x[cells.cell] * away[:, 0] + along_y[cells.cell] * away[:, 1]
+    part = light_in(scene, shift, aperture)
     left = np.where(usable, mean.image - scene.model, 0.0)
     wings = np.where(usable, scene.model - scene.background, 0.0)
     misfit = float(np.sqrt(np.sum(left**2) / max(float(np.sum(wings**2)), 1e-30)))
     outside = max(1.0 - float(np.median(part)), 0.0)
     return Enclosed(part, outside * max(misfit, LEAST_WING_ERR))
+
+
+def light_in(scene: StaticScene, shift: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted sum of the pixels of a star of the target's place and of light 1.
+
+    Parameters
+    ----------
+    scene : StaticScene
+    shift : ndarray, shape (n_times, 2)
+        Of the frames [pixel].
+    weight : ndarray, shape (ny, nx)
+        Of the pixels; a mask where they are summed.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_times,)
+    """
+    used = weight != 0
+    cells = shift_cells(shift, np.ones(len(shift), bool), CELL_PIX)
+    at = np.array([scene.x[0], scene.y[0]]) + cells.place
+    made = stamp_light(scene.tables.of(np.array([0])), at[:, :1], at[:, 1:], weight.shape)
+    light, *slopes = (part[:, 0][:, used] @ weight[used] for part in (made.light, made.along_x, made.along_y))
+    away = shift - cells.place[cells.cell]
+    return light[cells.cell] + slopes[0][cells.cell] * away[:, 0] + slopes[1][cells.cell] * away[:, 1]
+
+
+def expected_motion(scene: StaticScene, shift: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """What the motion of the frames makes of the target's light in some pixels.
+
+    Parameters
+    ----------
+    scene : StaticScene
+    shift : ndarray, shape (n_times, 2)
+        Of the frames [pixel].
+    pixels : ndarray of bool, shape (ny, nx)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_pixels)
+        For each cell of shifts that frames are in, the change of the light over its mean, times their number; in the
+        order of ``np.nonzero(pixels)``.
+    """
+    cells = shift_cells(shift, np.ones(len(shift), bool), MOTION_PIX)
+    at = np.array([scene.x[0], scene.y[0]]) + cells.centre
+    light = stamp_light(scene.tables.of(np.array([0])), at[:, :1], at[:, 1:], pixels.shape).light[:, 0][:, pixels]
+    mean = cells.share @ light
+    change = np.where(mean > 0, light / np.where(mean > 0, mean, 1.0) - 1.0, 0.0)
+    return change * (cells.share * len(shift))[:, None]
 
 
 def halo_pixels(images: StarImages, usable: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -11,15 +11,19 @@ from gaiaflux.core.cadences.saturated import (
     Enclosed,
     bright_aperture,
     enclosed_light,
+    expected_motion,
     grown_aperture,
     halo_pixels,
+    light_in,
     star_images,
 )
 from gaiaflux.core.cadences.scene import StaticScene
 from gaiaflux.core.image.bleeding import Bleeding, needs_rows
+from gaiaflux.core.maths.robust import robust_scatter
 
 __all__ = ["SaturatedSums", "WingFit", "sum_saturated"]
 
+FEWEST = 50  # frames that say how far the stated errors are from the truth
 MOST_PIXELS = 300  # of a halo: those with most light
 
 
@@ -117,30 +121,50 @@ def sum_saturated(
     if not halo:
         return whole
     used = allowed & aperture if fit is None else halo_pixels(images, fit.usable & allowed, mean.variance)
-    return _with_halo(frames, whole, used, mean)
+    return _with_halo(frames, whole, used & (mean.image > 0), fit)
 
 
-def _with_halo(frames: StampFrames, whole: SaturatedSums, used: np.ndarray, mean: MeanImage) -> SaturatedSums:
+def _with_halo(frames: StampFrames, whole: SaturatedSums, used: np.ndarray, fit: WingFit | None) -> SaturatedSums:
     """The same with the changes of the halo's light; as it is where there is no halo."""
     counted = frames.counted
-    used = used & np.isfinite(frames.flux[counted]).all(axis=0) & (mean.image > 0)
-    if not used.any():
+    seen = frames.flux[counted]
+    used = used & np.isfinite(seen).all(axis=0)
+    light = np.where(used, np.where(used, seen, 0.0).mean(axis=0, dtype=np.float64), 0.0)
+    if not (light > 0).any():
         return whole
-    faintest = np.sort(mean.image[used])[-min(MOST_PIXELS, int(used.sum()))]
-    rows, columns = np.nonzero(used & (mean.image >= faintest))
+    faintest = np.sort(light[light > 0])[::-1][:MOST_PIXELS][-1]
+    used = light >= faintest
+    rows, columns = np.nonzero(used)
     flux = frames.flux[:, rows, columns].astype(np.float64)
-    positive = flux[counted].mean(axis=0) > 0
-    rows, columns, flux = rows[positive], columns[positive], flux[:, positive]
-    value = halo_weights(flux[counted]) * _usual(whole.sums.flux, frames)
+    motion = None if fit is None else expected_motion(fit.scene, fit.shift[counted], used)
+    value = halo_weights(flux[counted], motion) * _usual(whole.sums.flux, frames)
     error = np.nan_to_num(frames.flux_err[:, rows, columns].astype(np.float64))
     common = np.nan_to_num(frames.background_err[:, rows, columns].astype(np.float64))
     noise = np.sqrt(error**2 @ value**2 + (common @ value) ** 2)
     weight = np.zeros(frames.shape)
     weight[rows, columns] = value
     light = flux @ value
+    if fit is not None:
+        seen = light_in(fit.scene, fit.shift, weight)
+        usual = seen[counted].mean()
+        light, noise = light * usual / seen, noise * usual / seen
+    noise = noise * _underrated(light, noise, whole, counted)
     gone = ~np.isfinite(light)
     sums = replace(whole.sums, flux=light, flux_err=np.where(gone, np.nan, noise), incomplete=gone)
     return replace(whole, sums=sums, weight=weight, n_pixels=np.full(len(frames), value.sum()))
+
+
+def _underrated(light: np.ndarray, noise: np.ndarray, whole: SaturatedSums, counted: np.ndarray) -> float:
+    """Factor that errors of a halo lack: what the pointing leaves shows against the sum, which holds all the charge."""
+    if whole.rows != (0, 0):
+        return 1.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = (light / whole.sums.flux)[counted]
+        stated = np.hypot(noise / light, whole.sums.flux_err / whole.sums.flux)[counted]
+    known = np.isfinite(ratio) & np.isfinite(stated)
+    if known.sum() < FEWEST:
+        return 1.0
+    return max(1.0, float(robust_scatter(ratio[known]) / np.median(stated[known])))
 
 
 def _common_error(frames: StampFrames) -> float:
