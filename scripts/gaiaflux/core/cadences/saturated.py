@@ -37,7 +37,7 @@ CELL_PIX = 1.0 / 16.0
 MOTION_PIX = 1.0 / 32.0
 LEAST_WING_ERR = 0.02  # relative error of the light outside of an aperture, where the wings fit better than that
 SIGMA = 3.0
-BRIGHT_PIX = 3  # from the charge: reach of an aperture without a response function
+BRIGHT_PIX = 5  # from the charge: reach of an aperture without a response function
 PURE = 0.9  # part of a pixel's light that is the target's
 
 
@@ -95,15 +95,17 @@ def bleeding_of_star(bleeding: Bleeding, stars: SceneStars, shift: np.ndarray) -
     Returns
     -------
     Bleeding
-        Groups with a full pixel near the target, of which no brighter star of the catalogue is as near.
+        Groups with a full pixel near the target, of which no brighter star of the catalogue is as near, also from
+        beyond the edge over which its column comes; none if the catalogue has too little light for it.
     """
-    if not bleeding.any:
-        return bleeding
+    if not bleeding.any or stars.flux[0] < bleeding.level:
+        return bleeding.of(np.zeros(0, np.int32))
     flux = np.nan_to_num(stars.flux, nan=0.0)
-    places = [(stars.x[k] + shift[0], stars.y[k] + shift[1]) for k in np.flatnonzero(flux > flux[0])]
-    mine = bleeding.near(stars.x[0] + shift[0], stars.y[0] + shift[1], CENTRE_PIX, full=True)
-    taken = [bleeding.near(x, y, CENTRE_PIX, full=True) for x, y in places]
-    return bleeding.of(np.setdiff1d(mine, np.concatenate(taken)) if taken else mine)
+    x, y = stars.x + shift[0], stars.y + shift[1]
+    mine = bleeding.near(x[0], y[0], CENTRE_PIX, full=True)
+    for k in np.flatnonzero(flux > flux[0]):
+        mine = np.setdiff1d(mine, bleeding.near(x[k], np.clip(y[k], 0, len(bleeding.full) - 1), CENTRE_PIX, full=True))
+    return bleeding.of(mine)
 
 
 def star_images(scene: StaticScene, shift: np.ndarray, shape: tuple[int, int]) -> StarImages:

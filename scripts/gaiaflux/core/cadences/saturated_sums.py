@@ -23,6 +23,7 @@ from gaiaflux.core.maths.robust import robust_scatter
 
 __all__ = ["SaturatedSums", "WingFit", "sum_saturated"]
 
+ENDS_PIX = 3  # of the columns: the pointing moves them in a few frames
 FEWEST = 50  # frames that say how far the stated errors are from the truth
 MOST_PIXELS = 300  # of a halo: those with most light
 
@@ -104,7 +105,7 @@ def sum_saturated(
     if fit is not None and fit.background is not None:
         less = (frames.flux - fit.background[:, None, None]).astype(np.float32)
         frames = replace(frames, flux=np.ascontiguousarray(less))
-    charge = own.mask & np.isfinite(mean.image)
+    charge = own.with_ends(ENDS_PIX) & np.isfinite(mean.image)
     allowed = np.isfinite(mean.image) if mean.bled is None else np.isfinite(mean.image) & ~mean.bled
     enclosed = None
     if fit is None:

@@ -48,7 +48,15 @@ class Bleeding:
     @property
     def mask(self) -> np.ndarray:
         """`bled` with a pixel at both ends of each column: what a fit must not use, shape (ny, nx)."""
-        return _along_columns(self.bled, MARGIN_PIX)
+        return self.with_ends(MARGIN_PIX)
+
+    def with_ends(self, margin: int) -> np.ndarray:
+        """`bled` with some pixels at both ends of each column, shape (ny, nx)."""
+        grown = self.bled
+        for step in range(1, margin + 1):
+            grown[step:] |= self.group[:-step] > 0
+            grown[:-step] |= self.group[step:] > 0
+        return grown
 
     def of(self, groups: np.ndarray) -> "Bleeding":
         """Some of the groups alone, by their numbers."""
@@ -129,15 +137,6 @@ def _run(light: np.ndarray, limit: np.ndarray, level: float) -> int:
         rises = (light > before) & (before < level)
     ends = ~charged | rises
     return int(np.argmax(ends)) if ends.any() else len(light)
-
-
-def _along_columns(mask: np.ndarray, margin: int) -> np.ndarray:
-    """A mask grown by some pixels up and down."""
-    grown = mask.copy()
-    for step in range(1, margin + 1):
-        grown[step:] |= mask[:-step]
-        grown[:-step] |= mask[step:]
-    return grown
 
 
 def _groups(full: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
