@@ -12,7 +12,7 @@ from gaiaflux.sim.tess.ccd_rays import ray_tracks
 from gaiaflux.sim.tess.ccd_setup import CcdSetup, plate_solution
 from gaiaflux.sim.tess.ccd_sky import PixelResponse, SkyLight, pixel_response, sky_light
 from gaiaflux.sim.tess.ccd_stars import MARGIN, CcdStars, draw_stars, relative_lights
-from gaiaflux.sim.tess.saturation import bleed
+from gaiaflux.sim.imperfect_camera import bleed
 from gaiaflux.sim.tess.stamp import LIVE, QUALITY_DUMP, SATURATION, pixel_variance
 
 __all__ = ["SimulatedCcd", "SimulatedFrame", "exposure_s", "frames", "simulate_ccd"]

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaiaflux.sim.imperfect_camera import bleed
 from gaiaflux.sim.tess.pointing import Pointing, simulate_pointing
 from gaiaflux.sim.tess.response import Response
-from gaiaflux.sim.tess.saturation import bleed
 from gaiaflux.sim.tess.stars import StampStar, relative_light, tess_flux
 
 __all__ = ["LIVE", "SATURATION", "SimulatedStamp", "StampSetup", "pixel_variance", "simulate_stamp"]
@@ -43,6 +43,8 @@ class StampSetup:
     moves : bool
         Whether the pointing changes at all.
     start_btjd : float
+    bleed_up : float
+        Part of what a full pixel cannot hold that runs to higher rows.
     seed : int
     """
 
@@ -58,6 +60,7 @@ class StampSetup:
     kernel_error_pix: float = 0.002
     moves: bool = True
     start_btjd: float = 1325.3
+    bleed_up: float = 0.5
     seed: int = 1
 
 
@@ -164,7 +167,7 @@ def _scene(setup: StampSetup, shift: np.ndarray, star_flux: np.ndarray) -> np.nd
     for k, star in enumerate(setup.stars):
         made = response.light(star.x + shift[:, 0], star.y + shift[:, 1], setup.shape)
         total += star_flux[:, k, None, None] * made
-    return bleed(total, SATURATION)
+    return bleed(total, SATURATION, setup.bleed_up) if total.max() > SATURATION else total
 
 
 def pixel_variance(light: np.ndarray, cadence_s: float, live: float = LIVE) -> np.ndarray:
