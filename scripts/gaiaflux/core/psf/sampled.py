@@ -4,7 +4,7 @@ Such are the pixel response functions that the makers of a camera have measured.
 interpolated by a cubic convolution (Keys 1981, IEEE TASSP 29, 1153), between the places linearly in x and in y.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,22 @@ class SampledPsf:
     def edge(self) -> float:
         """Largest offset from a star, along an axis, that the samples reach [pixel]."""
         return (self.samples.shape[-1] - 1) / 2 / self.oversampling
+
+    def part(self, corner: tuple[int, int], shape: tuple[int, int]) -> "SampledPsf":
+        """The same function in the coordinates of a part of the frame.
+
+        Parameters
+        ----------
+        corner : tuple of int
+            (column, row) of the part's first pixel [pixel, 0-based in the frame].
+        shape : tuple of int
+            (ny, nx) of the part.
+
+        Returns
+        -------
+        SampledPsf
+        """
+        return replace(self, shape=shape, x=self.x - corner[0], y=self.y - corner[1])
 
     def at(self, x: np.ndarray, y: np.ndarray) -> "PlacedSamples":
         """The function at the places of stars; see `Psf.at`."""
