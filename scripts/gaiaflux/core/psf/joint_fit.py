@@ -12,7 +12,7 @@ import numpy as np
 
 from gaiaflux.core.psf.equations import NormalEquations, flux_errors, normal_equations, solve, sum_stamps
 from gaiaflux.core.psf.protocol import Psf, Stamps
-from gaiaflux.core.psf.stamps import add_light, make_stamps
+from gaiaflux.core.psf.stamps import add_light
 
 __all__ = ["JointColumns", "JointStep", "Promises", "joint_columns", "joint_step", "shift_images", "star_light"]
 
@@ -89,30 +89,29 @@ class JointStep:
         return flux_errors(self.equations)
 
 
-def joint_columns(psf: Psf, x: np.ndarray, y: np.ndarray, flux: np.ndarray, free: np.ndarray, radius: float) -> JointColumns:
+def joint_columns(psf: Psf, light: Stamps, flux: np.ndarray, free: np.ndarray) -> JointColumns:
     """Make the stamps of the stars' unknowns.
 
     Parameters
     ----------
     psf : Psf
         In the coordinates of the image.
-    x, y, flux : ndarray, shape (n,)
-        Present places [pixel] and light of the stars.
+    light : Stamps
+        The stars at their present places.
+    flux : ndarray, shape (n,)
+        Their present light.
     free : ndarray of int64, shape (m,)
         Rows of the stars that may move.
-    radius : float
-        Pixels farther from a star tell nothing of it [pixel].
 
     Returns
     -------
     JointColumns
     """
-    light = make_stamps(psf, x, y, radius)
     if not len(free):
         return JointColumns(light, light, free)
     there = light.x[free], light.y[free]
     column, row = light.column[free], light.row[free]
-    to_x, to_y = psf.at(*there).gradients(column, row, radius)
+    to_x, to_y = psf.at(*there).gradients(column, row, light.radius)
     amount = flux[free].astype(np.float32)[:, None, None]
     values = np.concatenate([light.values, amount * to_x, amount * to_y])
     column, row = (np.concatenate([all_of, part, part]) for all_of, part in ((light.column, column), (light.row, row)))

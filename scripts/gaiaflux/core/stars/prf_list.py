@@ -15,11 +15,12 @@ from gaiaflux.core.image.background import Background, BackgroundEstimator, BoxB
 from gaiaflux.core.image.bleeding import full_wells
 from gaiaflux.core.psf.equations import sum_stamps
 from gaiaflux.core.psf.joint_fit import JointStep, Promises, joint_columns, joint_step, star_light
+from gaiaflux.core.psf.protocol import Stamps
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamps import make_stamps
 from gaiaflux.core.stars.close_pairs import apart
 from gaiaflux.core.stars.prf_pairs import find_pairs, star_pixels
-from gaiaflux.core.stars.prf_peaks import OUTSIDE, function_error, new_stars, spread
+from gaiaflux.core.stars.prf_peaks import OUTSIDE, function_error, new_stars, spread, structure
 from gaiaflux.model.flags import PixelFlag, StarFlag
 
 __all__ = ["PrfListOptions", "PrfScene", "PrfStars", "find_prf_stars"]
@@ -146,11 +147,12 @@ class _Scene:
     sky: Background
     light: np.ndarray
     residual: np.ndarray
+    stamps: Stamps
 
     def render(self) -> None:
         """Light of the stars, and what is left."""
-        stamps = make_stamps(self.psf, self.x, self.y, self.options.radius_pix)
-        self.light = star_light(stamps, self.flux, self.image.shape)
+        self.stamps = make_stamps(self.psf, self.x, self.y, self.options.radius_pix)
+        self.light = star_light(self.stamps, self.flux, self.image.shape)
         self.residual = subtract_background(self.image - self.light, self.sky)
 
     def measure_sky(self) -> None:
@@ -169,12 +171,13 @@ class _Scene:
         if not len(self.x):
             return self.weight
         error = function_error(self.residual, self.light, self.weight) * spread(self.light)
-        return np.where(self.weight > 0, self.weight / (1.0 + self.weight * error**2), 0.0).astype(np.float32)
+        unseen = structure(self.residual, self.light, self.weight)
+        more = 1.0 + self.weight * (error**2 + unseen**2)
+        return np.where(self.weight > 0, self.weight / more, 0.0).astype(np.float32)
 
     def prune(self) -> None:
         """Leave out what is no star: without light, beyond the image, or on the place of a brighter one."""
-        stamps = make_stamps(self.psf, self.x, self.y, self.options.radius_pix)
-        snr = self.flux * np.sqrt(sum_stamps(self.residual, self.doubt(), stamps).curvature)
+        snr = self.flux * np.sqrt(sum_stamps(self.residual, self.doubt(), self.stamps).curvature)
         ny, nx = self.image.shape
         inside = (self.x > -OUTSIDE) & (self.y > -OUTSIDE) & (self.x < nx - 1 + OUTSIDE) & (self.y < ny - 1 + OUTSIDE)
         kept = np.flatnonzero((snr > self.options.min_snr) & inside)
@@ -191,7 +194,7 @@ class _Scene:
             if not len(self.x):
                 break
             free = np.arange(len(self.x))
-            columns = joint_columns(self.psf, self.x, self.y, self.flux, free, self.options.radius_pix)
+            columns = joint_columns(self.psf, self.stamps, self.flux, free)
             none = np.zeros(len(free))
             # A damped step ends where an undamped one would: nothing pulls a star back.
             promises = Promises(none, none + LOOSE**-2, none, np.zeros((len(free), 2)), np.zeros(0), np.zeros(0))
@@ -307,7 +310,8 @@ def _start(
     residual = subtract_background(values, sky)
     no_pair = np.zeros(0, bool)
     light = np.zeros_like(values)
-    return _Scene(values, bits, weight, psf, options, nothing, nothing, nothing, no_pair, sky, light, residual)
+    stamps = make_stamps(psf, nothing, nothing, options.radius_pix)
+    return _Scene(values, bits, weight, psf, options, nothing, nothing, nothing, no_pair, sky, light, residual, stamps)
 
 
 def _beside_brighter(x: np.ndarray, y: np.ndarray, distance: float) -> np.ndarray:
@@ -328,7 +332,7 @@ def _described(scene: _Scene, step: JointStep | None, full: np.ndarray) -> PrfSt
     order = np.argsort(-scene.flux, kind="stable")
     n = len(order)
     doubt = scene.doubt()
-    stamps = make_stamps(scene.psf, scene.x, scene.y, scene.options.radius_pix)
+    stamps = scene.stamps
     inner = make_stamps(scene.psf, scene.x, scene.y, float(BOX))
     plain, sums = sum_stamps(scene.residual, scene.weight, inner), sum_stamps(scene.residual, doubt, inner)
     chi2, misfit = (s.chi2 / np.maximum(s.n_pixels, 1) for s in (sums, plain))

@@ -4,17 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaiaflux.core.maths.robust import robust_scatter
 from gaiaflux.core.psf.protocol import Psf
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamps import make_stamps
 from gaiaflux.core.stars.close_pairs import apart
 from gaiaflux.core.stars.detection import find_peaks
 
-__all__ = ["NewStars", "function_error", "matched_snr", "new_stars", "spread"]
+__all__ = ["NewStars", "function_error", "matched_snr", "new_stars", "spread", "structure"]
 
 OUTSIDE = 3  # stars are sought beyond the image [pixel]
 FILTER_PIX = 3.0  # radius of the filter [pixel]
 LIT = 300.0  # light over noise from which a pixel tells of the function
+DARK = 10.0  # light over noise up to which a pixel tells of the sky
 LEAST_ERROR, USUAL_ERROR = 0.002, 0.01
 LEAST_PIXELS = 50
 MEDIAN_CHI2 = 0.455  # of a squared Gaussian
@@ -63,6 +65,25 @@ def function_error(residual: np.ndarray, light: np.ndarray, weight: np.ndarray) 
         return USUAL_ERROR
     square = residual[lit].astype(np.float64) ** 2 - 1.0 / weight[lit]
     return max(LEAST_ERROR, float(np.sqrt(max(np.median(square / around[lit] ** 2) / MEDIAN_CHI2, 0.0))))
+
+
+def structure(residual: np.ndarray, light: np.ndarray, weight: np.ndarray) -> float:
+    """Scatter of the dark pixels beyond their noise: stars that are too faint to be found, and unevenness of the sky.
+
+    Parameters
+    ----------
+    residual, light, weight : ndarray of float32, shape (ny, nx)
+        As of `function_error`.
+
+    Returns
+    -------
+    float
+        [light per pixel]; 0 where there are no dark pixels.
+    """
+    dark = (weight > 0) & (light * np.sqrt(weight) < DARK)
+    if np.count_nonzero(dark) < LEAST_PIXELS:
+        return 0.0
+    return float(np.sqrt(max(robust_scatter(residual[dark]) ** 2 - float(np.median(1.0 / weight[dark])), 0.0)))
 
 
 def matched_snr(residual: np.ndarray, weight: np.ndarray, psf: Psf) -> tuple[np.ndarray, np.ndarray]:
