@@ -18,6 +18,8 @@ __all__ = ["JointColumns", "JointStep", "Promises", "joint_columns", "joint_step
 
 TOLERANCE = 0.1  # of a step, all residuals together, in units of the unknowns' own errors
 
+LEAST_WING = 300.0  # light [electron/s] of a star whose pixels beyond 5 pixels together hold 1 % of that
+
 
 @dataclass(frozen=True)
 class JointColumns:
@@ -119,7 +121,7 @@ def joint_columns(psf: Psf, light: Stamps, flux: np.ndarray, free: np.ndarray) -
     return JointColumns(light, Stamps(values, column, row, x, y, light.radius, light.psf), free)
 
 
-def star_light(stamps: Stamps, flux: np.ndarray, shape: tuple[int, int], reach: float = np.inf) -> np.ndarray:
+def star_light(stamps: Stamps, flux: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Image of the stars alone.
 
     Parameters
@@ -128,16 +130,16 @@ def star_light(stamps: Stamps, flux: np.ndarray, shape: tuple[int, int], reach: 
     flux : ndarray, shape (n,)
     shape : tuple of int
         (ny, nx).
-    reach : float
-        No light farther than this from a star [pixel].
 
     Returns
     -------
     ndarray of float32, shape (ny, nx)
+        Beyond the stamps with the light of those stars alone that are brighter than `LEAST_WING`.
     """
     image = np.zeros(shape, np.float32)
     if len(stamps):
-        add_light(image, stamps, flux, stamps.psf.reach(flux, 0.0, reach))
+        reach = stamps.psf.reach(flux, 0.0, np.inf)
+        add_light(image, stamps, flux, np.where(np.abs(flux) > LEAST_WING, reach, 0.0))
     return image
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from gaiaflux.core.image.background import Background, BackgroundEstimator, BoxBackground, subtract_background
 from gaiaflux.core.image.bleeding import full_wells
+from gaiaflux.core.maths.robust import robust_scatter
 from gaiaflux.core.psf.equations import sum_stamps
 from gaiaflux.core.psf.joint_fit import JointStep, Promises, joint_columns, joint_step, star_light
 from gaiaflux.core.psf.protocol import Stamps
@@ -20,20 +21,21 @@ from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamps import make_stamps
 from gaiaflux.core.stars.close_pairs import apart
 from gaiaflux.core.stars.prf_pairs import find_pairs, star_pixels
-from gaiaflux.core.stars.prf_peaks import OUTSIDE, function_error, new_stars, spread, structure
+from gaiaflux.core.stars.prf_peaks import DARK, OUTSIDE, function_error, matched_snr, new_stars, spread, structure
 from gaiaflux.model.flags import PixelFlag, StarFlag
 
 __all__ = ["PrfListOptions", "PrfScene", "PrfStars", "find_prf_stars"]
 
 # Least distance of new stars from others, round after round [pixel].
 APART = (4.0, 3.0, 2.5, 2.0, 2.0, 2.0, 2.0)
-STEPS = 3  # of the fit after each round
-LAST_STEPS = 8
+STEPS = 2  # of the fit after each round
+LAST_STEPS = 5
 LONGEST_STEP = 0.3  # [pixel]
 LOOSE = 0.3  # a step of this length is as unlikely as one sigma of the fit [pixel]
 SETTLED = 1e-3  # [pixel]
 TOO_CLOSE = 1.0  # stars that came so near to each other are one [pixel]
-SPLIT_FROM = 3  # round from which stars may be taken for two
+SPLIT_AFTER = (4, 6)  # rounds after which stars may be taken for two
+BETWEEN_PLACES = 0.002  # of the light: how well a function is known between the places of the field
 DOUBTFUL = 1.5  # chi-squared per pixel from which a star may be two
 BRIGHT = 50.0  # signal to noise that a pair must have
 NEAR_FULL = 10.0  # of a saturated pixel [pixel]
@@ -166,6 +168,11 @@ class _Scene:
     def keep(self, rows: np.ndarray) -> None:
         self.x, self.y, self.flux, self.paired = self.x[rows], self.y[rows], self.flux[rows], self.paired[rows]
 
+    def fit_weight(self) -> np.ndarray:
+        """Inverse variance of the pixels with the light of stars that are too faint to be found."""
+        unseen = structure(self.residual, self.light, self.weight)
+        return (self.weight / (1.0 + self.weight * unseen**2)).astype(np.float32)
+
     def doubt(self) -> np.ndarray:
         """Inverse variance of the pixels with what the function leaves of the stars."""
         if not len(self.x):
@@ -190,6 +197,7 @@ class _Scene:
         """Light and places of all stars."""
         step = None
         nothing = np.zeros((0, *self.image.shape), np.float32)
+        weight = self.fit_weight()
         for _ in range(steps):
             if not len(self.x):
                 break
@@ -198,7 +206,7 @@ class _Scene:
             none = np.zeros(len(free))
             # A damped step ends where an undamped one would: nothing pulls a star back.
             promises = Promises(none, none + LOOSE**-2, none, np.zeros((len(free), 2)), np.zeros(0), np.zeros(0))
-            step = joint_step(columns, self.residual, self.weight, promises, nothing)
+            step = joint_step(columns, self.residual, weight, promises, nothing)
             move = np.clip(step.move, -LONGEST_STEP, LONGEST_STEP)
             self.x, self.y, self.flux = self.x + move[:, 0], self.y + move[:, 1], self.flux + step.light
             self.render()
@@ -278,7 +286,7 @@ def find_prf_stars(
         scene.fit(STEPS)
         scene.prune()
         scene.measure_sky()
-        if turn >= SPLIT_FROM:
+        if turn in SPLIT_AFTER:
             scene.split()
             scene.render()
     scene.fit(LAST_STEPS)
@@ -334,11 +342,15 @@ def _described(scene: _Scene, step: JointStep | None, full: np.ndarray) -> PrfSt
     doubt = scene.doubt()
     stamps = scene.stamps
     inner = make_stamps(scene.psf, scene.x, scene.y, float(BOX))
-    plain, sums = sum_stamps(scene.residual, scene.weight, inner), sum_stamps(scene.residual, doubt, inner)
+    plain, sums = (sum_stamps(scene.residual, weight, inner) for weight in (scene.fit_weight(), doubt))
     chi2, misfit = (s.chi2 / np.maximum(s.n_pixels, 1) for s in (sums, plain))
     errors = np.zeros(0) if step is None else step.errors()
     scale = np.sqrt(np.maximum(misfit, 1.0))
-    flux_err = errors[:n] * scale
+    # Stars that are too faint to be found lie in several pixels each: light scatters by more than single pixels say.
+    snr_image, _ = matched_snr(scene.residual, scene.fit_weight(), scene.psf)
+    empty = (scene.weight > 0) & (scene.light * np.sqrt(scene.weight) < DARK)
+    scale = scale * (max(1.0, robust_scatter(snr_image[empty])) if np.count_nonzero(empty) > 1 else 1.0)
+    flux_err = np.hypot(errors[:n] * scale, BETWEEN_PLACES * scene.flux)
     place_err = np.hypot(errors[n : 2 * n], errors[2 * n :]) / np.sqrt(2.0) * scale
     snr = scene.flux * np.sqrt(sum_stamps(scene.residual, doubt, stamps).curvature)
     rms, largest, total = _left(scene)

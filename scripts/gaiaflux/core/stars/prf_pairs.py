@@ -45,6 +45,10 @@ class StarPixels:
     column: np.ndarray
     row: np.ndarray
 
+    def of(self, rows: np.ndarray) -> "StarPixels":
+        """Those of some of the stars."""
+        return StarPixels(self.image[rows], self.weight[rows], self.column[rows], self.row[rows])
+
     def with_light(self, psf: Psf, x: np.ndarray, y: np.ndarray, flux: np.ndarray) -> "StarPixels":
         """The same with the light of a star in each, of places `x`, `y` and light `flux`, shape (n,)."""
         light, _ = _columns(psf, self, x[:, None], y[:, None], flux[:, None], False)
@@ -121,20 +125,28 @@ def find_pairs(psf: Psf, pixels: StarPixels, x: np.ndarray, y: np.ndarray, flux:
     Pairs
     """
     single = _fitted(psf, pixels, pixels.weight, (x[:, None], y[:, None], flux[:, None]))
-    start = _second_star(psf, pixels, single)
-    pair = _fitted(psf, pixels, pixels.weight, start)
-    size = 2 * HALF + 1
-    white = (np.add.outer(np.arange(size), np.arange(size)) + (pixels.column + pixels.row)[:, None, None]) % 2 == 0
+    pair = _fitted(psf, pixels, pixels.weight, _second_star(psf, pixels, single))
     proven = (single.chi2 - pair.chi2 > LEAST_GAIN) & (pair.chi2 < LESS * single.chi2) & _plausible(pair)
+    rows = np.flatnonzero(proven)
+    if len(rows):
+        proven[rows] = _found_again(psf, pixels.of(rows), _Fit(*(v[rows] for v in single)), _Fit(*(v[rows] for v in pair)))
+    order = np.argsort(-pair.flux, axis=1)
+    ordered = (np.take_along_axis(values, order, 1) for values in (pair.x, pair.y, pair.flux))
+    return Pairs(proven, *ordered)
+
+
+def _found_again(psf: Psf, pixels: StarPixels, single: _Fit, pair: _Fit) -> np.ndarray:
+    """Whether each half of the pixels finds the pair that the other half needs."""
+    around = np.arange(-HALF, HALF + 1)
+    white = (np.add.outer(around, around) + (pixels.column + pixels.row)[:, None, None]) % 2 == 0
+    again = np.ones(len(pair.x), bool)
     for here in (white, ~white):
         mine, other = pixels.weight * here, pixels.weight * ~here
         two = _fitted(psf, pixels, mine, (pair.x, pair.y, pair.flux))
         one = _fitted(psf, pixels, mine, (single.x, single.y, single.flux))
         gain = _chi2(psf, pixels, other, one) - _chi2(psf, pixels, other, two)
-        proven &= (gain > HALF_GAIN) & _plausible(two) & _alike(pair, two)
-    order = np.argsort(-pair.flux, axis=1)
-    ordered = (np.take_along_axis(values, order, 1) for values in (pair.x, pair.y, pair.flux))
-    return Pairs(proven, *ordered)
+        again &= (gain > HALF_GAIN) & _plausible(two) & _alike(pair, two)
+    return again
 
 
 def _plausible(pair: _Fit) -> np.ndarray:
