@@ -13,15 +13,15 @@ import numpy as np
 
 from gaiaflux.core.image.background import Background, BackgroundEstimator, BoxBackground, subtract_background
 from gaiaflux.core.image.bleeding import full_wells
-from gaiaflux.core.maths.robust import robust_scatter
 from gaiaflux.core.psf.equations import sum_stamps
 from gaiaflux.core.psf.joint_fit import JointStep, Promises, joint_columns, joint_step, star_light
 from gaiaflux.core.psf.protocol import Stamps
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamps import make_stamps
 from gaiaflux.core.stars.close_pairs import apart
+from gaiaflux.core.stars.prf_noise import ResidualNoise, function_error
 from gaiaflux.core.stars.prf_pairs import find_pairs, star_pixels
-from gaiaflux.core.stars.prf_peaks import DARK, OUTSIDE, function_error, matched_snr, new_stars, spread, structure
+from gaiaflux.core.stars.prf_peaks import OUTSIDE, new_stars, thinned
 from gaiaflux.model.flags import PixelFlag, StarFlag
 
 __all__ = ["PrfListOptions", "PrfScene", "PrfStars", "find_prf_stars"]
@@ -35,7 +35,6 @@ LOOSE = 0.3  # a step of this length is as unlikely as one sigma of the fit [pix
 SETTLED = 1e-3  # [pixel]
 TOO_CLOSE = 1.0  # stars that came so near to each other are one [pixel]
 SPLIT_AFTER = (4, 6)  # rounds after which stars may be taken for two
-BETWEEN_PLACES = 0.002  # of the light: how well a function is known between the places of the field
 DOUBTFUL = 1.5  # chi-squared per pixel from which a star may be two
 BRIGHT = 50.0  # signal to noise that a pair must have
 NEAR_FULL = 10.0  # of a saturated pixel [pixel]
@@ -100,7 +99,7 @@ class PrfScene:
     full : ndarray of bool, shape (ny, nx)
         Saturated pixels and columns with their charge.
     function_error : float
-        Usual error of the response function; see `gaiaflux.core.stars.prf_peaks.function_error`.
+        Usual error of the response function; see `gaiaflux.core.stars.prf_noise.function_error`.
     """
 
     stars: PrfStars
@@ -168,28 +167,19 @@ class _Scene:
     def keep(self, rows: np.ndarray) -> None:
         self.x, self.y, self.flux, self.paired = self.x[rows], self.y[rows], self.flux[rows], self.paired[rows]
 
-    def fit_weight(self) -> np.ndarray:
-        """Inverse variance of the pixels with the light of stars that are too faint to be found."""
-        unseen = structure(self.residual, self.light, self.weight)
-        return (self.weight / (1.0 + self.weight * unseen**2)).astype(np.float32)
-
-    def doubt(self) -> np.ndarray:
-        """Inverse variance of the pixels with what the function leaves of the stars."""
-        if not len(self.x):
-            return self.weight
-        error = function_error(self.residual, self.light, self.weight) * spread(self.light)
-        unseen = structure(self.residual, self.light, self.weight)
-        more = 1.0 + self.weight * (error**2 + unseen**2)
-        return np.where(self.weight > 0, self.weight / more, 0.0).astype(np.float32)
+    @property
+    def noise(self) -> ResidualNoise:
+        return ResidualNoise(self.residual, self.light, self.weight)
 
     def prune(self) -> None:
         """Leave out what is no star: without light, beyond the image, or on the place of a brighter one."""
-        snr = self.flux * np.sqrt(sum_stamps(self.residual, self.doubt(), self.stamps).curvature)
+        snr = self.flux * np.sqrt(sum_stamps(self.residual, self.noise.doubt(), self.stamps).curvature)
         ny, nx = self.image.shape
         inside = (self.x > -OUTSIDE) & (self.y > -OUTSIDE) & (self.x < nx - 1 + OUTSIDE) & (self.y < ny - 1 + OUTSIDE)
         kept = np.flatnonzero((snr > self.options.min_snr) & inside)
         kept = kept[np.argsort(-self.flux[kept], kind="stable")]
-        alone = self.paired[kept] | ~_beside_brighter(self.x[kept], self.y[kept], TOO_CLOSE)
+        alone = self.paired[kept]
+        alone[thinned(self.x[kept], self.y[kept], TOO_CLOSE)] = True
         self.keep(kept[alone])
         self.render()
 
@@ -197,7 +187,7 @@ class _Scene:
         """Light and places of all stars."""
         step = None
         nothing = np.zeros((0, *self.image.shape), np.float32)
-        weight = self.fit_weight()
+        weight = self.noise.fit_weight()
         for _ in range(steps):
             if not len(self.x):
                 break
@@ -216,7 +206,7 @@ class _Scene:
 
     def split(self) -> int:
         """Take stars for two where that is proven; the number of them."""
-        doubt = self.doubt()
+        doubt = self.noise.doubt()
         sums = sum_stamps(self.residual, doubt, make_stamps(self.psf, self.x, self.y, float(BOX)))
         chi2 = sums.chi2 / np.maximum(sums.n_pixels, 1)
         bright = self.flux * np.sqrt(sums.curvature) > BRIGHT
@@ -228,9 +218,7 @@ class _Scene:
         pixels = pixels.with_light(self.psf, x, y, flux)
         pairs = find_pairs(self.psf, pixels, x, y, flux)
         rows, proven = rows[pairs.proven], pairs.proven
-        self.x[rows], self.y[rows], self.flux[rows] = (
-            values[proven, 0] for values in (pairs.x, pairs.y, pairs.flux)
-        )
+        self.x[rows], self.y[rows], self.flux[rows] = (values[proven, 0] for values in (pairs.x, pairs.y, pairs.flux))
         self.add(pairs.x[proven, 1], pairs.y[proven, 1], pairs.flux[proven, 1])
         self.paired[rows] = True
         self.paired[len(self.x) - len(rows) :] = True
@@ -280,7 +268,7 @@ def find_prf_stars(
     scene = _start(image, variance, psf.part(corner, image.shape), full, options, flags)
     for turn, distance in enumerate(APART):
         known = scene.x, scene.y
-        found = new_stars(scene.residual, scene.doubt(), scene.psf, known, options.min_snr, distance)
+        found = new_stars(scene.residual, scene.noise.doubt(), scene.psf, known, options.min_snr, distance)
         scene.add(found.x, found.y, found.flux)
         scene.render()
         scene.fit(STEPS)
@@ -294,7 +282,7 @@ def find_prf_stars(
     scene.measure_sky()
     step = scene.fit(LAST_STEPS)
     stars = _described(scene, step, full)
-    error = function_error(scene.residual, scene.light, scene.weight)
+    error = function_error(scene.residual, scene.light, scene.noise.fit_weight())
     return PrfScene(stars, scene.light, scene.residual, scene.sky, full, error)
 
 
@@ -322,47 +310,44 @@ def _start(
     return _Scene(values, bits, weight, psf, options, nothing, nothing, nothing, no_pair, sky, light, residual, stamps)
 
 
-def _beside_brighter(x: np.ndarray, y: np.ndarray, distance: float) -> np.ndarray:
-    """Whether an earlier one of some stars is within a distance."""
-    beside = np.zeros(len(x), bool)
-    order = np.argsort(y, kind="stable")
-    for a, k in enumerate(order):
-        for o in order[a + 1 :]:
-            if y[o] - y[k] > distance:
-                break
-            if (x[o] - x[k]) ** 2 + (y[o] - y[k]) ** 2 < distance**2:
-                beside[max(k, o)] = True
-    return beside
-
-
 def _described(scene: _Scene, step: JointStep | None, full: np.ndarray) -> PrfStars:
     """All that is said of the stars."""
     order = np.argsort(-scene.flux, kind="stable")
     n = len(order)
-    doubt = scene.doubt()
-    stamps = scene.stamps
+    noise, stamps = scene.noise, scene.stamps
+    doubt = noise.doubt()
     inner = make_stamps(scene.psf, scene.x, scene.y, float(BOX))
-    plain, sums = (sum_stamps(scene.residual, weight, inner) for weight in (scene.fit_weight(), doubt))
-    chi2, misfit = (s.chi2 / np.maximum(s.n_pixels, 1) for s in (sums, plain))
+    sums = [sum_stamps(scene.residual, weight, inner) for weight in (noise.fit_weight(), doubt)]
+    misfit, chi2 = (one.chi2 / np.maximum(one.n_pixels, 1) for one in sums)
     errors = np.zeros(0) if step is None else step.errors()
-    scale = np.sqrt(np.maximum(misfit, 1.0))
-    # Stars that are too faint to be found lie in several pixels each: light scatters by more than single pixels say.
-    snr_image, _ = matched_snr(scene.residual, scene.fit_weight(), scene.psf)
-    empty = (scene.weight > 0) & (scene.light * np.sqrt(scene.weight) < DARK)
-    scale = scale * (max(1.0, robust_scatter(snr_image[empty])) if np.count_nonzero(empty) > 1 else 1.0)
-    flux_err = np.hypot(errors[:n] * scale, BETWEEN_PLACES * scene.flux)
-    place_err = np.hypot(errors[n : 2 * n], errors[2 * n :]) / np.sqrt(2.0) * scale
+    flux_err = noise.light_errors(errors[:n], scene.flux, misfit, scene.psf)
+    place_err = np.hypot(errors[n : 2 * n], errors[2 * n :]) * np.sqrt(np.maximum(misfit, 1.0) / 2.0)
     snr = scene.flux * np.sqrt(sum_stamps(scene.residual, doubt, stamps).curvature)
     rms, largest, total = _left(scene)
     flags = np.zeros(n, np.uint32)
     rows, columns = np.nonzero(full)
-    on = sum_stamps(scene.residual, np.ones_like(doubt), stamps).light / np.maximum(stamps.values.sum(axis=(1, 2)), 1e-9)
+    on = sum_stamps(scene.residual, np.ones_like(doubt), stamps).light / np.maximum(
+        stamps.values.sum(axis=(1, 2)), 1e-9
+    )
     flags[on < WHOLE] |= StarFlag.EDGE
     flags[chi2 > POOR] |= StarFlag.POOR_FIT
     if len(rows):
         near = ~apart(scene.x, scene.y, columns.astype(np.float64), rows.astype(np.float64), NEAR_FULL)
         flags[near] |= StarFlag.SATURATED
-    columns_of = (scene.x, scene.y, scene.flux, flux_err, place_err, snr, chi2, rms, largest, total, scene.paired, flags)
+    columns_of = (
+        scene.x,
+        scene.y,
+        scene.flux,
+        flux_err,
+        place_err,
+        snr,
+        chi2,
+        rms,
+        largest,
+        total,
+        scene.paired,
+        flags,
+    )
     return PrfStars(*(values[order] for values in columns_of))
 
 

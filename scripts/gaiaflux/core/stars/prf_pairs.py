@@ -129,7 +129,9 @@ def find_pairs(psf: Psf, pixels: StarPixels, x: np.ndarray, y: np.ndarray, flux:
     proven = (single.chi2 - pair.chi2 > LEAST_GAIN) & (pair.chi2 < LESS * single.chi2) & _plausible(pair)
     rows = np.flatnonzero(proven)
     if len(rows):
-        proven[rows] = _found_again(psf, pixels.of(rows), _Fit(*(v[rows] for v in single)), _Fit(*(v[rows] for v in pair)))
+        proven[rows] = _found_again(
+            psf, pixels.of(rows), _Fit(*(v[rows] for v in single)), _Fit(*(v[rows] for v in pair))
+        )
     order = np.argsort(-pair.flux, axis=1)
     ordered = (np.take_along_axis(values, order, 1) for values in (pair.x, pair.y, pair.flux))
     return Pairs(proven, *ordered)
@@ -183,7 +185,7 @@ def _columns(
 
 
 def _fitted(psf: Psf, pixels: StarPixels, weight: np.ndarray, start: tuple[np.ndarray, np.ndarray, np.ndarray]) -> _Fit:
-    """k stars and a sky in each square, by Levenberg's damped steps."""
+    """Stars and a sky in each square, by Levenberg's damped steps."""
     x, y, flux = (np.array(values, np.float64) for values in start)
     n, k = x.shape
     image, weight = pixels.image.reshape(n, -1), weight.reshape(n, -1)
