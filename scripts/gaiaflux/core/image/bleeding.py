@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Bleeding", "find_bleeding", "needs_rows"]
+__all__ = ["Bleeding", "find_bleeding", "full_wells", "grown", "needs_rows"]
 
 MARGIN_PIX = 1
 ABOVE_STAR = 3.0  # times the light beside a run of full pixels: more than a star gives along its column
@@ -105,6 +105,39 @@ def find_bleeding(image: np.ndarray, level: float) -> Bleeding:
             high += _run(image[high + 1 :, column], limit[high + 1 :], level)
             group[low : high + 1, column] = number
     return Bleeding(full, group, level)
+
+
+def full_wells(image: np.ndarray, level: float) -> np.ndarray:
+    """Full pixels, those that their charge ran into, and all their neighbours.
+
+    Parameters
+    ----------
+    image : ndarray, shape (ny, nx)
+        NaN is no light.
+    level : float
+        A pixel above this is full, in the unit of the image.
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+    """
+    return grown(find_bleeding(image, level).bled)
+
+
+def grown(mask: np.ndarray) -> np.ndarray:
+    """A mask with all pixels that touch it, at a corner too.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (ny, nx)
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+    """
+    ny, nx = mask.shape
+    around = np.pad(mask, 1)
+    return np.logical_or.reduce([around[j : j + ny, i : i + nx] for j in range(3) for i in range(3)])
 
 
 def needs_rows(bleeding: Bleeding, missing: float = 0.0) -> tuple[int, int]:
