@@ -12,8 +12,11 @@ __all__ = ["PRODUCTS", "Product", "upstream_rules", "wanted_files"]
 
 # Its images are settled by requests (gaiaflux.workflow.requests), as the user's are.
 _MAKES_IMAGES = ("make_demo", "make_tess_demo")
-_OF_FIELDS = ("tess_catalog", "prepare_field", "tess_photometry", "assemble_field")
-_FILES_OF_FIELD = ("dataset.h5", "frames.csv", "targets.csv")
+_OF_FIELDS = (
+    *("tess_catalog", "prepare_field", "tess_photometry", "assemble_field"),
+    *("export_field_lightcurves", "list_field_lightcurves"),
+)
+_FILES_OF_FIELD = ("dataset.h5", "frames.csv", "targets.csv", "lightcurves.csv")
 
 
 @dataclass(frozen=True)
