@@ -9,7 +9,7 @@ from gaiaflux.workflow.ccd_frames import (
     star_batches,
     targets_of_batch as stars_of,
 )
-from gaiaflux.workflow.params import field_settings
+from gaiaflux.workflow.params import field_dataset_settings, field_settings
 from gaiaflux.workflow.target_files import field_of, left_out, prf_files
 
 UPSTREAM_OF_FIELD = ("tess_catalog", "tess_photometry")
@@ -144,8 +144,17 @@ def batches_of_field(wildcards):
     return files + star_batches_of(wildcards)
 
 
+def curve_tables_of_field(wildcards):
+    series, batches = wildcards.series, LEDGERS[wildcards.series].batches
+    return [f"results/{series}/targets/{batch}_lightcurves.csv" for batch in batches]
+
+
 def settings_of_field(wildcards):
     return field_settings(field_config(wildcards))
+
+
+def settings_of_field_dataset(wildcards):
+    return field_dataset_settings(field_config(wildcards))
 
 
 def upstream_of_field(wildcards):

@@ -2,6 +2,7 @@
 
 
 localrules:
+    list_field_lightcurves,
     prepare_field,
     tess_catalog,
 
@@ -118,10 +119,59 @@ rule assemble_field:
         mem_mb=1000,
         runtime=60,
     params:
-        settings=settings_of_field,
+        settings=settings_of_field_dataset,
         upstream=upstream_of_field,
         code=code("assemble_field"),
     message:
         "{wildcards.series}: put the targets together"
     script:
         "../scripts/assemble_field.py"
+
+
+rule export_field_lightcurves:
+    input:
+        measured="results/{series}/targets/{batch}.h5",
+        dataset="results/{series}/dataset.h5",
+    output:
+        table="results/{series}/targets/{batch}_lightcurves.csv",
+    log:
+        "logs/{series}/export_field_lightcurves/{batch}.log",
+    wildcard_constraints:
+        series=FIELD_SERIES,
+    conda:
+        "../envs/tess.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        code=code("export_field_lightcurves"),
+    message:
+        "{wildcards.series}: write the light curves of batch {wildcards.batch}"
+    script:
+        "../scripts/export_field_lightcurves.py"
+
+
+# The files themselves are no output: each has the name of its star. So those of stars that left the field, or of
+# methods that are not asked for any more, are removed here.
+rule list_field_lightcurves:
+    input:
+        tables=curve_tables_of_field,
+    output:
+        table="results/{series}/lightcurves.csv",
+    log:
+        "logs/{series}/list_field_lightcurves.log",
+    wildcard_constraints:
+        series=FIELD_SERIES,
+    conda:
+        "../envs/tess.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=code("list_field_lightcurves"),
+    message:
+        "{wildcards.series}: list the light curves"
+    script:
+        "../scripts/list_field_lightcurves.py"

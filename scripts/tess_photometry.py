@@ -1,13 +1,11 @@
-"""Light curves of the targets of a batch, by each method that is asked for."""
+"""Photometry of the targets of a batch, by each method that is asked for."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
 from gaiaflux.tess.batch import TargetFiles, measure_targets
 from gaiaflux.tess.inputs import InstrumentFiles
-from gaiaflux.tess.light_curve_files import write_light_curves
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -15,14 +13,13 @@ if TYPE_CHECKING:
 
 
 def main(smk: "snakemake") -> None:
-    """Write ``output.measured``, and the light curves into ``lightcurves`` beside its folder."""
+    """Write ``output.measured``."""
     files = TargetFiles(
         read_prepared_catalog(smk.input.catalog),
         InstrumentFiles(smk.params.prf_folder, next(iter(smk.input.get("pointing", [])), None)),
     )
     with BatchWriter(smk.output.measured, kind="targets") as out:
         measure_targets(smk.params.members, files, smk.params.settings["methods"], out)
-    write_light_curves(smk.output.measured, Path(smk.output.measured).parents[1] / "lightcurves")
 
 
 if __name__ == "__main__":

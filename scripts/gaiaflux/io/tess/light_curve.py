@@ -53,7 +53,7 @@ _COLUMNS = (
     _Column("FLUX_RAW", "D", "e-/s", "E26.17", "flux", None, "photometric flux as measured"),
     _Column("FLUX_RAW_ERR", "D", "e-/s", "E26.17", "flux_err", None, "its one-sigma error"),
     _Column("FLUX_BKG", "D", "e-/s", "E26.17", "flux_background", None, "photometric background flux"),
-    _Column("FLUX_CORR", "D", "ppm", "E26.17", "flux_corr", None, "corrected flux; NaN until corrected"),
+    _Column("FLUX_CORR", "D", "ppm", "E26.17", "flux_corr", None, "flux / median - 1; NaN until corrected"),
     _Column("FLUX_CORR_ERR", "D", "ppm", "E26.17", "flux_corr_err", None, "its one-sigma error"),
     _Column("QUALITY", "J", None, "B16.16", "flags", None, "quality flags of gaiaflux"),
     _Column("PIXEL_QUALITY", "J", None, "B16.16", "quality", None, "pixel quality flags of the mission"),
