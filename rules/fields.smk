@@ -145,8 +145,10 @@ def batches_of_field(wildcards):
 
 
 def curve_tables_of_field(wildcards):
-    series, batches = wildcards.series, LEDGERS[wildcards.series].batches
-    return [f"results/{series}/targets/{batch}_lightcurves.csv" for batch in batches]
+    return [
+        f"{path.removesuffix('.h5')}_lightcurves.csv"
+        for path in batches_of_field(wildcards)
+    ]
 
 
 def settings_of_field(wildcards):

@@ -130,14 +130,15 @@ rule assemble_field:
 
 rule export_field_lightcurves:
     input:
-        measured="results/{series}/targets/{batch}.h5",
+        measured="results/{series}/{kind}/{batch}.h5",
         dataset="results/{series}/dataset.h5",
     output:
-        table="results/{series}/targets/{batch}_lightcurves.csv",
+        table="results/{series}/{kind}/{batch}_lightcurves.csv",
     log:
-        "logs/{series}/export_field_lightcurves/{batch}.log",
+        "logs/{series}/export_field_lightcurves/{kind}_{batch}.log",
     wildcard_constraints:
         series=FIELD_SERIES,
+        kind="targets|image_targets",
     conda:
         "../envs/tess.yaml"
     threads: 1
@@ -147,7 +148,7 @@ rule export_field_lightcurves:
     params:
         code=code("export_field_lightcurves"),
     message:
-        "{wildcards.series}: write the light curves of batch {wildcards.batch}"
+        "{wildcards.series}: write the light curves of {wildcards.kind} {wildcards.batch}"
     script:
         "../scripts/export_field_lightcurves.py"
 

@@ -68,7 +68,7 @@ class PreparedFrame:
         As calibrated, with the sky [electron/s]; NaN where there is none.
     flux_err : ndarray of float32, shape (ny, nx)
         One-sigma error, without the sky's [electron/s].
-    sky : mapping of str to ndarray
+    sky : mapping of str to ndarray or int
         Arrays of `gaiaflux.core.image.ccd_sky.FrameSky`.
     centroids : CentroidTable
         Of the stars that tell the motion.
@@ -81,7 +81,7 @@ class PreparedFrame:
     facts: Mapping[str, str | int | float]
     flux: np.ndarray
     flux_err: np.ndarray
-    sky: Mapping[str, np.ndarray]
+    sky: Mapping[str, np.ndarray | int]
     centroids: CentroidTable
     wcs: TanSip | None
     remarks: tuple[str, ...] = field(default=())

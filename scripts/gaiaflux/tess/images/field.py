@@ -103,7 +103,7 @@ def prepare_images(
     described = {**FRAME_FACTS, "mission_quality": ("", "bits of the mission, without those of target pixel files")}
     arrays = {f"frames/{name}": StoredArray(values, *described[name]) for name, values in facts.items()}
     arrays["frames/frame_id"] = StoredArray(frames.frame_id, "", "name of each frame")
-    arrays |= stored_sky(sky) | stored_response(learnt.terms, learnt.mean_sky)
+    arrays |= stored_sky(sky) | stored_response(learnt.terms, learnt.errors, learnt.origin)
     arrays["motion/parameters"] = StoredArray(
         motion.parameters, "", f"{MODE} movement of each frame; NaN where unknown"
     )
@@ -146,7 +146,10 @@ def _motion(frames: JoinedFrames, reference: ImageReference, sound: np.ndarray) 
 def _sky(frames: JoinedFrames, reference: ImageReference, mjd: np.ndarray, lit: np.ndarray) -> SkySeries:
     cadence_d = reference.cadence_s / _DAY_S
     level, level_err = smooth_sky(frames.sky["level"], frames.sky["level_err"], mjd, lit, cadence_d)
-    glow, glow_err = smooth_sky(frames.sky["glow"], frames.sky["glow_err"], mjd, lit, cadence_d)
+    glow, glow_err = frames.sky["glow"], frames.sky["glow_err"]
+    if glow.shape[1]:
+        rings = (values[:, None] for values in (glow, glow_err))
+        glow, glow_err = (values[:, 0] for values in smooth_sky(*rings, mjd, lit, cadence_d))
     return SkySeries(sky_grid(reference), level, level_err, glow, glow_err)
 
 

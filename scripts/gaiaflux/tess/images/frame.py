@@ -134,4 +134,6 @@ def _without_light(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     reference = kit.reference
     none = np.full(len(reference.tells), np.nan)
     centroids = CentroidTable(reference.star_id[reference.tells], *(none for _ in CENTROIDS))
-    return PreparedFrame(facts, empty, empty, kit.grid.nothing(), centroids, image.wcs, image.remarks)
+    mesh, rings = (np.full(shape, np.nan, np.float32) for shape in (kit.grid.mesh_shape, kit.grid.n_rings))
+    sky = {"level": mesh, "level_err": mesh, "glow": rings, "glow_err": rings, "n_used": 0}
+    return PreparedFrame(facts, empty, empty, sky, centroids, image.wcs, image.remarks)

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 import numpy as np
 
 from gaiaflux.core.cadences.motion import kernel_offsets
-from gaiaflux.core.cadences.sky_response import PixelResponse
 from gaiaflux.core.cadences.sky_series import SkySeries
 from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.io.tess.light_curve import LightCurveHeader
@@ -15,7 +14,7 @@ from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.model.cadences import BTJD_ZERO_MJD, ApertureBit, CosmicRays, Detector
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.excluded import excluded_pixels
-from gaiaflux.tess.images.stored import in_ccd, read_response, read_sky, read_wcs
+from gaiaflux.tess.images.stored import in_ccd, read_sky, read_wcs, response_light
 from gaiaflux.tess.pixel_source import ZERO_POINT, Movement
 from gaiaflux.tess.stamps import Stamp, output_bits
 
@@ -193,9 +192,7 @@ class FieldPixels:
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
         """Sky with the pixels' response to it [electron/s]."""
         part = self._part(stamp)
-        sky = self._sky.values(part)
-        response = self._response(part)
-        return sky if response is None else sky + response.light(sky, self._sky.slopes(part))
+        return self._sky.values(part) + response_light(self.field, self._sky, part)
 
     def background_errors(self, stamp: Stamp) -> np.ndarray:
         """Its one-sigma error [electron/s]."""
@@ -247,9 +244,6 @@ class FieldPixels:
     def _pixels(self, name: str, stamp: Stamp) -> np.ndarray:
         first, last, left, right = self._part(stamp)
         return self.field.pixels(name, slice(first, last), slice(left, right))
-
-    def _response(self, part: Stamp) -> PixelResponse | None:
-        return read_response(self.field, part)
 
 
 def _place(wcs: TanSip, limits: Stamp, ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from gaiaflux.io.tess.prepared_field import PreparedField, StoredArray
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.stamps import Stamp
 
-__all__ = ["in_ccd", "read_response", "read_sky", "read_wcs", "stored_response", "stored_sky"]
+__all__ = ["in_ccd", "read_sky", "read_wcs", "response_light", "stored_response", "stored_sky"]
 
 _SKY = {
     "level": ("electron/s", "sky in the boxes of the mesh, smoothed in time"),
@@ -32,21 +32,47 @@ def read_sky(field: PreparedField) -> SkySeries:
     return SkySeries(grid, *(field.array(f"sky/{name}") for name in _SKY))
 
 
-def stored_response(terms: np.ndarray, mean: np.ndarray) -> dict[str, StoredArray]:
+def stored_response(terms: np.ndarray, errors: np.ndarray, origin: np.ndarray) -> dict[str, StoredArray]:
     """Arrays of a prepared field that hold the response to the sky."""
     return {
         "response/terms": StoredArray(terms, "", _RESPONSE),
-        "response/sky": StoredArray(mean, "electron/s", "sky about which the response counts"),
+        "response/errors": StoredArray(errors, "", "their one-sigma errors"),
+        "response/origin": StoredArray(origin, "electron/s", "sky and slopes of each tile at which it counts as none"),
     }
 
 
-def read_response(field: PreparedField, part: Stamp) -> PixelResponse | None:
-    """Response of the pixels of a stamp, in coordinates of the images; None where it was not measured."""
-    if "response/terms" not in field:
-        return None
+def response_light(field: PreparedField, sky: SkySeries, part: Stamp) -> np.ndarray:
+    """Light of the response to the sky in a stamp, tile by tile.
+
+    Parameters
+    ----------
+    field : PreparedField
+    sky : SkySeries
+        Of the same field.
+    part : tuple of int
+        Rows and columns of the images.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_frames, n_rows, n_columns)
+        [electron/s].
+    """
+    ny, nx = sky.grid.shape
+    side = int(field.head["tile_pix"])
     pixels = (slice(part[0], part[1]), slice(part[2], part[3]))
     terms = field.array("response/terms", (slice(None), *pixels))
-    return PixelResponse(terms, field.array("response/sky", pixels))
+    made = np.zeros((len(sky), *terms.shape[1:]), np.float32)
+    for j in range(part[0] // side, (part[1] - 1) // side + 1):
+        for i in range(part[2] // side, (part[3] - 1) // side + 1):
+            tile = (j * side, min((j + 1) * side, ny), i * side, min((i + 1) * side, nx))
+            rows = slice(max(tile[0], part[0]) - part[0], min(tile[1], part[1]) - part[0])
+            columns = slice(max(tile[2], part[2]) - part[2], min(tile[3], part[3]) - part[2])
+            own = terms[:, rows, columns]
+            if own.any():
+                origin = field.array("response/origin", (slice(j, j + 1), slice(i, i + 1)))[0, 0]
+                response = PixelResponse(own, np.zeros_like(own), origin)
+                made[:, rows, columns] = response.light(sky.mean(tile), sky.slopes(tile))
+    return made
 
 
 def read_wcs(field: PreparedField) -> TanSip:

@@ -28,10 +28,10 @@ class LearntTiles:
 
     Attributes
     ----------
-    terms : ndarray of float32, shape (3, ny, nx)
+    terms, errors : ndarray of float32, shape (3, ny, nx)
         Response of each pixel to the sky and its slopes (`PixelResponse`).
-    mean_sky : ndarray of float32, shape (ny, nx)
-        Sky about which it counts [electron/s].
+    origin : ndarray of float64, shape (n_tile_rows, n_tile_columns, 3)
+        Sky and slopes of each tile at which it counts as none.
     mean_image : ndarray of float32, shape (ny, nx)
         Mean of the good frames without sky and response [electron/s]; NaN where no good frame has a number.
     excess : ndarray of bool, shape (n_frames, n_tile_rows, n_tile_columns)
@@ -39,7 +39,8 @@ class LearntTiles:
     """
 
     terms: np.ndarray
-    mean_sky: np.ndarray
+    errors: np.ndarray
+    origin: np.ndarray
     mean_image: np.ndarray
     excess: np.ndarray
 
@@ -64,11 +65,13 @@ def learn_tiles(
     LearntTiles
     """
     n, (ny, nx) = len(frames), sky.grid.shape
+    tiles = (-(-ny // TILE_PIX), -(-nx // TILE_PIX))
     made = LearntTiles(
-        np.zeros((3, ny, nx), np.float32),
-        np.zeros((ny, nx), np.float32),
-        np.full((ny, nx), np.nan, np.float32),
-        np.zeros((n, -(-ny // TILE_PIX), -(-nx // TILE_PIX)), bool),
+        terms=np.zeros((3, ny, nx), np.float32),
+        errors=np.zeros((3, ny, nx), np.float32),
+        origin=np.zeros((*tiles, 3)),
+        mean_image=np.full((ny, nx), np.nan, np.float32),
+        excess=np.zeros((n, *tiles), bool),
     )
     opened: dict[Path, h5py.File] = {}
     try:
@@ -106,18 +109,19 @@ def _learn(
 ) -> None:
     (sky, motion), (rows, columns) = known, tile
     stamp = (rows.start, rows.stop, columns.start, columns.stop)
-    level = sky.values(stamp)
-    residual = raw - level
-    mean_level, slopes = level.mean(axis=(1, 2), dtype=np.float64), sky.slopes(stamp)
+    residual = raw - sky.values(stamp)
+    level, slopes = sky.mean(stamp), sky.slopes(stamp)
     middle = np.array([[(columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2]])
     shift = measured_shifts(kernel_offsets(motion.mode, motion.parameters, middle)[:, 0], mjd).shift
-    response = fit_response(residual, mean_level, slopes, shift, _variance(residual, good), good)
+    response = fit_response(residual, level, slopes, shift, _variance(residual, good), good)
     residual -= response.light(level, slopes)
     made.terms[:, rows, columns] = response.terms
-    made.mean_sky[rows, columns] = response.mean
+    made.errors[:, rows, columns] = response.errors
+    place = (rows.start // TILE_PIX, columns.start // TILE_PIX)
+    made.origin[place] = response.origin
     mean = _mean(residual[good])
     made.mean_image[rows, columns] = mean
-    made.excess[:, rows.start // TILE_PIX, columns.start // TILE_PIX] = sky_excess(residual, mean)
+    made.excess[:, *place] = sky_excess(residual, mean)
 
 
 def _variance(residual: np.ndarray, good: np.ndarray) -> np.ndarray:
