@@ -17,6 +17,7 @@ Stamp = tuple[int, int, int, int]
 LONGEST_STEP = 1.5  # cadences from frame to frame; longer is a gap
 LEAST_TRIPLES = 30  # of frames, from which on they say how much a box really scatters
 _HALF_OF_NORMAL = 0.6745  # median of the absolute values of a unit Gaussian
+_TINY = np.float32(1e-20)  # variance of what has no error
 
 
 def smooth_sky(
@@ -32,7 +33,8 @@ def smooth_sky(
     Parameters
     ----------
     level, level_err : ndarray of float32, shape (n, my, mx)
-        Sky of each frame and its error; NaN where it is not known.
+        Sky of each frame and its error, as `gaiaflux.core.image.ccd_sky.measure_sky` gives them; NaN in frames in which
+        it could not be measured. Glow is smoothed as a mesh of one row.
     mjd : ndarray of float64, shape (n,)
         Ascending [d].
     good : ndarray of bool, shape (n,)
@@ -75,14 +77,14 @@ def smooth_sky(
     second = np.zeros_like(value)
     second[1:-1] = value[:-2] - 2.0 * value[1:-1] + value[2:]
     second[~middle] = 0.0
-    errors = error.astype(np.float32) ** 2
+    errors = np.maximum(error.astype(np.float32) ** 2, _TINY)
     variance = np.ones_like(value)
     variance[1:-1] = errors[:-2] + 4.0 * errors[1:-1] + errors[2:]
     ratio = _real_part(second, variance, middle)
     error = error * np.sqrt(ratio)
     part = 1.0 / np.maximum(_around(second**2 / (variance * ratio), middle), 1.0)
     part[~middle] = 0.0
-    own = np.divide(12.0 * errors, variance, out=np.zeros_like(errors), where=variance > 0)
+    own = 12.0 * errors / variance
     # With equal errors own = 2: the mean of three.
     smoothed = value + (own / 6.0 * part) * second
     left = 1.0 - own / 3.0 * part * np.where(middle[:, None, None], 1.0, 0.0)
@@ -93,7 +95,7 @@ def _real_part(second: np.ndarray, variance: np.ndarray, middle: np.ndarray) -> 
     """Part of each box's variance that changes from frame to frame, at most 1, shape (my, mx)."""
     if np.count_nonzero(middle) < LEAST_TRIPLES:
         return np.ones(second.shape[1:], np.float32)
-    usual = np.median(np.abs(second[middle]) / np.sqrt(np.maximum(variance[middle], 1e-30)), axis=0)
+    usual = np.median(np.abs(second[middle]) / np.sqrt(variance[middle]), axis=0)
     return np.clip((usual / _HALF_OF_NORMAL) ** 2, 1e-4, 1.0).astype(np.float32)
 
 
@@ -103,16 +105,17 @@ def _around(values: np.ndarray, use: np.ndarray) -> np.ndarray:
     weight = use.astype(np.float32)
     total = np.zeros_like(values)
     count = np.zeros(n, np.float32)
+    mean: np.ndarray
     for step in (-1, 0, 1):
         here = slice(max(step, 0), n + min(step, 0))
         there = slice(max(-step, 0), n - max(step, 0))
         total[there] += values[here] * weight[here, None, None]
         count[there] += weight[here]
-    total /= np.maximum(count, 1.0)[:, None, None]
+    mean = total / np.maximum(count, 1.0)[:, None, None]
     for axis, size in ((1, my), (2, mx)):
-        padded = np.pad(total, [(1, 1) if k == axis else (0, 0) for k in range(3)], mode="edge")
-        total = sum(np.take(padded, range(k, k + size), axis=axis) for k in range(3)) / np.float32(3.0)
-    return np.asarray(total)
+        padded = np.pad(mean, [(1, 1) if k == axis else (0, 0) for k in range(3)], mode="edge")
+        mean = np.stack([np.take(padded, range(k, k + size), axis=axis) for k in range(3)]).mean(axis=0)
+    return mean
 
 
 def _without_holes(
