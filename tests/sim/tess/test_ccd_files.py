@@ -40,6 +40,8 @@ def test_frames_are_like_the_missions(spoc):
     for k, path in enumerate(paths):
         frame = ccd.frame(k)
         with fits.open(path) as file:
+            file.verify("exception")
+            assert [hdu.header["IMAGTYPE"] for hdu in file[1:]] == ["cal", "uncert"]
             assert [hdu.name for hdu in file] == ["PRIMARY", "CAMERA.CCD 1.3 cal", "CAMERA.CCD 1.3 uncert"]
             for hdu, truth, step in ((file[1], frame.flux, FLUX_STEP), (file[2], frame.flux_err, 1 / 1024)):
                 assert hdu.data.shape == (64, 44 + 72)
@@ -150,6 +152,7 @@ def test_tica_counts_electrons_of_the_exposure(tmp_path):
     assert paths[0].name.endswith("-cam1-ccd3_tess_v01_img.fits")
     for k, path in enumerate(paths):
         with fits.open(path) as file:
+            file.verify("exception")
             assert len(file) == 1
             header, data = file[0].header, file[0].data
         assert header["UNITS"] == "electrons"
