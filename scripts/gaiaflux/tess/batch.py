@@ -46,11 +46,14 @@ class TargetFiles:
         Response functions and pointings.
     light_curves : Path
         Folder of the light curves.
+    saturated : str
+        See `gaiaflux.tess.measurement.measure_methods`.
     """
 
     catalog: TessCatalog
     instrument: InstrumentFiles
     light_curves: Path
+    saturated: str = "aperture"
 
 
 def measure_targets(
@@ -92,7 +95,7 @@ def _measure(
     _refuse_outside(view)
     if only:
         _refuse_others(view, json.loads(only))
-    made = measure_methods(view, methods)
+    made = measure_methods(view, methods, saturated=files.saturated)
     written = [_write(view, method, made[method], opened.remarks, files.light_curves) for method in methods]
     said = [*opened.remarks, *(f"{method}: {text}" for method in methods for text in made[method].remarks)]
     reasons = [one.remarks[-1] for one in made.values() if one.status is STATUS.ERROR]
@@ -177,7 +180,7 @@ def _write(view: StampView, method: str, measured: Measurement, remarks: tuple[s
     if measured.status is STATUS.ERROR:
         return ""
     table = light_curve_table(view.source, view.stamp, measured, view.sky)
-    notes = Notes(measured.mask, measured.mask, measured.cards, (*remarks, *measured.remarks))
+    notes = Notes(measured.mask, measured.mask, measured.cards, (*remarks, *measured.remarks), measured.weights)
     return write_target(view, table, notes, folder, method, VERSION).name
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from gaiaflux.io.tess.light_curve import header_of_target, light_curve_name, write_light_curve
+from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import ApertureBit
 from gaiaflux.tess.pixel_source import ClosedPixels, TargetPixels
 from gaiaflux.tess.record import MEASURED, Record
@@ -33,12 +34,15 @@ class Notes(NamedTuple):
         Further keywords.
     remarks : tuple of str
         Sentences for the header.
+    weights : WeightMap, optional
+        Of the pixels, where the flux is no plain sum of them.
     """
 
     phot_mask: np.ndarray | None
     position_mask: np.ndarray | None
     cards: Mapping[str, tuple[Any, str]]
     remarks: tuple[str, ...]
+    weights: WeightMap | None = None
 
 
 def write_target(view: StampView, table: Table, notes: Notes, folder: Path, method: str, version: int) -> Path:
@@ -92,7 +96,7 @@ def write_target(view: StampView, table: Table, notes: Notes, folder: Path, meth
     crpix = (whole.crpix[0] - stamp[2] + source.limits[2], whole.crpix[1] - stamp[0] + source.limits[0])
     wcs = replace(whole, crpix=crpix, shape=(stamp[1] - stamp[0], stamp[3] - stamp[2]))
     path = folder / light_curve_name(header)
-    write_light_curve(path, columns, view.sumimage, bits, wcs, header)
+    write_light_curve(path, columns, view.sumimage, bits, wcs, header, notes.weights)
     return path
 
 
@@ -137,6 +141,7 @@ def save_record(view: StampView, record: Record, method: str, folder: str | Path
         record.final_position_mask,
         record.additional_headers,
         tuple(record.details["errors"]),
+        record.weights,
     )
     place = Path(folder) / tasoc_folder(view.starid, view.source.cadence_s)
     return write_target(view, record.lightcurve, notes, place, method, version)

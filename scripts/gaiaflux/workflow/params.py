@@ -253,7 +253,7 @@ def field_settings(field: Mapping) -> dict:
     dict
         Which files it has does not count: each target is measured alone.
     """
-    return {"methods": list(field["methods"])}
+    return {"methods": list(field["methods"]), "saturated": field["saturated"]}
 
 
 def upstream_digest(ledger: Ledger, codes: Iterable[tuple[str, str]], files: str | list | None) -> str:
