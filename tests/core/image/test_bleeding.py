@@ -26,9 +26,9 @@ def test_all_charge_that_moved_is_found_and_little_else(flux, up):
     assert (made.full == (read > LEVEL)).all()
     moved = np.abs(read - light) > 0
     assert (made.mask | ~moved).all()
-    # At each end of a column one pixel beyond the charge, and two at most that the star itself fills more than beside.
+    # At each end of a column one pixel beyond the charge, and three at most in the star's own core.
     more = made.mask & ~moved & ~made.full
-    assert more.sum(axis=0).max() <= 6
+    assert more.sum(axis=0).max() <= 8
     assert not more[:, ~made.full.any(axis=0)].any()
     assert read[made.mask].sum() == pytest.approx(light[made.mask].sum(), rel=1e-9)
 
