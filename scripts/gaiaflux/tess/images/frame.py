@@ -12,6 +12,7 @@ from gaiaflux.core.cadences.centroids import (
     measure_centroids,
     motion_stars,
 )
+from gaiaflux.core.cadences.sky_excess import without_light
 from gaiaflux.core.image.ccd_sky import SkyGrid, measure_sky
 from gaiaflux.core.image.variance_model import ErrorSource, complete_error
 from gaiaflux.core.psf.sampled import SampledPsf
@@ -91,9 +92,9 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
         )
     if not np.isfinite(image.mjd_tdb):
         raise BadFrameError("its header states no time")
-    if not np.any(np.nan_to_num(image.flux)):
+    if without_light(image.flux):
         return _without_light(image, kit)
-    dark = ~np.isfinite(image.flux) | excluded_pixels(place, np.array([image.cadenceno]), image.stamp)[0]
+    dark = ~np.isfinite(image.flux) | _excluded(image)
     errors = complete_error(
         image.flux, image.flux_err, image.detector, exptime_s=image.exptime_s, first_column=image.first_column
     )
@@ -109,6 +110,11 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     centroids = CentroidTable(reference.star_id[reference.tells], *(getattr(found, name) for name in CENTROIDS))
     flux = np.where(dark, np.float32(np.nan), image.flux)
     return PreparedFrame(facts, flux, errors.error, asdict(sky), centroids, image.wcs, image.remarks)
+
+
+def _excluded(image: CcdImage) -> np.ndarray:
+    place = (image.sector, image.camera, image.ccd)
+    return excluded_pixels(place, np.array([image.mjd_tdb]), image.stamp, image.stamp)[0]
 
 
 def _facts(image: CcdImage) -> Mapping[str, str | int | float]:

@@ -205,7 +205,8 @@ class FieldPixels:
         used = self.field.array("sky_pixels", (rows, columns))
         flags = np.zeros((self.field.n_frames, *used.shape), np.uint8)
         flags |= np.where(used, 0, PIXEL_BITS["not_background"]).astype(np.uint8)
-        excluded = excluded_pixels((self.sector, self.camera, self.ccd), self.cadenceno, stamp)
+        mjd = self.field.array("frames/mjd_tdb")
+        excluded = excluded_pixels((self.sector, self.camera, self.ccd), mjd, self.limits, stamp)
         flags[excluded] |= PIXEL_BITS["manual_exclude"]
         tile = int(self.field.head["tile_pix"])
         tiles = (

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gaiaflux.core.cadences.motion_stars import StarChoice, choose_motion_stars
+from gaiaflux.core.cadences.sky_excess import without_light
 from gaiaflux.core.image.ccd_sky import SkyGrid
 from gaiaflux.core.image.star_mask import star_mask
 from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
@@ -54,7 +55,7 @@ def usable_images(candidates: Sequence[CandidateImage], ccd: tuple[int, int, int
             reason = f"of sector {image.sector}, camera {image.camera}, CCD {image.ccd}"
         elif image.wcs is None:
             reason = "without a plate solution"
-        elif not np.any(np.nan_to_num(image.flux)):
+        elif without_light(image.flux):
             reason = "without light"
         elif image.quality & DEFAULT_BAD:
             reason = f"of quality {image.quality}"
@@ -102,9 +103,7 @@ def image_reference(
     x, y, flux = x[rows], y[rows], flux[rows]
     if not len(rows):
         LOG.warning("no star of the catalogue is on the images: their motion is not known")
-    grid = SkyGrid.of(
-        shape, image.camera, image.ccd, first_row=image.first_row, first_column=image.first_column
-    )
+    grid = SkyGrid.of(shape, image.camera, image.ccd, first_row=image.first_row, first_column=image.first_column)
     chosen = choose_motion_stars(x, y, flux, shape, StarChoice())
     return ImageReference(
         frame_id=frame_id,
