@@ -134,7 +134,8 @@ def fit_centroids(
 
     At a place, light and sky are linear: columns are the star, its derivatives with x and y, with the logarithm of its
     width, a constant, and a plane where there is room in `light` (7 columns, else 5). `flat` is `light` with one axis
-    for the pixels. `result` gets x, y, their errors, light, width and its error, chi2; NaN where it fails.
+    for the pixels. `result` gets x, y, their errors, light, change of the logarithm of the width, its error, and
+    chi2; NaN where it fails.
     """
     n, size = light.shape[0], light.shape[1]
     half = (size - 1) // 2
@@ -287,18 +288,13 @@ def fit_centroids(
                 off_x, off_y = x - column, y - row
                 if attempt == 1 or max(abs(off_x), abs(off_y)) < 1.0:
                     invert_factor(system, inverse, n)
-                    square = 0.0
-                    for p in range(n_pixels):
-                        square += flat[0, p] * flat[0, p]
-                    # Of the Gaussian with as much noise under it.
-                    spread = 1.0 / (2.0 * np.pi * square)
                     result[k, 0] = x
                     result[k, 1] = y
                     result[k, 2] = np.sqrt(inverse[1, 1]) / flux
                     result[k, 3] = np.sqrt(inverse[2, 2]) / flux
                     result[k, 4] = flux
-                    result[k, 5] = spread * step[3] / flux
-                    result[k, 6] = spread * np.sqrt(inverse[3, 3]) / flux
+                    result[k, 5] = step[3] / flux
+                    result[k, 6] = np.sqrt(inverse[3, 3]) / flux
                     result[k, 7] = chi2
                     n_used[k] = used
                     break
