@@ -150,8 +150,8 @@ def _sky(frames: JoinedFrames, reference: ImageReference, mjd: np.ndarray, lit: 
     level, level_err = smooth_sky(frames.sky["level"], frames.sky["level_err"], mjd, lit, cadence_d)
     glow, glow_err = frames.sky["glow"], frames.sky["glow_err"]
     if glow.shape[1]:
-        rings = (values[:, None] for values in (glow, glow_err))
-        glow, glow_err = (values[:, 0] for values in smooth_sky(*rings, mjd, lit, cadence_d))
+        smoothed = smooth_sky(glow[:, None], glow_err[:, None], mjd, lit, cadence_d)
+        glow, glow_err = (values[:, 0] for values in smoothed)
     return SkySeries(sky_grid(reference), level, level_err, glow, glow_err)
 
 
@@ -186,7 +186,7 @@ def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.n
 
 
 def _write_table(path: str | Path, frames: JoinedFrames, flags: np.ndarray) -> None:
-    rows = [
+    rows: list[tuple] = [
         (name, frames.facts["path"][k], frames.facts["cadenceno"][k], frames.facts["mjd_tdb"][k], int(flags[k]), OK)
         for k, name in enumerate(frames.frame_id)
     ]

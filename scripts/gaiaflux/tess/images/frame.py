@@ -81,15 +81,11 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     reference = kit.reference
     place = (image.sector, image.camera, image.ccd)
     if place != reference.place:
-        raise BadFrameError(
-            "of sector {}, camera {}, CCD {}, where the others are of {}, {}, {}".format(*place, *reference.place)
-        )
+        others = "{}, {}, {}".format(*reference.place)
+        raise BadFrameError("of sector {}, camera {}, CCD {}, where the others are of {}".format(*place, others))
     if image.stamp != reference.stamp:
-        raise BadFrameError(
-            "rows {} to {}, columns {} to {} of the CCD (behind the last), where the others show {} to {}, {} to {}".format(
-                *image.stamp, *reference.stamp
-            )
-        )
+        here, there = ("rows {} to {}, columns {} to {}".format(*one) for one in (image.stamp, reference.stamp))
+        raise BadFrameError(f"it shows {here} of the CCD, where the others show {there}")
     if not np.isfinite(image.mjd_tdb):
         raise BadFrameError("its header states no time")
     if without_light(image.flux):
@@ -141,5 +137,6 @@ def _without_light(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     none = np.full(len(reference.tells), np.nan)
     centroids = CentroidTable(reference.star_id[reference.tells], *(none for _ in CENTROIDS))
     mesh, rings = (np.full(shape, np.nan, np.float32) for shape in (kit.grid.mesh_shape, kit.grid.n_rings))
-    sky = {"level": mesh, "level_err": mesh, "glow": rings, "glow_err": rings, "n_used": 0}
+    sky: dict[str, np.ndarray | int] = {"level": mesh, "level_err": mesh, "glow": rings, "glow_err": rings}
+    sky["n_used"] = 0
     return PreparedFrame(facts, empty, empty, sky, centroids, image.wcs, image.remarks)

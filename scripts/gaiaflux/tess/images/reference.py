@@ -51,18 +51,22 @@ def usable_images(candidates: Sequence[CandidateImage], ccd: tuple[int, int, int
         except (InputError, FileNotFoundError) as reason:
             LOG.warning("%s: %s", frame_id, reason)
             continue
-        if (image.sector, image.camera, image.ccd) != ccd:
-            reason = f"of sector {image.sector}, camera {image.camera}, CCD {image.ccd}"
-        elif image.wcs is None:
-            reason = "without a plate solution"
-        elif without_light(image.flux):
-            reason = "without light"
-        elif image.quality & DEFAULT_BAD:
-            reason = f"of quality {image.quality}"
+        unfit = _unfit(image, ccd)
+        if unfit:
+            LOG.info("%s: no reference, %s", frame_id, unfit)
         else:
             yield frame_id, image
-            continue
-        LOG.info("%s: no reference, %s", frame_id, reason)
+
+
+def _unfit(image: CcdImage, ccd: tuple[int, int, int]) -> str:
+    """Why an image cannot be a reference; empty where it can."""
+    if (image.sector, image.camera, image.ccd) != ccd:
+        return f"of sector {image.sector}, camera {image.camera}, CCD {image.ccd}"
+    if image.wcs is None:
+        return "without a plate solution"
+    if without_light(image.flux):
+        return "without light"
+    return f"of quality {image.quality}" if image.quality & DEFAULT_BAD else ""
 
 
 def image_reference(
