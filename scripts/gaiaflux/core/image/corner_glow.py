@@ -16,7 +16,7 @@ __all__ = ["FIRST_RADIUS_PIX", "RING_PIX", "CornerGlow", "axis_distance", "ring_
 FIRST_RADIUS_PIX = 2400.0
 RING_PIX = 15.0
 STEPS_PER_PIX = 8  # of the table by which glow is laid on pixels
-ENOUGH_PIXELS = 2048  # of a ring, above which every second, third ... is looked at
+ENOUGH_PIXELS = 1024  # of a ring, above which every second, third ... is looked at
 LEAST_PIXELS = 50  # of a ring, below which its neighbours count
 
 
