@@ -120,7 +120,7 @@ def test_errors_of_boxes_are_what_they_say():
     assert abs(np.mean(pulls)) < 0.25  # of 0.008 electron/s, by cosmic rays within the clipping
 
 
-def test_errors_of_rings_are_what_they_say():
+def test_errors_of_rings_are_those_of_their_means():
     rng = np.random.default_rng(4)
     shape = (256, 256)
     grid = SkyGrid.of(shape, 1, 1)
@@ -129,7 +129,8 @@ def test_errors_of_rings_are_what_they_say():
     # Mesh and glow share a smooth part; from ring to ring the mesh hardly changes.
     steps = np.std(np.diff([sky.glow for sky in found], axis=1)[:, 10:-2], axis=0, ddof=1)
     stated = np.mean([np.hypot(sky.glow_err[10:-3], sky.glow_err[11:-2]) for sky in found], axis=0)
-    assert np.median(steps / stated) == pytest.approx(1.0, abs=0.25)
+    # Where they hardly differ, the median of three has two thirds of the noise of one.
+    assert 0.5 < np.median(steps / stated) < 1.1
 
 
 def test_a_mask_of_the_catalogue_takes_the_bias_of_a_crowd():

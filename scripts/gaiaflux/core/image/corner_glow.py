@@ -133,7 +133,8 @@ class CornerGlow:
         Returns
         -------
         glow, glow_err : ndarray of float64, shape (n_rings,)
-            Zero without any ring of 50 usable pixels.
+            Errors are those of the means, two thirds of which are left where neighbouring rings hardly differ. Zero
+            without two rings of 50 usable pixels.
         """
         n = self.n_rings
         level, rms, count = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
