@@ -63,6 +63,21 @@ def test_a_bad_frame_that_nobody_knows_does_not_enter_others():
     assert np.abs(value[150] - truth[150] - 30.0).max() < 0.25
 
 
+def test_a_box_that_is_off_in_one_frame_has_what_its_neighbours_say():
+    rng = np.random.default_rng(10)
+    t, truth, level = simulated(rng, 300, 100.0, 0.05)
+    steady = rng.normal(0.0, 3.0, truth.shape[1:])  # stars of each box
+    faults = [(150, 2, 3), (10, 5, 5), (200, 0, 2)]
+    for fault in faults:
+        level[fault] += 20.0
+    value, error = smoothed(level + steady, t)
+    off = value - truth - steady
+    # A corner of the mesh has no neighbours on both sides.
+    assert all(abs(off[fault]) < 1.0 for fault in (faults[0], faults[2]))
+    assert np.delete(np.abs(off).max(axis=(1, 2)), [10, 150, 200]).max() < 0.4
+    assert error[150, 2, 3] > error[150, 2, 2]
+
+
 def test_frames_that_are_not_good_and_gaps():
     rng = np.random.default_rng(4)
     t, _, level = simulated(rng, 300, 0.0, 0.05)
