@@ -79,3 +79,15 @@ def test_neighbours_outside_of_the_frame_or_choice_count():
 def test_a_crop_has_as_many_as_there_are(n):
     x = np.linspace(20, 100, n)
     assert len(choose_motion_stars(x, x, np.full(n, 5e3), (128, 128), StarChoice())) == n
+
+
+def test_the_light_of_neighbours_is_that_of_all_pairs():
+    x, y, flux = crowd(2000, seed=9)
+    choice = StarChoice(most=10_000, neighbours=(0.05,), near=4.0, least_snr=0.0)
+    rows = choose_motion_stars(x, y, flux, SHAPE, choice)
+    near = np.hypot(x - x[:, None], y - y[:, None]) <= 4.0
+    np.fill_diagonal(near, False)
+    lonely = (near @ flux) <= 0.05 * flux
+    free = choose_motion_stars(x, y, flux, SHAPE, replace(choice, neighbours=(1e9,)))
+    assert rows.tolist() == free[lonely[free]].tolist()
+    assert 0 < len(rows) < len(free)

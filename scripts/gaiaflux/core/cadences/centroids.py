@@ -296,7 +296,7 @@ def measure_centroids(
         n_used,
         *seen,
         place,
-        shift,
+        np.concatenate([shift, start]),
         stars.neighbours,
         *functions,
         limits,
