@@ -5,7 +5,7 @@ from gaiaflux.core.cadences.halo import halo_weights, total_variation
 
 
 def pixels_of(motion, noise):
-    """A star of 1 % amplitude in 30 pixels which a motion shifts: light, pixels, and what motion makes of them."""
+    """A star of 1 % amplitude in 30 pixels that moves: its light, the pixels, and what the motion makes of them."""
     rng = np.random.default_rng(8)
     true = 1.0 + 0.01 * np.sin(2 * np.pi * np.arange(len(motion)) / 130.0)
     mean, slope = rng.uniform(50, 2000, 30), rng.normal(0, 0.3, (2, 30))
