@@ -8,6 +8,7 @@ localrules:
 
 onsuccess:
     say_left_out()
+    say_what_came()
 
 
 rule tess_catalog:

@@ -55,9 +55,10 @@ class Received:
         total : int or None
             Its bytes, where they are announced.
         """
-        tag = headers.get("ETag") or "W/"  # that begins a tag of similar, not of the same bytes
-        self.version = (headers.get("Last-Modified") or "") if tag.startswith("W/") else tag
-        self._offered = (headers.get("Accept-Ranges") or "").strip().lower() == "bytes"
+        said = {name.lower(): value for name, value in headers.items()}
+        tag = said.get("etag", "W/")  # that begins a tag of similar, not of the same bytes
+        self.version = said.get("last-modified", "") if tag.startswith("W/") else tag
+        self._offered = said.get("accept-ranges", "").strip().lower() == "bytes"
         self.total = total
         self._empty()
 

@@ -262,7 +262,7 @@ class Transport:
             raise http.client.IncompleteRead(b"")
         elif 200 <= response.status < 300:
             status = response.status
-            download.begin(response.headers, response.length)
+            download.begin(dict(response.headers.items()), response.length)
         else:
             return Answer(url, response.status, location, response.read(ERROR_BYTES))
         self._receive(response, limit, download)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from gaiaflux.model.method import Method
 from gaiaflux.model.methods import METHODS
+from gaiaflux.workflow.download_checks import CATALOGS, IMAGES, brings, download_problems
 
 __all__ = ["further_problems", "method_problems"]
 
@@ -53,11 +54,14 @@ def _fields(fields: Mapping) -> list[str]:
             problems.append(
                 f"tess.{name}: differs from tess.{other} only in case; files of both would have the same names"
             )
-        if "tpfs" not in field and "cutouts" not in field:
+        problems += download_problems(name, field)
+        if "tpfs" not in field and "cutouts" not in field and not brings(field, IMAGES):
             problems.append(f"tess.{name}: nothing to measure; give target pixel files (tpfs) or cut-outs (cutouts)")
+        if "catalog_file" not in field and not brings(field, CATALOGS):
+            problems.append(f"tess.{name}.catalog_file: missing")
         if field["targets"] == []:
             problems.append(f"tess.{name}.targets: empty; give TIC numbers, or leave it out to measure all files")
-        if "pointing_file" in field and "cutouts" not in field:
+        if "pointing_file" in field and "cutouts" not in field and not brings(field, ["cutout"]):
             problems.append(f"tess.{name}.pointing_file: goes only together with cutouts")
     return problems
 
