@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import shutil
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from astropy.io import fits
 
+from gaiaflux.io.atomic import replacing
 from gaiaflux.io.tess.fits_file import opened
 from gaiaflux.io.transport import ServerFailure, stated
 from gaiaflux.model.errors import InputError
@@ -18,7 +20,7 @@ from gaiaflux.model.errors import InputError
 __all__ = ["check_fits", "unpacked_cutouts"]
 
 BLOCK_BYTES = 1 << 24
-_FITS, _PACKED, _ZIP = b"SIMPLE  =", b"\x1f\x8b", b"PK\x03\x04"
+_FITS, _PACKED, _ZIP = b"SIMPLE  =", b"\x1f\x8b", b"PK"
 _ALL_ONES = 0xFFFFFFFF
 _CUTOUT = re.compile(r"tess-s(\d{4})-\d-\d_[\w.+-]+_astrocut\.fits")
 LARGEST_CUTOUT_BYTES = 2_000_000_000
@@ -97,13 +99,11 @@ def unpacked_cutouts(path: Path, folder: Path, sector: int) -> list[Path]:
                 raise ServerFailure(f"TESScut gave more than {LARGEST_CUTOUT_BYTES / 1e9:g} GB")
             for member in members:
                 target = folder / member.filename
-                unpacked = target.with_name(f"{target.name}.part")
-                folder.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, unpacked.open("wb") as stream:
-                    while block := source.read(BLOCK_BYTES):  # with the check of its CRC
-                        stream.write(block)
-                check_fits(unpacked)
-                written.append(unpacked.replace(target))
+                with replacing(target) as unpacked:
+                    with archive.open(member) as source, unpacked.open("wb") as stream:
+                        shutil.copyfileobj(source, stream, BLOCK_BYTES)  # with the check of its CRC
+                    check_fits(unpacked)
+                written.append(target)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
         raise ServerFailure(f"the cut-outs are cut off or damaged ({_why(error)})") from error
     return sorted(written)

@@ -18,6 +18,7 @@ __all__ = ["Place", "Queries", "StoredFile", "product_url"]
 # More TIC numbers than this make a request too long for some servers.
 STARS_AT_ONCE = 500
 _ADDRESS = "/api/v0.1/Download/file?uri=mast:TESS/product/"
+_TIC, _TIC_COLUMNS = "Mast.Catalogs.Filtered.Tic.Rows", "Mast.Catalogs.Tess.Cone"
 _TARGET_FILE = re.compile(r"tess\d{13}-s(\d{4})-(\d{16})-\d{4}-[a-z]_(tp|fast-tp)\.fits")
 _ENDINGS = {"tpf": "tp", "fast_tpf": "fast-tp"}
 # What astroquery makes of an answer of another form.
@@ -97,6 +98,7 @@ class Queries:
             portal, service = client._portal_api_connection, client._service_api_connection
             for connection in (client, portal, service):
                 connection._session = self._carrier
+            portal._column_configs = {}
             portal.MAST_REQUEST_URL = f"{server}/api/v0/invoke"
             portal.COLUMNS_CONFIG_URL = f"{server}/portal/Mashup/Mashup.asmx/columnsconfig"
             # astroquery's limit counts from the first request on and is told apart from no other; ours holds.
@@ -123,10 +125,13 @@ class Queries:
         """
         from astropy.table import vstack
 
-        tables = [
-            self._table(self._catalogs, self._catalogs.query_criteria_async, catalog="Tic", ID=[*map(str, some)])
-            for some in (numbers[at : at + STARS_AT_ONCE] for at in range(0, len(numbers), STARS_AT_ONCE))
-        ]
+        # astroquery takes the column ID for a range of numbers; a list of them is asked for as the archive describes it.
+        ask = self._catalogs._portal_api_connection.service_request_async
+        tables = []
+        for at in range(0, len(numbers), STARS_AT_ONCE):
+            some = [*map(str, numbers[at : at + STARS_AT_ONCE])]
+            params = {"columns": "*", "filters": [{"paramName": "ID", "values": some}]}
+            tables.append(self._table(self._catalogs, ask, _TIC, params, fetch_name=_TIC_COLUMNS))
         return vstack(tables, metadata_conflicts="silent") if len(tables) > 1 else tables[0]
 
     def stars_around(self, centre_deg: tuple[float, float], radius_deg: float, tmag_max: float) -> "Table":
@@ -237,7 +242,7 @@ class Queries:
             announced = (said.get("paging") or {}).get("rowsFiltered", announced)
         if announced is not None and number != announced:
             raise ServerFailure(f"{number} rows came where the server counts {announced}")
-        return self._asked(client._parse_result, replies)
+        return self._asked(client._portal_api_connection._parse_result, replies)
 
     def _asked(self, ask: Callable[..., Any], *arguments: Any, **criteria: Any) -> Any:
         """What a function of astroquery gives; where it cannot read an answer, one reason."""
