@@ -41,9 +41,11 @@ def tap():
     return _load(HERE.parent / "gaia" / "tap_server.py")
 
 
-def file_bytes(checksum=True, **cards):
+def file_bytes(checksum=True, shift=0.0, **cards):
     """A small FITS file of two parts."""
-    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.arange(4000, dtype="f4"), name="PIXELS")])
+    hdus = fits.HDUList(
+        [fits.PrimaryHDU(), fits.ImageHDU(np.arange(4000, dtype="f4") + np.float32(shift), name="PIXELS")]
+    )
     for key, value in cards.items():
         hdus[0].header[key] = value
     stream = io.BytesIO()
@@ -73,8 +75,8 @@ def prf_folder():
             f"{home}/tess2018243163601-prf-{camera}-{ccd}-row{row:04d}-col{column:04d}.fits": prf_bytes(
                 camera, ccd, row, column
             )
-            for row in (1, 1025, 2048)
-            for column in (45, 1069, 2092)
+            for row in (1, 513, 1025, 1536, 2048)
+            for column in (45, 557, 1069, 1580, 2092)
         }
         foreign = ("tess-prf-phot-4-1.fits", "tess2018243163601-prf-1-3-row0001-col0045.fits", "README.txt")
         return files | {f"{home}/{name}": b"something else" for name in foreign}

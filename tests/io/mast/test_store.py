@@ -132,7 +132,7 @@ def test_a_part_of_another_version_is_found_out(run_on, content, make_file, monk
     monkeypatch.setattr("gaiaflux.io.transport.PAUSES_S", ())
     first = run_on(at="file", how="cut", times=1, marks=False)
     first.failure(NAME)
-    newer = make_file(OBJECT="c")
+    newer = make_file(shift=1.0, OBJECT="c")
     assert len(newer) == len(content[NAME])
     first.server.files = {NAME: newer}
     run_on(first.server).fetch(NAME)

@@ -194,7 +194,10 @@ def _responses(run: _Download, places: Sequence[Place]) -> list[Entry]:
         kind = f"prf/{name}/cam{camera}_ccd{ccd}"
         listed = response_files(run.transport, run.settings.servers.prf.rstrip("/"), place)
         entries += run.store.fetch(listed, kind)
-        prf_files(run.folder / kind, place.sector, camera, ccd)
+        try:
+            prf_files(run.folder / kind, place.sector, camera, ccd)
+        except FileNotFoundError as error:
+            raise InputError(f"the archive's folder {kind} is not complete: {error}") from error
         _note(run, "prf", kind)
     return entries
 

@@ -125,7 +125,7 @@ class Queries:
         """
         from astropy.table import vstack
 
-        # astroquery takes the column ID for a range of numbers; a list of them is asked for as the archive describes it.
+        # astroquery takes the column ID for a range of numbers; a list of them is asked for by a filter of ours.
         ask = self._catalogs._portal_api_connection.service_request_async
         tables = []
         for at in range(0, len(numbers), STARS_AT_ONCE):
