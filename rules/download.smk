@@ -29,7 +29,7 @@ def all_of_download(wildcards, threads):
 
 def say_what_came():
     """Tell that the fields whose files came are measured by the next run."""
-    for sentence in filter(None, [what_came(WAITING)]):
+    for sentence in filter(None, [what_came(WAITING, SCHEMA)]):
         logger.warning(sentence)
 
 

@@ -5,7 +5,7 @@ the next run measures. So what is not there yet need not be known when the rules
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from gaiaflux.workflow.params import deciding
@@ -103,13 +103,15 @@ def lacking_files(name: str, folder: str | Path = ".") -> list[str]:
     return sorted(entry["file"] for entry in files if _length(home / entry["file"]) != entry["size"])
 
 
-def what_came(waiting: Collection[str], folder: str | Path = ".") -> str:
+def what_came(waiting: Downloads, schema: Mapping, folder: str | Path = ".") -> str:
     """What a run says of the downloads that it has made.
 
     Parameters
     ----------
-    waiting : collection of str
-        Fields that waited when it began.
+    waiting : dict of str to dict
+        Fields that waited when it began, as of `split_downloads`.
+    schema : mapping
+        Schema of the configuration.
     folder : str or Path
         Working directory.
 
@@ -118,7 +120,11 @@ def what_came(waiting: Collection[str], folder: str | Path = ".") -> str:
     str
         One sentence; empty where nothing came.
     """
-    came = {name: found["files"] for name in waiting if (found := _manifest(name, folder))}
+    came = {}
+    for name, field in waiting.items():
+        manifest = _manifest(name, folder)
+        if manifest is not None and _is_met(name, download_request(field, schema), folder):
+            came[name] = manifest["files"]
     if not came:
         return ""
     number, names = sum(map(len, came.values())), ", ".join(f"tess.{name}" for name in came)

@@ -57,7 +57,7 @@ def check_fits(path: Path) -> int:
             places = [hdu.fileinfo() for hdu in hdus]
         with gzip.open(path, "rb") if begin.startswith(_PACKED) else path.open("rb") as stream:
             return sum(_is_proven(stream, place) for place in places if place)
-    except (InputError, OSError, EOFError, zlib.error) as error:
+    except (InputError, OSError, EOFError, KeyError, zlib.error) as error:
         raise ServerFailure(f"what came is cut off or damaged ({_why(error)})") from error
 
 

@@ -12,13 +12,13 @@ class ServersSettings:
     Attributes
     ----------
     mast : str
-        Queries and files.
+        Queries and files; a URL that begins with http.
     tesscut : str
-        Cut-outs, and the sectors that see a position.
+        Cut-outs, and the sectors that see a position; a URL that begins with http.
     scripts : str
-        The archive's download scripts of whole sectors, which list the full-frame images.
+        The archive's download scripts of whole sectors, which list the full-frame images; a URL that begins with http.
     prf : str
-        Folder of the pixel response functions.
+        Folder of the pixel response functions; a URL that begins with http.
     """
 
     mast: str
