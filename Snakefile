@@ -30,6 +30,7 @@ include: "rules/annotate.smk"
 include: "rules/dataset.smk"
 include: "rules/fields.smk"
 include: "rules/tess.smk"
+include: "rules/tess_images.smk"
 include: "rules/report.smk"
 
 

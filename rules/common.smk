@@ -10,6 +10,7 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.chosen import check_rules, check_schema, chosen_methods
 from gaiaflux.workflow.config import check, load_schema
+from gaiaflux.workflow.ccd_frames import FRAME_SERIES, cadence_series, find_images
 from gaiaflux.workflow.downloads import MANIFEST, split_downloads
 from gaiaflux.workflow.frames import find_frames
 from gaiaflux.workflow.inputs import check_reference
@@ -67,10 +68,12 @@ def open_image_series(name, made):
 
 
 def open_field(name, made):
-    """Ledgers of a field of TESS, one for each cadence, by the folder of its dataset below `results`."""
+    """Ledgers of a field of TESS, by the folder below `results`: of each cadence, and of each CCD's images."""
     if not workflow.is_main_process:
         return ledgers_of_field(name)
-    found = find_targets(name, config["tess"][name], made)
+    images = find_images(name, config["tess"][name], made)
+    found = {cadence_series(series): [] for series in images} | images
+    found |= find_targets(name, config["tess"][name], made)
     room = config["frames_per_batch"]
     return {
         series: update_ledger(read_ledger(ledger_path(series)), targets, room)

@@ -2,6 +2,7 @@
 
 
 localrules:
+    list_field_lightcurves,
     prepare_field,
     tess_catalog,
 
@@ -14,10 +15,15 @@ onsuccess:
 rule tess_catalog:
     input:
         catalog=catalog_file_of,
+        targets=target_file_of,
+        images=images_for_stars,
+        prf=prf_of_field,
     output:
         catalog="results/tess/{field}/catalog.h5",
     log:
         "logs/tess/{field}/tess_catalog.log",
+    wildcard_constraints:
+        field="[A-Za-z0-9_-]+",
     conda:
         "../envs/tess.yaml"
     threads: 1
@@ -25,6 +31,8 @@ rule tess_catalog:
         mem_mb=1000,
         runtime=30,
     params:
+        groups=image_groups_for_stars,
+        prf_folder=prf_folder_of,
         code=code("tess_catalog"),
     message:
         "{wildcards.field}: read the catalogue"
@@ -36,6 +44,7 @@ rule tess_catalog:
 rule prepare_field:
     input:
         targets=targets_of_field,
+        images=prepared_of_field,
         catalog="results/tess/{field}/catalog.h5",
         pointing=pointing_of_field,
     output:
@@ -111,10 +120,60 @@ rule assemble_field:
         mem_mb=1000,
         runtime=60,
     params:
-        settings=settings_of_field,
+        settings=settings_of_field_dataset,
         upstream=upstream_of_field,
         code=code("assemble_field"),
     message:
         "{wildcards.series}: put the targets together"
     script:
         "../scripts/assemble_field.py"
+
+
+rule export_field_lightcurves:
+    input:
+        measured="results/{series}/{kind}/{batch}.h5",
+        dataset="results/{series}/dataset.h5",
+    output:
+        table="results/{series}/{kind}/{batch}_lightcurves.csv",
+    log:
+        "logs/{series}/export_field_lightcurves/{kind}_{batch}.log",
+    wildcard_constraints:
+        series=FIELD_SERIES,
+        kind="targets|image_targets",
+    conda:
+        "../envs/tess.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        code=code("export_field_lightcurves"),
+    message:
+        "{wildcards.series}: write the light curves of {wildcards.kind} {wildcards.batch}"
+    script:
+        "../scripts/export_field_lightcurves.py"
+
+
+# The files themselves are no output: each has the name of its star. So those of stars that left the field, or of
+# methods that are not asked for any more, are removed here.
+rule list_field_lightcurves:
+    input:
+        tables=curve_tables_of_field,
+    output:
+        table="results/{series}/lightcurves.csv",
+    log:
+        "logs/{series}/list_field_lightcurves.log",
+    wildcard_constraints:
+        series=FIELD_SERIES,
+    conda:
+        "../envs/tess.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=code("list_field_lightcurves"),
+    message:
+        "{wildcards.series}: list the light curves"
+    script:
+        "../scripts/list_field_lightcurves.py"

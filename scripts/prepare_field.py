@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 def main(smk: "snakemake") -> None:
-    """Write ``output.field``: absolute paths of targets, catalogue, response functions and pointings."""
+    """Write ``output.field``: absolute paths of targets, images, catalogue, response functions and pointings."""
     folder, pointing = smk.params.prf_folder, list(smk.input.get("pointing", []))
     field = {
         "targets": [str(Path(path).resolve()) for path in smk.input.targets],
+        "images": [str(Path(path).resolve()) for path in smk.input.get("images", [])],
         "catalog": str(Path(smk.input.catalog).resolve()),
         "prf": str(Path(folder).resolve()) if folder else "",
         "pointing": str(Path(pointing[0]).resolve()) if pointing else "",

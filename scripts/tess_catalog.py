@@ -1,10 +1,12 @@
-"""Read the catalogue of a field once: magnitudes complete, rows that repeat a star left out."""
+"""The catalogue of a field, settled once: read from the user's file, or found on full-frame images."""
 
 import logging
 from typing import TYPE_CHECKING
 
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.io.tess.prepared_catalog import write_prepared_catalog
+from gaiaflux.tess.images.found_catalog import ImageGroup, find_catalog
+from gaiaflux.tess.inputs import InstrumentFiles
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -14,8 +16,14 @@ LOG = logging.getLogger(__name__)
 
 
 def main(smk: "snakemake") -> None:
-    """Write ``output.catalog`` from ``input.catalog``."""
-    catalog = read_tess_catalog(smk.input.catalog)
+    """Write ``output.catalog`` from ``input.catalog``, or from the images of ``params.groups``."""
+    given, targets = smk.input.get("catalog"), smk.input.get("targets")
+    if given:
+        catalog = read_tess_catalog(given)
+    else:
+        groups = [ImageGroup(tuple(ccd), candidates) for ccd, candidates in smk.params.groups]
+        listed = read_tess_catalog(targets) if targets else None
+        catalog = find_catalog(groups, InstrumentFiles(smk.params.prf_folder, None), listed)
     for reason, stars in catalog.left_out.items():
         LOG.warning("%d rows left out: %s", len(stars), reason)
     for remark in catalog.remarks:

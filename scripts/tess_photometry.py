@@ -1,6 +1,5 @@
-"""Light curves of the targets of a batch, by each method that is asked for."""
+"""Photometry of the targets of a batch, by each method that is asked for."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaiaflux.io.batch_file import BatchWriter
@@ -14,11 +13,10 @@ if TYPE_CHECKING:
 
 
 def main(smk: "snakemake") -> None:
-    """Write ``output.measured``, and the light curves into ``lightcurves`` beside its folder."""
+    """Write ``output.measured``."""
     files = TargetFiles(
         read_prepared_catalog(smk.input.catalog),
         InstrumentFiles(smk.params.prf_folder, next(iter(smk.input.get("pointing", [])), None)),
-        Path(smk.output.measured).parents[1] / "lightcurves",
     )
     with BatchWriter(smk.output.measured, kind="targets") as out:
         measure_targets(smk.params.members, files, smk.params.settings["methods"], out)

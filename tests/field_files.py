@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from functools import lru_cache
 
 import numpy as np
 from astropy.io import fits
@@ -22,7 +23,12 @@ PIXEL_DEG = 21.0 / 3600.0
 
 
 def spacecraft_au(mjd_tdb):
-    return earth_position_au(mjd_tdb) + OUT_OF_PLACE_AU
+    return _earth_au(np.asarray(mjd_tdb, np.float64).tobytes()) + OUT_OF_PLACE_AU
+
+
+@lru_cache(maxsize=8)
+def _earth_au(mjd_tdb):
+    return earth_position_au(np.frombuffer(mjd_tdb))
 
 
 def btjd(mjd_tdb, ra, dec):
@@ -76,6 +82,8 @@ def target(stars, star_id, cadenceno, *, sector=1, camera=4, ccd=1, methods=("ps
         **{
             "camera": camera,
             "ccd": ccd,
+            "row": 700.0 + row,
+            "column": 600.0 + row,
             "tmag": float(stars.mag[row]),
             "zero_point": 20.44,
             "exptime_s": 95.0,

@@ -50,7 +50,7 @@ CORE = (
 # The classes for notebooks check their caller's settings as the workflow does.
 SETTINGS = "gaiaflux.workflow.settings."
 # All that the rules' own part needs of the files; it loads nothing but the standard library.
-AT_PARSING = ("gaiaflux.io.atomic.", "gaiaflux.io.tess.target_head.")
+AT_PARSING = ("gaiaflux.io.atomic.", "gaiaflux.io.tess.ccd_head.", "gaiaflux.io.tess.target_head.")
 NETWORK = {"astroquery", "pyvo", "requests", "urllib", "http", "socket", "ssl"}
 # Methods of photometry and families of instruments: each is told apart in its own module or in one list, nowhere else.
 FAMILIES = ("ground", "tess")

@@ -66,7 +66,9 @@ def test_its_numbers_are_the_stars(run):
             level = np.nanmedian(file[f"{method}/flux"][()], axis=1)
             assert level == pytest.approx(tess_flux(np.array([10.0, 11.0])), rel=within)
         assert file["frames/n_measured"][()].tolist() == [2] * 59
-    assert len(list((folder / "lightcurves").iterdir())) == 6
+    files = sorted(path.name for path in (folder / "lightcurves").iterdir())
+    assert [row["file"] for row in table(folder / "lightcurves.csv")] == files
+    assert len(files) == 6
     with fits.open(folder / "lightcurves" / "tess00000001000-s001-4-1-c0120-dr01-v01-gaiaflux-psf_lc.fits.gz") as hdus:
         assert np.nanmedian(hdus[1].data["FLUX_RAW"]) == pytest.approx(tess_flux(10.0), rel=0.01)
 

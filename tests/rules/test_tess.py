@@ -11,7 +11,8 @@ tess:
     catalog_file: stars.csv
 frames_per_batch: 2
 """
-OF_DATASET = {"assemble_field": 1, "rank_variables": 1, "report": 1}
+PRODUCTS = {"list_field_lightcurves": 1, "rank_variables": 1, "report": 1}
+OF_DATASET = {"assemble_field": 1, "export_field_lightcurves": 2, **PRODUCTS}
 OF_FIELD = {"prepare_field": 1, **OF_DATASET}
 ALL = {"tess_catalog": 1, "tess_photometry": 2, **OF_FIELD}
 
@@ -86,14 +87,14 @@ def test_a_new_target_measures_its_batch_only(field):
     write_head(field.work / "tpf" / "a-first-by-name.fits", 4)
     assert field.jobs() == {"tess_photometry": 1, **OF_FIELD}
     write_head(field.work / "tpf" / "tess-5.fits", 5)
-    assert field.jobs() == {"tess_photometry": 2, **OF_FIELD}
+    assert field.jobs() == {"tess_photometry": 2, **OF_FIELD, "export_field_lightcurves": 3}
 
 
 @pytest.mark.slow
 def test_another_cadence_is_another_dataset(field):
     write_head(field.work / "tpf" / "fast.fits", 1, cadence_s=20)
     # The other one's light curves stay as they are.
-    assert field.jobs() == {"tess_photometry": 1, **OF_FIELD}
+    assert field.jobs() == {"tess_photometry": 1, **OF_FIELD, "export_field_lightcurves": 1}
 
 
 @pytest.mark.slow
@@ -116,6 +117,7 @@ def test_a_newer_release_in_another_folder_replaces_the_older(field):
 
 CHANGES = {
     "methods": ("catalog_file", "methods: [linpsf]\n    catalog_file", {"tess_photometry": 2, **OF_DATASET}),
+    "ensemble": ("catalog_file", "ensemble: false\n    catalog_file", OF_DATASET),
     "fewer targets": ("catalog_file", "targets: [1, 3]\n    catalog_file", {"tess_photometry": 1, **OF_FIELD}),
     "bright targets": ("catalog_file", "targets: {tmag_max: 10}\n    catalog_file", OF_FIELD),
     "export": ("frames_per_batch: 2", "export: {formats: [fits]}", {"export_dataset": 1}),
@@ -132,9 +134,13 @@ def test_a_setting_reruns_what_uses_it(field, case):
 
 @pytest.mark.slow
 def test_what_changes_no_result_reruns_nothing(field):
-    edit(field, "catalog_file", "targets: all\n    methods: [psf, linpsf, aperture]\n    catalog_file")
+    edit(
+        field,
+        "catalog_file",
+        "targets: all\n    ensemble: true\n    methods: [psf, linpsf, aperture]\n    catalog_file",
+    )
     edit(field, "frames_per_batch: 2", "frames_per_batch: 20\nphotometry: {methods: [psf]}\ncalibrate: {clip_sigma: 5}")
-    for file in ("core/calibration/ensemble.py", "ground/photometry/aperture.py", "series/calibration.py"):
+    for file in ("ground/catalog/star_catalog.py", "ground/photometry/aperture.py", "series/calibration.py"):
         with (field.repo / "scripts/gaiaflux" / file).open("a") as code:
             code.write("\nANOTHER_NUMBER = 1\n")
     assert field.jobs() == {}
@@ -149,6 +155,8 @@ def test_a_changed_catalogue_makes_all_anew(field):
 CODE = {
     "gaiaflux/tess/batch.py": {"tess_photometry": 2, **OF_DATASET},
     "gaiaflux/tess/field_members.py": OF_DATASET,
+    "gaiaflux/core/calibration/ensemble.py": OF_DATASET,
+    "gaiaflux/tess/light_curve_files.py": {"export_field_lightcurves": 2, "list_field_lightcurves": 1},
     "gaiaflux/core/calibration/variability.py": {"rank_variables": 1},
 }
 

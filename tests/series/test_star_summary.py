@@ -8,12 +8,12 @@ from gaiaflux.series.star_summary import (
     Grids,
     Measured,
     _brightest,
-    _summary,
     _typical,
     choose_and_write,
     read_rows,
     sampled_frames,
     star_blocks,
+    sum_up,
 )
 
 RADII_FWHM = np.array([0.7, 1.0, 1.6])
@@ -38,7 +38,7 @@ def measured(flux, flags=None, error=1.0):
 
 def summed(picked, held_out=np.nan, expected=1.0, sample=slice(None)):
     n = len(picked.flux)
-    return _summary(picked, sample, np.arange(n), np.full(n, held_out), np.full(n, expected))
+    return sum_up(picked, sample, np.arange(n), np.full(n, held_out), np.full(n, expected))
 
 
 def test_points_that_count_and_points_that_are_there():

@@ -35,10 +35,11 @@ class Field:
         (self.folder / "catalog.csv").write_text(text, encoding="utf-8")
 
     def columns(self):
-        """Rows of the target pixel file that have a time, by column."""
+        """Rows of the target pixel file that have a time, by column; TIME without the clock error of data release 1."""
         with fits.open(self.pixels) as hdus:
             table = hdus["PIXELS"].data
-            return {name: np.array(table[name][np.isfinite(table["TIME"])]) for name in table.names}
+            columns = {name: np.array(table[name][np.isfinite(table["TIME"])]) for name in table.names}
+        return columns | {"TIME": columns["TIME"] - 1.979 / 86400.0}
 
     def rows(self):
         """Lines of the catalogue, the header first."""

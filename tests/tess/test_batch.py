@@ -10,11 +10,14 @@ from astropy.io import fits
 from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.model.flags import StarFlag
+from gaiaflux.model.methods import TESS_METHODS, methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.sim.tess.stars import tess_flux
 from gaiaflux.tess import inputs
 from gaiaflux.tess.batch import TargetFiles, measure_targets
+from gaiaflux.tess.field_dataset import assemble_field
 from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.tess.light_curve_files import write_light_curves
 
 LARGE = 3_000_000_000
 METHODS = ["psf", "linpsf", "aperture"]
@@ -78,9 +81,14 @@ def measure(field, tmp_path_factory):
         folder = tmp_path_factory.mktemp("batch")
         members = [{"frame_id": name, "path": str(paths[name]), "overrides": overrides} for name in names]
         instrument = InstrumentFiles(str(files.prf) if prf else None, None)
-        given = TargetFiles(read_tess_catalog(files.catalog), instrument, folder / "curves")
+        given = TargetFiles(read_tess_catalog(files.catalog), instrument)
         with BatchWriter(folder / "1.h5", kind="targets") as out:
             measure_targets(members, given, methods, out)
+        settings = {"methods": methods, "ensemble": True}
+        declared = methods_named(methods, TESS_METHODS)
+        assemble_field(folder / "d.h5", "tess/F/c120", [folder / "1.h5"], given.catalog, declared, settings, "abc")
+        listed = write_light_curves(folder / "1.h5", folder / "d.h5", folder / "curves")
+        assert sorted(row["file"] for row in listed) == sorted(path.name for path in folder.glob("curves/*"))
         with BatchReader(folder / "1.h5") as batch:
             return {
                 name: (batch.attrs(name), {array: batch.array(name, array) for array in batch.names(name)})

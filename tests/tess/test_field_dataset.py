@@ -26,7 +26,9 @@ SECOND = np.delete(np.arange(200, 260), 17)
 
 
 def assemble(path, batches, stars):
-    return assemble_field(path, "tess/F/c120", batches, stars, METHODS, {"methods": ["psf", "aperture"]}, "abc")
+    return assemble_field(
+        path, "tess/F/c120", batches, stars, METHODS, {"methods": ["psf", "aperture"], "ensemble": True}, "abc"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_everything_is_described(file):
     assert {"format", "schema_version", "series", "config", "versions", "catalog_sha256"} <= set(file.attrs)
     assert (file.attrs["format"], file.attrs["series"], file.attrs["family"]) == ("gaiaflux", "tess/F/c120", "tess")
     assert file["psf/flux"].attrs["unit"] == "electron/s"
-    assert json.loads(file.attrs["config"]) == {"methods": ["psf", "aperture"]}
+    assert json.loads(file.attrs["config"]) == {"methods": ["psf", "aperture"], "ensemble": True}
 
 
 def test_targets_that_are_left_out_are_counted(field, file, caplog):

@@ -110,7 +110,7 @@ def test_times_are_those_of_the_star(quiet, tmp_path):
     own = BasePhotometry(1001, quiet.folder, tmp_path, datasource="tpf")
     other = BasePhotometry(1002, quiet.folder, tmp_path, datasource="tpf:1001")
     columns = quiet.columns()
-    np.testing.assert_array_equal(own.lightcurve["time"], columns["TIME"])
+    np.testing.assert_allclose(own.lightcurve["time"], columns["TIME"], rtol=0.0, atol=1e-9)
     seen = own.lightcurve["time"] - own.lightcurve["timecorr"]
     expected = light_time_d(np.asarray(seen), *other.sky)
     difference = other.lightcurve["time"] - own.lightcurve["time"]

@@ -207,6 +207,10 @@ class DatasetWriter:
         """A dataset that was written; texts as an array of str objects."""
         return _values(self._file[name])
 
+    def made(self, name: str) -> h5py.Dataset:
+        """A dataset that was made, to be read and written in pieces."""
+        return self._file[name]
+
     def __contains__(self, name: str) -> bool:
         """Whether a dataset or group of this name was written."""
         return name in self._file

@@ -206,6 +206,8 @@ class TargetFile(TargetFacts):
         where it is not known.
     ticver : str
         Version of the input catalogue.
+    clock_offset_s : float
+        What was added to the file's time stamps for a clock error of the data release [s]; 0 for none.
     remarks : tuple of str
         What is odd about the file: sentences for the user.
     """
@@ -224,6 +226,7 @@ class TargetFile(TargetFacts):
     subtracted: bool = True
     timecorr_place: tuple[float, float] | None = None
     ticver: str = ""
+    clock_offset_s: float = 0.0
     remarks: tuple[str, ...] = field(default=())
 
     @property

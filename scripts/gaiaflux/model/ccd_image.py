@@ -58,7 +58,7 @@ class CcdImage(CcdFacts):
     mjd_tdb : float
         Mid-exposure at the spacecraft, Modified Julian Date, TDB [d]; clock offsets of data releases are corrected.
     exptime_s : float
-        Time in which light was gathered [s].
+        Time in which light was gathered [s]; NaN where nothing says it.
     timecorr_d : float
         Light time from the spacecraft to the barycentre for `timecorr_place` [d]; NaN where the file does not state it.
     timecorr_place : tuple of float or None
@@ -73,6 +73,8 @@ class CcdImage(CcdFacts):
         What was done about them.
     subtracted : bool
         Whether the file's background was subtracted already.
+    cadenceno_from : str
+        Where `cadenceno` is from: ``FFIINDEX`` or ``CADENCE`` of the header, ``name`` of the file, or ``time``.
     clock_offset_s : float
         What was added to the file's time stamps for a clock offset of the data release [s]; 0 for none.
     remarks : tuple of str
@@ -92,6 +94,7 @@ class CcdImage(CcdFacts):
     detector: Detector
     cosmic_rays: CosmicRays
     subtracted: bool = False
+    cadenceno_from: str = "FFIINDEX"
     clock_offset_s: float = 0.0
     remarks: tuple[str, ...] = field(default=())
 

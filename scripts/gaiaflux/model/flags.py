@@ -116,6 +116,18 @@ class FrameFlag:
         "parts of the detector, such as amplifiers, differ in response by more than 1 %: flux is wrong by that, "
         "flux_cal is corrected",
     ] = 4096
+    NO_LIGHT: Annotated[int, "all pixels of the image are zero or have no number"] = 8192
+    MODELLED_ERRORS: Annotated[
+        int,
+        "the image states no error for some of its pixels: theirs was modelled from the others, or from the detector",
+    ] = 16384
+    SMEARED: Annotated[int, "stars moved by more than 0.3 pixel while the image was exposed"] = 32768
+    NO_POINTING: Annotated[
+        int, "too few stars were found to tell where the image is: its pointing was interpolated, or is not known"
+    ] = 65536
+    BACKGROUND_EXCESS: Annotated[
+        int, "somewhere the background jumps against the mean image by more than the sky's mesh follows"
+    ] = 131072
 
 
 SPOILED = (
@@ -133,7 +145,7 @@ SPOILED = (
 """Flags of a star that keep a point out of the ensemble, of the choice of an aperture, and of statistics."""
 NOT_GOOD = SPOILED | StarFlag.POOR_FIT
 """Flags of a star that keep a point out of variability indices, exports, and scores of planted stars."""
-UNUSABLE = FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION | FrameFlag.NO_TIME
+UNUSABLE = FrameFlag.NOT_MEASURED | FrameFlag.NO_CALIBRATION | FrameFlag.NO_TIME | FrameFlag.NO_LIGHT
 """Flags of a frame that give it no usable point in any light curve."""
 
 NO_COUNTS = PixelFlag.BAD | PixelFlag.NONFINITE | PixelFlag.COSMIC_RAY | PixelFlag.TRAIL

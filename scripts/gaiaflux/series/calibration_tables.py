@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,34 @@ from gaiaflux.io.dataset import DatasetWriter
 from gaiaflux.model.units import MAG_PER_RELATIVE
 from gaiaflux.series.star_summary import ApertureSummary
 
-__all__ = ["star_notes", "write_noise", "write_solution", "write_terms"]
+__all__ = [
+    "ENSEMBLE_STATUS",
+    "ERROR_FACTOR",
+    "frame_columns",
+    "spatial_record",
+    "star_notes",
+    "write_noise",
+    "write_solution",
+    "write_terms",
+]
 
 _USE = (
     "flux_cal = flux / exp(sum over terms of coefficient * (term - mean) + colour term + radius_coefficients of the "
     "star's aperture, where there are any)"
 )
+ENSEMBLE_STATUS = "used; or why the star was left out of the ensemble, or not offered to it"
+FRAME_TEXTS = {
+    "pscale": "photometric scale of the frame: 1 = typical, above 1 = more flux arrives",
+    "epscale": "one-sigma error of pscale; NaN where it was not solved",
+    "calibration_status": "ok, or the reason why the frame has no scale or only that of 1",
+    "n_ensemble": "stars of the ensemble that weigh in the frame",
+    "spatial_order": "order of the frame's own spatial terms; -1 where not solved",
+    "spatial_coefficients": "natural logarithm of the frame's scale, then of its spatial terms (attribute "
+    "spatial_terms)",
+    "spatial_covariance": "covariance of spatial_coefficients",
+}
+"""What a calibration says of each frame."""
+ERROR_FACTOR = "factor on all errors of the frame: what the stars of the ensemble scatter by beyond theirs; at least 1"
 
 
 def star_notes(
@@ -38,6 +61,32 @@ def star_notes(
     return notes
 
 
+def spatial_record(solution: EnsembleSolution, x: str = "x_ref", y: str = "y_ref") -> dict[str, Any]:
+    """What the spatial terms of a solution are, for JSON; `x` and `y` are the columns of the stars' places."""
+    basis = solution.basis
+    return {
+        "terms": [f"u^{p - q} v^{q}" for p in range(basis.order + 1) for q in range(p + 1)],
+        "u": f"({x} - {basis.x0!r}) / {basis.half!r}",
+        "v": f"({y} - {basis.y0!r}) / {basis.half!r}",
+        "means": basis.means.tolist(),
+        "use": _USE,
+        "held_out_scatter_by_order": solution.order_scatter.tolist(),
+    }
+
+
+def frame_columns(solution: EnsembleSolution) -> dict[str, np.ndarray]:
+    """What a dataset has of a solution for each frame, by the names of `FRAME_TEXTS`."""
+    return {
+        "pscale": solution.pscale,
+        "epscale": solution.epscale,
+        "calibration_status": np.array(solution.frame_status, dtype=object),
+        "n_ensemble": solution.n_stars,
+        "spatial_order": solution.order,
+        "spatial_coefficients": solution.coefficients,
+        "spatial_covariance": solution.covariance,
+    }
+
+
 def write_solution(out: DatasetWriter, method: str, solution: EnsembleSolution, notes: np.ndarray) -> None:
     """Write the frames' scales and spatial terms, and what became of each star.
 
@@ -52,37 +101,10 @@ def write_solution(out: DatasetWriter, method: str, solution: EnsembleSolution, 
     notes : ndarray of str objects, shape (n_stars,)
         From `star_notes`.
     """
-    basis = solution.basis
-    terms = [f"u^{p - q} v^{q}" for p in range(basis.order + 1) for q in range(p + 1)]
-    out.attributes(
-        {
-            "calibration": solution.note,
-            "spatial_terms": json.dumps(
-                {
-                    "terms": terms,
-                    "u": f"(x_ref - {basis.x0!r}) / {basis.half!r}",
-                    "v": f"(y_ref - {basis.y0!r}) / {basis.half!r}",
-                    "means": basis.means.tolist(),
-                    "use": _USE,
-                    "held_out_scatter_by_order": solution.order_scatter.tolist(),
-                }
-            ),
-        },
-        method,
-    )
-    text = "ok, or the reason why the frame has no scale or only that of 1"
-    logarithm = "natural logarithm of the frame's scale, then of its spatial terms (attribute spatial_terms)"
-    for name, values, unit, description in (
-        ("pscale", solution.pscale, "", "photometric scale of the frame: 1 = typical, above 1 = more flux arrives"),
-        ("epscale", solution.epscale, "", "one-sigma error of pscale; NaN where it was not solved"),
-        ("calibration_status", np.array(solution.frame_status, dtype=object), "", text),
-        ("n_ensemble", solution.n_stars, "", "stars of the ensemble that weigh in the frame"),
-        ("spatial_order", solution.order, "", "order of the frame's own spatial terms; -1 where not solved"),
-        ("spatial_coefficients", solution.coefficients, "", logarithm),
-        ("spatial_covariance", solution.covariance, "", "covariance of spatial_coefficients"),
-        ("ensemble_status", notes, "", "used; or why the star was left out of the ensemble, or not offered to it"),
-    ):
-        out.array(f"{method}/{name}", values, unit, description)
+    out.attributes({"calibration": solution.note, "spatial_terms": json.dumps(spatial_record(solution))}, method)
+    for name, values in frame_columns(solution).items():
+        out.array(f"{method}/{name}", values, "", FRAME_TEXTS[name])
+    out.array(f"{method}/ensemble_status", notes, "", ENSEMBLE_STATUS)
 
 
 def write_terms(out: DatasetWriter, method: str, terms: SeriesTerms) -> None:
@@ -144,5 +166,4 @@ def write_noise(
     )
     text = "scintillation of a star in the frame, after Young (1967); NaN where not known, and not in flux_cal_err"
     out.array(f"{method}/scintillation", MAG_PER_RELATIVE * scintillation[0], "mag", text)
-    text = "factor on all errors of the frame: what the stars of the ensemble scatter by beyond theirs; at least 1"
-    out.array(f"{method}/error_factor", factor, "", text)
+    out.array(f"{method}/error_factor", factor, "", ERROR_FACTOR)

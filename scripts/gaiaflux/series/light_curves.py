@@ -20,6 +20,7 @@ from gaiaflux.series.star_summary import Grids, Measured, read_rows, sampled_fra
 __all__ = [
     "NOISE_TERMS",
     "Calibration",
+    "calibrated_block",
     "fit_changing_sky",
     "fit_series_noise",
     "photons_per_unit",
@@ -159,6 +160,40 @@ def fit_changing_sky(share: SkyShare, grids: Grids, calibration: Calibration, st
     return changing_part(share.of(rows), cal, error, measured.usable & np.isfinite(cal) & np.isfinite(error))
 
 
+def calibrated_block(
+    calibration: Calibration,
+    flux: np.ndarray,
+    flux_err: np.ndarray,
+    facts: StarFacts,
+    rows: np.ndarray | slice,
+    noise: tuple[float, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated fluxes of some stars, and their errors with all terms of the noise.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Solution.
+    flux, flux_err : ndarray of float32, shape (s, m)
+        Of s stars in m frames.
+    facts : StarFacts
+        Of the same stars.
+    rows : ndarray of int or slice
+        Their rows in the calibration.
+    noise : tuple of float and ndarray of shape (m,)
+        As for `write_light_curves`.
+
+    Returns
+    -------
+    flux_cal, flux_cal_err : ndarray of float32, shape (s, m)
+    """
+    floor2, factor = noise
+    excess = np.nan_to_num(calibration.scintillation) ** 2 + floor2
+    cal, cal_err = apply_ensemble(calibration.solution, flux, flux_err, facts, calibration.members[rows], excess)
+    np.multiply(cal_err, factor.astype("f4"), out=cal_err)
+    return cal, cal_err
+
+
 def write_light_curves(
     out: DatasetWriter,
     method: str,
@@ -187,7 +222,6 @@ def write_light_curves(
     share : SkyShare
         What of the errors stays the same from frame to frame and is none of a light curve.
     """
-    floor2, factor = noise
     shape, unit = grids.flux.shape, str(grids.flux.attrs["unit"])
     flux_cal = out.grid(
         f"{method}/flux_cal",
@@ -205,17 +239,13 @@ def write_light_curves(
         "one-sigma error of flux_cal: that of flux (without structure of the sky that stays the same), of the frame's "
         "scale, scintillation and the floor of the method, all times error_factor of the frame",
     )
-    excess = np.nan_to_num(calibration.scintillation) ** 2 + floor2
     sample = sampled_frames(shape[1])
     budget = {name: np.full(shape[0], np.nan, dtype="f4") for name in NOISE_TERMS}
     for block in star_blocks(*shape):
         measured = Measured(*(grid[block] for grid in grids))
         measured = measured._replace(flux_err=share.less(measured.flux_err, block))
         facts = calibration.facts(stars, block)
-        cal, cal_err = apply_ensemble(
-            calibration.solution, measured.flux, measured.flux_err, facts, calibration.members[block], excess
-        )
-        np.multiply(cal_err, factor.astype("f4"), out=cal_err)
+        cal, cal_err = calibrated_block(calibration, measured.flux, measured.flux_err, facts, block, noise)
         flux_cal[block], flux_cal_err[block] = cal, cal_err
         some = Measured(*(array[:, sample] for array in measured))
         for name, array in _budget(calibration, sample, facts, some, cal[:, sample], cal_err[:, sample]).items():

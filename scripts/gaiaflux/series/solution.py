@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -93,6 +94,7 @@ def solve_series(
     facts: SeriesFacts,
     settings: CalibrateSettings,
     shared: Sequence[Term] = SERIES_TERMS,
+    least_scatter: float = LEAST_SCATTER,
 ) -> tuple[EnsembleSolution, SeriesTerms]:
     """Solve for the frames' scales and spatial terms, then for the shared terms, then for the frames again.
 
@@ -110,6 +112,8 @@ def solve_series(
     settings : CalibrateSettings
     shared : sequence of Term
         The shared terms to try.
+    least_scatter : float
+        Relative scatter that each star is taken to have at least.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def solve_series(
     terms : SeriesTerms
         The shared terms, kept or not.
     """
-    first = solve_ensemble(flux, flux_err, good, facts.x, facts.y, settings)
+    first = solve_ensemble(flux, flux_err, good, facts.x, facts.y, settings, least_scatter)
     if not first.solved:
         return first, fit_terms(first, facts, shared)
     terms = fit_terms(first, facts, shared)
@@ -127,22 +131,26 @@ def solve_series(
     if terms.any:
         factor = np.exp(terms.table(facts.stars))
         flux, flux_err = flux / factor, flux_err / factor
-        solution = solve_ensemble(flux, flux_err, good, facts.x, facts.y, settings)
-    runs = _runs(flux, flux_err, good, facts, solution, settings.min_stars)
+        solution = solve_ensemble(flux, flux_err, good, facts.x, facts.y, settings, least_scatter)
+    residual, sigma, use = _residuals(flux, flux_err, good, facts, solution)
+    runs = deviating_runs(residual, np.hypot(sigma, least_scatter), use, min_stars=settings.min_stars)
     if runs.any():
-        solution = solve_ensemble(flux, flux_err, good & ~runs, facts.x, facts.y, settings)
+        solution = solve_ensemble(flux, flux_err, good & ~runs, facts.x, facts.y, settings, least_scatter)
     return with_terms(solution, terms) if terms.any else solution, terms
 
 
-def _runs(
-    flux: np.ndarray,
-    flux_err: np.ndarray,
-    good: np.ndarray,
-    facts: SeriesFacts,
-    solution: EnsembleSolution,
-    min_stars: int,
-) -> np.ndarray:
-    """Points of the stars of the ensemble in frames in which they deviate for a while, shape (n, m)."""
+class _Residuals(NamedTuple):
+    """Of the stars of the ensemble, shape (n, m): relative residuals and errors, and which points count."""
+
+    residual: np.ndarray
+    sigma: np.ndarray
+    use: np.ndarray
+
+
+def _residuals(
+    flux: np.ndarray, flux_err: np.ndarray, good: np.ndarray, facts: SeriesFacts, solution: EnsembleSolution
+) -> _Residuals:
+    """Residuals from a solution in which no star hides what it does."""
     used = solution.used
     frames = np.isfinite(solution.coefficients[:, 0])
     model = np.nan_to_num(solution.coefficients) @ solution.basis.terms(facts.x, facts.y).T
@@ -150,5 +158,4 @@ def _runs(
     use = good & used[:, None] & frames & np.isfinite(flux) & np.isfinite(flux_err) & (flux_err > 0)
     # A star of great weight hides a part of what it does in the frame's scale.
     residual = np.where(use, flux / model - 1.0, 0.0) / np.maximum(1.0 - solution.self_weight, 0.1)
-    sigma = np.where(use, np.hypot(flux_err / model, LEAST_SCATTER), 1.0)
-    return deviating_runs(residual, sigma, use, min_stars=min_stars)
+    return _Residuals(residual, np.where(use, flux_err / model, 1.0), use)

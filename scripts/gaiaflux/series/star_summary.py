@@ -28,9 +28,11 @@ __all__ = [
     "all_apertures",
     "choose_and_write",
     "fixed_of_series",
+    "join_summaries",
     "read_rows",
     "sampled_frames",
     "star_blocks",
+    "sum_up",
 ]
 
 _BLOCK_VALUES = 4_000_000  # numbers of one array in memory at once
@@ -194,8 +196,8 @@ def choose_and_write(
         for grid, array in zip(grids, written, strict=True):
             grid[block] = array
         own = np.take_along_axis(expected, choice.index[:, None], axis=1)[:, 0]
-        parts.append(_summary(picked, sample, choice.index, choice.held_out, own))
-    summary = _join(parts)
+        parts.append(sum_up(picked, sample, choice.index, choice.held_out, own))
+    summary = join_summaries(parts)
     if f"{method}/radii_pix" not in source:
         return summary, None
     radii = source.array(f"{method}/radii_pix")
@@ -219,10 +221,10 @@ def all_apertures(arrays: Sequence[np.ndarray], fixed: FixedApertures, frames: n
     return Measured(*with_fixed(flux, error, flags, fixed, frames))
 
 
-def _join(parts: list[ApertureSummary]) -> ApertureSummary:
+def join_summaries(parts: list[ApertureSummary]) -> ApertureSummary:
     """Summary of consecutive blocks of stars; of no star, if there is none."""
     nothing = Measured(np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), dtype=np.uint16))
-    parts = parts or [_summary(nothing, slice(None), np.zeros(0, dtype=int), np.zeros(0), np.zeros(0))]
+    parts = parts or [sum_up(nothing, slice(None), np.zeros(0, dtype=int), np.zeros(0), np.zeros(0))]
     names = [field.name for field in fields(ApertureSummary)]
     return ApertureSummary(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
@@ -288,10 +290,26 @@ def _typical(flux: np.ndarray, error: np.ndarray, usable: np.ndarray) -> tuple[n
     return typical[0], typical[1].max(axis=1)
 
 
-def _summary(
+def sum_up(
     picked: Measured, sample: slice, radius: np.ndarray, held_out: np.ndarray, expected: np.ndarray
 ) -> ApertureSummary:
-    """Sum some stars up; `held_out` and `expected` in the unit of the flux."""
+    """Sum some stars up.
+
+    Parameters
+    ----------
+    picked : Measured
+        Of n stars in m frames.
+    sample : slice
+        Frames that are enough for a median.
+    radius : ndarray of int, shape (n,)
+        Apertures that they were measured with.
+    held_out, expected : ndarray, shape (n,)
+        See `ApertureSummary`, in the unit of the flux; NaN where not known.
+
+    Returns
+    -------
+    ApertureSummary
+    """
     flux, error, flags = picked
     good = ((flags & SPOILED) == 0) & np.isfinite(flux) & (error > 0)
     sound = good & ((flags & NOT_GOOD) == 0)

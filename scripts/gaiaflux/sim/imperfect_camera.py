@@ -135,33 +135,36 @@ def amplifiers(chip: ImperfectCamera) -> tuple[np.ndarray, np.ndarray]:
     return (1.0 + chip.gain_step * steps)[quarter], (chip.bias_step * np.roll(steps, 1))[quarter]
 
 
-def bleed(light: np.ndarray, full_well: float) -> np.ndarray:
-    """Let charge above the full well flow along its column, half of it either way, until pixels take it up.
+def bleed(light: np.ndarray, full_well: float, up: float = 0.5) -> np.ndarray:
+    """Let charge above the full well flow along its column until pixels take it up.
 
     Parameters
     ----------
-    light : ndarray, shape (ny, nx)
-        Charge [electron].
+    light : ndarray, shape (..., ny, nx)
+        Charge of one image or of several [electron].
     full_well : float
         What a pixel holds [electron].
+    up : float
+        Part of it that flows to higher rows.
 
     Returns
     -------
-    ndarray, shape (ny, nx)
+    ndarray, shape (..., ny, nx)
         The same sum, but for what flows over the edges of the image.
     """
     result = light.copy()
-    columns = np.flatnonzero((light > full_well).any(axis=0))
-    part = light[:, columns].astype(np.float64)
-    held, excess = np.minimum(part, full_well), 0.5 * np.maximum(part - full_well, 0.0)
-    for order in (range(len(part)), range(len(part) - 1, -1, -1)):
-        flowing = np.zeros(len(columns))
+    columns = np.flatnonzero((light > full_well).any(axis=tuple(range(light.ndim - 1))))
+    part = light[..., columns].astype(np.float64)
+    held, excess = np.minimum(part, full_well), np.maximum(part - full_well, 0.0)
+    rows = range(light.shape[-2])
+    for order, share in ((rows, up), (rows[::-1], 1.0 - up)):
+        flowing = np.zeros_like(part[..., 0, :])
         for row in order:
-            flowing += excess[row]
-            taken = np.minimum(flowing, full_well - held[row])
-            held[row] += taken
+            flowing += share * excess[..., row, :]
+            taken = np.minimum(flowing, full_well - held[..., row, :])
+            held[..., row, :] += taken
             flowing -= taken
-    result[:, columns] = held
+    result[..., columns] = held
     return result
 
 

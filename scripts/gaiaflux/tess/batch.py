@@ -9,20 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from gaiaflux.core.sky.spacecraft import spacecraft_mjd_tdb
 from gaiaflux.core.sky.sphere import directions, separation_deg
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.tess.target_head import read_head
 from gaiaflux.model.cadences import TargetFile
 from gaiaflux.model.errors import InputError
-from gaiaflux.model.status import OK
 from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.inputs import InstrumentFiles, open_target
-from gaiaflux.tess.light_curve_table import Measurement, light_curve_table
-from gaiaflux.tess.measurement import measure_methods
-from gaiaflux.tess.products import Notes, write_target
 from gaiaflux.tess.stamp_view import StampView
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.target_group import target_group
 
 __all__ = ["TargetFiles", "measure_targets"]
 
@@ -31,8 +26,6 @@ NEAREST_ARCSEC = 21.0
 """A cut-out is of the nearest star of the catalogue, if it is within a pixel of its middle."""
 OUTSIDE_PIX = 1.0
 """So far outside of its stamp a star may be."""
-VERSION = 1
-"""Of the light curves."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +37,10 @@ class TargetFiles:
     catalog : TessCatalog
     instrument : InstrumentFiles
         Response functions and pointings.
-    light_curves : Path
-        Folder of the light curves.
     """
 
     catalog: TessCatalog
     instrument: InstrumentFiles
-    light_curves: Path
 
 
 def measure_targets(
@@ -92,28 +82,7 @@ def _measure(
     _refuse_outside(view)
     if only:
         _refuse_others(view, json.loads(only))
-    made = measure_methods(view, methods)
-    written = [_write(view, method, made[method], opened.remarks, files.light_curves) for method in methods]
-    said = [*opened.remarks, *(f"{method}: {text}" for method in methods for text in made[method].remarks)]
-    reasons = [one.remarks[-1] for one in made.values() if one.status is STATUS.ERROR]
-    place = file.timecorr_place
-    attrs = {
-        "status": "; ".join(dict.fromkeys(reasons)) if len(reasons) == len(made) else OK,
-        "path": path,
-        "starid": view.starid,
-        "sector": file.sector,
-        "camera": file.camera,
-        "ccd": file.ccd,
-        "tmag": view.target["tmag"],
-        "exptime_s": _exposure_s(file),
-        "zero_point": view.source.zero_point,
-        "timecorr_ra": place[0] if place else None,
-        "timecorr_dec": place[1] if place else None,
-        "remarks": json.dumps(said),
-        "light_curves": ", ".join(filter(None, written)),
-        **{f"{method}_status": made[method].status.name for method in methods},
-    }
-    return attrs, _arrays(view, made)
+    return target_group(view, opened.remarks, methods, path)
 
 
 def _star_of(file: TargetFile, catalog: TessCatalog) -> int:
@@ -163,39 +132,3 @@ def _stated(path: str) -> dict[str, Any]:
     stated = {name: getattr(head, name) for name in ("starid", "sector", "camera", "ccd")}
     known = {name: value for name, value in stated.items() if value}
     return known if np.isnan(head.tmag) else {**known, "tmag": head.tmag}
-
-
-def _exposure_s(file: TargetFile) -> float:
-    """Time in a cadence in which light is gathered; the cadence itself where the header does not say."""
-    detector = file.detector
-    gathered = (detector.nreadout or detector.num_frm) * detector.int_time_s
-    return float(gathered) if np.isfinite(gathered) and gathered > 0 else file.cadence_s
-
-
-def _write(view: StampView, method: str, measured: Measurement, remarks: tuple[str, ...], folder: Path) -> str:
-    """Write a light curve; returns the file's name, empty where there is none."""
-    if measured.status is STATUS.ERROR:
-        return ""
-    table = light_curve_table(view.source, view.stamp, measured, view.sky)
-    notes = Notes(measured.mask, measured.mask, measured.cards, (*remarks, *measured.remarks))
-    return write_target(view, table, notes, folder, method, VERSION).name
-
-
-def _arrays(view: StampView, made: Mapping[str, Measurement]) -> dict[str, np.ndarray]:
-    source, stamp = view.source, view.stamp
-    arrays = {
-        "cadenceno": source.cadenceno,
-        "mjd_tdb": spacecraft_mjd_tdb(source.time, source.timecorr),
-        "timecorr": source.timecorr,
-        "quality": source.quality,
-    }
-    for method, measured in made.items():
-        columns = {
-            name: getattr(measured, name).astype(np.float32)
-            for name in ("flux", "flux_err", "background", "chi2", "n_clipped", "contamination")
-        }
-        columns["flags"] = measured.flags
-        columns["centroid_column"] = measured.centroid[:, 0] + stamp[2] + 1
-        columns["centroid_row"] = measured.centroid[:, 1] + stamp[0] + 1
-        arrays |= {f"{method}_{name}": values for name, values in columns.items()}
-    return arrays

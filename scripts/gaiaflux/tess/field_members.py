@@ -52,6 +52,12 @@ class Member:
         """Sector, camera, CCD."""
         return int(self.attrs["sector"]), int(self.attrs["camera"]), int(self.attrs["ccd"])
 
+    @property
+    def place(self) -> tuple[float, float]:
+        """Column and row on the CCD [pixel, 0-based]; NaN where not known."""
+        column, row = (self.attrs[axis] for axis in ("column", "row"))
+        return (np.nan, np.nan) if column is None or row is None else (float(column), float(row))
+
 
 @dataclass(frozen=True)
 class FieldFrames:
@@ -67,6 +73,12 @@ class FieldFrames:
 
     columns: dict[str, np.ndarray]
     places: Mapping[tuple[int, int, int], tuple[np.ndarray, np.ndarray]]
+
+    @staticmethod
+    def name_of(ccd: tuple[int, int, int]) -> str:
+        """How the names of the frames of a sector, camera and CCD begin."""
+        sector, camera, number = ccd
+        return f"s{sector:04d}-{camera}-{number}"
 
     def of(self, member: Member, cadenceno: np.ndarray) -> np.ndarray:
         """Frame of each cadence of a target."""
@@ -105,6 +117,7 @@ def find_members(batches: Sequence[str | Path]) -> tuple[list[Member], list[dict
         other = first.setdefault((member.star_id, *member.ccd), member)
         if other is not member and rows[name]["status"] == OK:
             rows[name]["status"] = f"{other.name} is of the same star and sector and counts in its place"
+            rows[name]["light_curves"] = ""
     members = sorted(first.values(), key=lambda one: (one.star_id, one.name))
     return members, [rows[name] for name in sorted(rows)]
 
@@ -142,9 +155,7 @@ def frames_of_members(members: Sequence[Member]) -> FieldFrames:
     facts = _facts(members, unsorted, sum(map(len, numbers.values())))
     where = [ccd for ccd in ccds for _ in range(len(numbers[ccd]))]
     every = np.concatenate([numbers[ccd] for ccd in ccds])
-    ids = np.array(
-        [f"s{s:04d}-{camera}-{ccd}-c{k:08d}" for (s, camera, ccd), k in zip(where, every.tolist(), strict=True)]
-    )
+    ids = np.array([f"{FieldFrames.name_of(ccd)}-c{k:08d}" for ccd, k in zip(where, every.tolist(), strict=True)])
     mjd_utc = utc_of_tdb(facts["mjd_tdb"])
     order = np.lexsort((ids, mjd_utc))
     rank = np.empty(len(order), np.int64)
@@ -172,11 +183,12 @@ def _facts(members: Sequence[Member], frames: FieldFrames, n_frames: int) -> dic
     mjd = np.full(n_frames, np.nan)
     quality = np.full(n_frames, _ALL_BITS, np.int32)
     exptime = np.full(n_frames, np.nan)
-    owners = np.zeros(n_frames, np.int64)
+    owners, flags = np.zeros(n_frames, np.int64), np.zeros(n_frames, np.uint32)
     owner, teller = np.full((2, n_frames), len(members), np.int64)
     for place, member, batch in _by_batch(members):
         at = frames.of(member, batch.array(member.name, "cadenceno"))
         quality[at] &= batch.array(member.name, "quality")
+        flags[at] |= batch.array(member.name, "frame_flags")
         owners[at] += 1
         first = at[place < owner[at]]
         owner[first], exptime[first] = place, member.attrs["exptime_s"]
@@ -187,7 +199,7 @@ def _facts(members: Sequence[Member], frames: FieldFrames, n_frames: int) -> dic
     # A frame that several targets have is in several files: /stars says which.
     paths = np.array([str(member.attrs["path"]) for member in members], object)
     path = np.where(owners == 1, paths[owner], "")
-    return {"mjd_tdb": mjd, "mission_quality": quality, "exptime_s": exptime, "path": path}
+    return {"mjd_tdb": mjd, "mission_quality": quality, "exptime_s": exptime, "path": path, "flags": flags}
 
 
 def _observer(members: Sequence[Member], frames: FieldFrames) -> np.ndarray:

@@ -5,13 +5,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.io.tess.target_head import TargetHead, read_head
 from gaiaflux.model.errors import InputError
 
-__all__ = ["FIELD_FILE", "PREPARED", "TargetInputs", "find_inputs"]
+__all__ = ["FIELD_FILE", "IMAGES_FILE", "PREPARED", "TargetInputs", "find_images", "find_inputs"]
 
 FIELD_FILE = "field.json"
 """Made by the rule `prepare_field`: where the files of a field are."""
+IMAGES_FILE = "prepared.h5"
+"""Made by the rule `prepare_images`: the prepared images of a CCD at one cadence."""
 _FITS = (".fits", ".fits.gz", ".fit", ".fit.gz")
 _TABLES = (".csv", ".ecsv", ".sqlite", ".db")
 PREPARED = ".h5"
@@ -28,7 +31,7 @@ class TargetInputs:
     Attributes
     ----------
     pixels : Path
-        Target pixel file.
+        Target pixel file, or prepared images.
     catalog : Path
         Stars.
     prf_folder : Path or None
@@ -74,6 +77,73 @@ def find_inputs(
     InputError
         `FIELD_FILE` is damaged.
     """
+    files = _field_files(input_folder)
+    wanted = {"sector": sector, "camera": camera, "ccd": ccd, "cadence_s": cadence}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    pixels = _one_of_star(starid, files.targets, given, files.folder)
+    return TargetInputs(pixels, files.catalog, files.prf_folder, files.pointing)
+
+
+def find_images(
+    input_folder: str | Path, *, camera: int, ccd: int, sector: int | None = None, cadence: int | None = None
+) -> TargetInputs:
+    """Find the prepared images of a CCD, and what belongs to them.
+
+    Parameters
+    ----------
+    input_folder : str or Path
+        Folder with them in it or below, or with `FIELD_FILE`; of a file its folder.
+    camera, ccd : int
+        Which CCD.
+    sector, cadence : int, optional
+        Choose between several; `cadence` in seconds.
+
+    Returns
+    -------
+    TargetInputs
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder, no prepared images of the CCD or several, or not exactly one catalogue.
+    InputError
+        A file is damaged.
+    """
+    files = _field_files(input_folder)
+    wanted = {"sector": sector, "camera": camera, "ccd": ccd, "cadence_s": cadence}
+    found = []
+    for path in files.images:
+        with PreparedField(path) as field:
+            if all(value in (None, round(field.head[key])) for key, value in wanted.items()):
+                found.append(path)
+    said = "".join(f", {key.removesuffix('_s')} {value}" for key, value in wanted.items() if value is not None)
+    if not found:
+        others = f" (but {len(files.images)} of others)" if files.images else ""
+        raise FileNotFoundError(
+            f"There are no prepared full-frame images of{said[1:]} in {files.folder}{others}; target pixel files are "
+            "read with datasource='tpf'"
+        )
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise FileNotFoundError(
+            f"There are {len(found)} sets of prepared images of{said[1:]}: {names}; choose with sector and cadence"
+        )
+    return TargetInputs(found[0], files.catalog, files.prf_folder, files.pointing)
+
+
+@dataclass(frozen=True)
+class _FieldFiles:
+    """Files of a field: pixels of targets, prepared images, and what belongs to all of them."""
+
+    folder: Path
+    targets: list[Path]
+    images: list[Path]
+    catalog: Path
+    prf_folder: Path | None
+    pointing: Path | None
+
+
+def _field_files(input_folder: str | Path) -> _FieldFiles:
     folder = Path(input_folder)
     if folder.is_file():
         folder = folder.parent
@@ -81,27 +151,27 @@ def find_inputs(
         raise FileNotFoundError(f"There is no folder {input_folder}")
     listed = folder / FIELD_FILE
     if listed.is_file():
-        files, (catalog, prf, pointing) = _listed(listed)
+        targets, images, (catalog, prf, pointing) = _listed(listed)
     else:
         below = _files_below(folder)
-        files = [path for path in below if _is_pixels(path)]
+        targets = [path for path in below if _is_pixels(path)]
+        images = [path for path in below if path.name == IMAGES_FILE]
         responses = [path.parent for path in below if "prf" in path.name.lower() and _is_fits(path)]
         prf = Path(os.path.commonpath(responses)) if responses else None
         pointing = next((path for path in below if path.name.lower() == "tess_pointing.csv"), None)
         catalog = _one_catalog(below, folder)
     if catalog is None or not catalog.is_file():
         raise FileNotFoundError(f"There is no catalogue in {folder}: {catalog}")
-    wanted = {"sector": sector, "camera": camera, "ccd": ccd, "cadence_s": cadence}
-    pixels = _one_of_star(starid, files, {key: value for key, value in wanted.items() if value is not None}, folder)
-    return TargetInputs(pixels, catalog, prf, pointing)
+    return _FieldFiles(folder, targets, images, catalog, prf, pointing)
 
 
-def _listed(path: Path) -> tuple[list[Path], list[Path | None]]:
-    """Target files, and catalogue, response functions and pointings, that `FIELD_FILE` names."""
+def _listed(path: Path) -> tuple[list[Path], list[Path], list[Path | None]]:
+    """Target files, prepared images, and catalogue, response functions and pointings, that `FIELD_FILE` names."""
     try:
         field = json.loads(path.read_text(encoding="utf-8"))
         others = [Path(field[key]) if field[key] else None for key in ("catalog", "prf", "pointing")]
-        return [Path(name) for name in field["targets"]], others
+        targets, images = ([Path(name) for name in field[key]] for key in ("targets", "images"))
+        return targets, images, others
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} does not list the files of a field ({error!r}): make it again") from error
 

@@ -5,33 +5,46 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Generic, SupportsIndex, TypeVar
 
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.sky.focal_plane import Pointing
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.io.tess.pointing import read_pointing
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
+from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.io.tess.prf import read_prf
 from gaiaflux.io.tess.target_pixels import read_target_pixels
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.input_folder import PREPARED, find_inputs
+from gaiaflux.tess.images.pixels import FieldPixels
+from gaiaflux.tess.input_folder import PREPARED, TargetInputs, find_images, find_inputs
 from gaiaflux.tess.kept import CACHES
-from gaiaflux.tess.pixel_source import TargetPixels
+from gaiaflux.tess.pixel_source import PixelSource, TargetPixels
 
-__all__ = ["InstrumentFiles", "OpenedTarget", "input_errors_as_documented", "open_inputs", "open_target", "tic_number"]
+__all__ = [
+    "InstrumentFiles",
+    "Opened",
+    "input_errors_as_documented",
+    "open_images",
+    "open_inputs",
+    "open_target",
+    "tic_number",
+]
 
 _IMAGES, _TARGETS = "ffi", "tpf"
 
 
+Source = TypeVar("Source", bound=PixelSource, covariant=True)
+
+
 @dataclass(frozen=True)
-class OpenedTarget:
+class Opened(Generic[Source]):
     """What is needed to measure a target.
 
     Attributes
     ----------
-    source : TargetPixels
+    source : PixelSource
         Pixels.
     catalog : TessCatalog
         Stars.
@@ -41,7 +54,7 @@ class OpenedTarget:
         What the user has to know about the files.
     """
 
-    source: TargetPixels
+    source: Source
     catalog: TessCatalog
     samples: SampledPsf | None
     remarks: tuple[str, ...] = field(default=())
@@ -78,7 +91,7 @@ class InstrumentFiles:
         return self._responses[place]
 
 
-def open_target(pixels: str | Path, catalog: TessCatalog, instrument: InstrumentFiles) -> OpenedTarget:
+def open_target(pixels: str | Path, catalog: TessCatalog, instrument: InstrumentFiles) -> Opened[TargetPixels]:
     """Open the files of a target.
 
     Parameters
@@ -90,7 +103,7 @@ def open_target(pixels: str | Path, catalog: TessCatalog, instrument: Instrument
 
     Returns
     -------
-    OpenedTarget
+    Opened
 
     Raises
     ------
@@ -113,12 +126,12 @@ def open_target(pixels: str | Path, catalog: TessCatalog, instrument: Instrument
         remarks.append("the place on the CCD is not known: an effective response function is measured in the data")
     else:
         samples = instrument.response(target.sector, target.camera, target.ccd)
-    return OpenedTarget(TargetPixels(target), catalog, samples, tuple(remarks))
+    return Opened(TargetPixels(target), catalog, samples, tuple(remarks))
 
 
 def open_inputs(
     starid: int, input_folder: str | Path, datasource: str, cache: str, where: dict[str, int | None]
-) -> OpenedTarget:
+) -> Opened[PixelSource]:
     """Find and open the files of a target.
 
     Parameters
@@ -136,7 +149,7 @@ def open_inputs(
 
     Returns
     -------
-    OpenedTarget
+    Opened
 
     Raises
     ------
@@ -150,19 +163,57 @@ def open_inputs(
         raise ValueError(f"datasource '{datasource}': it is 'ffi', 'tpf' or 'tpf:TIC'")
     if cache not in CACHES:
         raise ValueError(f"cache '{cache}': it is one of {', '.join(CACHES)}")
+    opened: Opened[PixelSource]
     if kind == _IMAGES:
-        if where["camera"] is None or where["ccd"] is None:
+        camera, ccd = where["camera"], where["ccd"]
+        if camera is None or ccd is None:
             raise ValueError("datasource 'ffi' needs camera and ccd")
-        raise FileNotFoundError(
-            f"There are no prepared full-frame images of camera {where['camera']}, CCD {where['ccd']} in "
-            f"{input_folder}; target pixel files are read with datasource='tpf'"
-        )
-    with input_errors_as_documented():
-        files = find_inputs(int(other) if other else starid, input_folder, **where)
-        prepared = files.catalog.name.lower().endswith(PREPARED)
-        catalog = (read_prepared_catalog if prepared else read_tess_catalog)(files.catalog)
-        opened = open_target(files.pixels, catalog, InstrumentFiles(files.prf_folder, files.pointing))
+        with input_errors_as_documented():
+            files = find_images(input_folder, camera=camera, ccd=ccd, sector=where["sector"], cadence=where["cadence"])
+            catalog = _catalog(files)
+            instrument = InstrumentFiles(files.prf_folder, None)
+            opened = open_images(files.pixels, catalog, instrument)
+    else:
+        with input_errors_as_documented():
+            files = find_inputs(int(other) if other else starid, input_folder, **where)
+            catalog = _catalog(files)
+            opened = open_target(files.pixels, catalog, InstrumentFiles(files.prf_folder, files.pointing))
     return replace(opened, remarks=(*opened.remarks, *catalog.remarks))
+
+
+def open_images(prepared: str | Path, catalog: TessCatalog, instrument: InstrumentFiles) -> Opened[FieldPixels]:
+    """Open prepared full-frame images.
+
+    Parameters
+    ----------
+    prepared : str or Path
+        File of the rule `prepare_images`.
+    catalog : TessCatalog
+    instrument : InstrumentFiles
+
+    Returns
+    -------
+    Opened
+        `FieldPixels.close` closes it.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is missing, or the response function of the CCD.
+    InputError
+        A file cannot be used.
+    """
+    source = FieldPixels(PreparedField(prepared))
+    samples = instrument.response(source.sector, source.camera, source.ccd)
+    remarks = [*source.remarks]
+    if samples is None:
+        remarks.append("no pixel response function was given: an effective one is measured in the data")
+    return Opened(source, catalog, samples, tuple(remarks))
+
+
+def _catalog(files: TargetInputs) -> TessCatalog:
+    prepared = files.catalog.name.lower().endswith(PREPARED)
+    return (read_prepared_catalog if prepared else read_tess_catalog)(files.catalog)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from gaiaflux.core.cadences.motion import KERNEL_PARAMETERS, KernelSeries, kerne
 from gaiaflux.core.cadences.registration import register
 from gaiaflux.core.sky.projection import pixel_to_sky, sky_to_pixel
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
+from gaiaflux.model.ccd_layout import FULL_FRAME
 from gaiaflux.model.errors import BadFrameError
 from gaiaflux.model.wcs import TanSip
 
@@ -17,7 +18,6 @@ __all__ = ["ImageMovementKernel"]
 
 LOG = logging.getLogger(__name__)
 _BY_SKY = "wcs"
-_CCD_SHAPE = (2078, 2136)  # of a plate solution whose image is not known
 
 
 class ImageMovementKernel:
@@ -232,6 +232,6 @@ def _plate(wcs: object) -> TanSip | None:
         return None
     cards = wcs if "\n" in wcs else "\n".join(wcs[start : start + 80] for start in range(0, len(wcs), 80))
     try:
-        return tan_sip_from_cards(cards, _CCD_SHAPE)
+        return tan_sip_from_cards(cards, FULL_FRAME)
     except BadFrameError:
         return None

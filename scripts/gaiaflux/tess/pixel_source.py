@@ -3,22 +3,38 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from gaiaflux.core.sky.projection import sky_to_pixel
+from gaiaflux.io.tess.light_curve import LightCurveHeader, header_of_target
 from gaiaflux.model.cadences import ApertureBit, TargetFile
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.quality import DEFAULT_BAD
 from gaiaflux.tess.stamps import Stamp, output_bits
 
-__all__ = ["ZERO_POINT", "ClosedPixels", "PixelSource", "TargetPixels"]
+__all__ = ["ZERO_POINT", "ClosedPixels", "Movement", "PixelSource", "TargetPixels"]
 
 ZERO_POINT = 20.44
 """Magnitude of a star that gives one electron per second (TESS Instrument Handbook, section 5.1)."""
 # Kepler Instrument Handbook, section 2.3: 1.74e5 electron/s at 12 mag.
 _ZERO_POINTS = {"kepler-tpf": 25.10}
+
+
+class Movement(NamedTuple):
+    """Movement of the stars over a CCD.
+
+    Attributes
+    ----------
+    mode : str
+        One of `gaiaflux.core.cadences.motion.KERNEL_PARAMETERS`.
+    parameters : ndarray of float64, shape (n_times, n_parameters)
+        In coordinates of the CCD, (column, row); NaN where unknown.
+    """
+
+    mode: str
+    parameters: np.ndarray
 
 
 class PixelSource(Protocol):
@@ -80,6 +96,11 @@ class PixelSource(Protocol):
         ...
 
     @property
+    def frame_flags(self) -> np.ndarray:
+        """What was found of each frame, bits of `gaiaflux.model.flags.FrameFlag`, uint32, shape (n_times,)."""
+        ...
+
+    @property
     def pos_corr(self) -> np.ndarray:
         """Offset (column, row) of the stars in each frame as the mission gives it [pixel], shape (n_times, 2)."""
         ...
@@ -99,8 +120,41 @@ class PixelSource(Protocol):
         """Magnitude of a star that gives one electron per second."""
         ...
 
+    @property
+    def position_known(self) -> bool:
+        """Whether rows and columns are those of the CCD."""
+        ...
+
+    @property
+    def exposure_s(self) -> float:
+        """Time in a cadence in which light is gathered [s]."""
+        ...
+
+    @property
+    def wcs(self) -> TanSip:
+        """Plate solution in coordinates of `limits`."""
+        ...
+
+    @property
+    def header(self) -> LightCurveHeader:
+        """What the headers of all light curves say that are measured in these pixels; of no method and version."""
+        ...
+
     def place(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row and column of places in the sky on the CCD [pixel, 0-based]; NaN where there is none."""
+        ...
+
+    @property
+    def movement(self) -> "Movement | None":
+        """How the stars move over all of the pixels; None where only `pos_corr` is known."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
+        ...
+
+    def seen_at(self, row: float, column: float) -> "PixelSource":
+        """The same pixels, with `pos_corr` of a place on the CCD [pixel, 0-based]."""
         ...
 
     def images(self, stamp: Stamp) -> np.ndarray:
@@ -108,7 +162,11 @@ class PixelSource(Protocol):
         ...
 
     def errors(self, stamp: Stamp) -> np.ndarray:
-        """One-sigma error of each pixel [electron/s], float32."""
+        """One-sigma error of each pixel, without the background's [electron/s], float32."""
+        ...
+
+    def stated_errors(self, stamp: Stamp) -> np.ndarray:
+        """One-sigma error of each pixel as users are shown it [electron/s], float32."""
         ...
 
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
@@ -200,6 +258,11 @@ class TargetPixels:
         return self.file.series.quality
 
     @property
+    def frame_flags(self) -> np.ndarray:
+        """None: the mission judges its targets itself."""
+        return np.zeros(len(self.time), np.uint32)
+
+    @property
     def pos_corr(self) -> np.ndarray:
         """Offset (column, row) in each frame [pixel], shape (n_times, 2); NaN where the mission gives none."""
         return self.file.series.pos_corr
@@ -220,9 +283,42 @@ class TargetPixels:
         return _ZERO_POINTS.get(self.file.origin, ZERO_POINT)
 
     @property
+    def position_known(self) -> bool:
+        """Whether rows and columns are those of the CCD: a cut-out's header may not say where it is."""
+        return self.file.position_known
+
+    @property
+    def exposure_s(self) -> float:
+        """Time in a cadence in which light is gathered [s]; the cadence itself where the header does not say."""
+        detector = self.file.detector
+        gathered = (detector.nreadout or detector.num_frm) * detector.int_time_s
+        return float(gathered) if np.isfinite(gathered) and gathered > 0 else self.file.cadence_s
+
+    @property
+    def wcs(self) -> TanSip:
+        """Plate solution in coordinates of `limits`."""
+        return self.file.wcs
+
+    @property
+    def header(self) -> LightCurveHeader:
+        """What the headers of all light curves say that are measured in these pixels; of no method and version."""
+        return header_of_target(self.file, "", 0)
+
+    @property
     def place(self) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Function of ra and dec [deg]: row and column on the CCD [pixel, 0-based]; it does not hold the pixels."""
         return partial(_place, self.file.wcs, self.limits)
+
+    @property
+    def movement(self) -> None:
+        """None: the file tells shifts of its own stamp."""
+
+    def close(self) -> None:
+        """Nothing: the file is in memory."""
+
+    def seen_at(self, row: float, column: float) -> "TargetPixels":
+        """Itself: its shifts hold for all of its pixels."""
+        return self
 
     def images(self, stamp: Stamp) -> np.ndarray:
         """Flux without the background [electron/s], read-only."""
@@ -231,6 +327,10 @@ class TargetPixels:
     def errors(self, stamp: Stamp) -> np.ndarray:
         """One-sigma error of each pixel [electron/s], read-only."""
         return self._cut(self.file.series.flux_err, stamp)
+
+    def stated_errors(self, stamp: Stamp) -> np.ndarray:
+        """The same: what FLUX_ERR says."""
+        return self.errors(stamp)
 
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
         """Background that was subtracted [electron/s], read-only."""
@@ -281,7 +381,7 @@ class ClosedPixels:
 
     _NAMES = (
         *("sector", "camera", "ccd", "cadence_s", "limits", "whole", "subtracted", "zero_point", "remarks", "place"),
-        *("time", "timecorr", "timecorr_place", "cadenceno", "quality", "pos_corr"),
+        *("time", "timecorr", "timecorr_place", "cadenceno", "quality", "pos_corr", "movement", "frame_flags"),
     )
 
     def __init__(self, source: PixelSource) -> None:

@@ -1,20 +1,20 @@
 """Files of a target's light curve."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.table import Table
 
-from gaiaflux.io.tess.light_curve import header_of_target, light_curve_name, write_light_curve
+from gaiaflux.io.tess.light_curve import LightCurveHeader, light_curve_name, write_light_curve
 from gaiaflux.model.cadences import ApertureBit
-from gaiaflux.tess.pixel_source import ClosedPixels, TargetPixels
+from gaiaflux.model.wcs import TanSip
+from gaiaflux.tess.pixel_source import ClosedPixels
 from gaiaflux.tess.record import MEASURED, Record
 from gaiaflux.tess.stamp_view import StampView
 
-__all__ = ["Notes", "save_record", "tasoc_folder", "write_target"]
+__all__ = ["Notes", "StampFacts", "curve_name", "save_record", "stamp_facts", "tasoc_folder", "write_curve"]
 
 
 def tasoc_folder(starid: int, cadence_s: float) -> Path:
@@ -41,37 +41,45 @@ class Notes(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def write_target(view: StampView, table: Table, notes: Notes, folder: Path, method: str, version: int) -> Path:
-    """Write the light curve of a target.
+@dataclass(frozen=True)
+class StampFacts:
+    """What the light curves of a target repeat, by whatever method it was measured.
+
+    Attributes
+    ----------
+    header : LightCurveHeader
+        Of no method.
+    sumimage : ndarray of float64, shape (rows, cols)
+        Mean image [electron/s].
+    bits : ndarray of int32, shape (rows, cols)
+        `ApertureBit` of each pixel, without those of a photometry.
+    wcs : TanSip
+        Plate solution in coordinates of the stamp.
+    """
+
+    header: LightCurveHeader
+    sumimage: np.ndarray
+    bits: np.ndarray
+    wcs: TanSip
+
+
+def stamp_facts(view: StampView, version: int) -> StampFacts:
+    """What the light curves of a target repeat.
 
     Parameters
     ----------
     view : StampView
-        Of a target pixel file.
-    table : Table
-        As from `gaiaflux.tess.light_curve_table.light_curve_table`.
-    notes : Notes
-    folder : Path
-        It is made.
-    method : str
-        That measured.
     version : int
         Of the user's data release.
 
     Returns
     -------
-    Path
+    StampFacts
     """
-    source = view.source
-    assert isinstance(source, TargetPixels)
-    target, stamp = view.target, view.stamp
-    columns = {name: np.asarray(table[name]) for name in table.colnames}
-    # What holds for the star at all times marks no cadence: programs leave out those with bits that they know.
-    common = _common_bits(columns["flags"], columns["flux"])
-    columns["flags"] = columns["flags"] & ~common
-    cards = {**notes.cards, "STARFLAG": (int(common), "flags of all cadences")}
+    source, target, stamp = view.source, view.target, view.stamp
     header = replace(
-        header_of_target(source.file, method, version, cards),
+        source.header,
+        version=version,
         starid=view.starid,
         ra_deg=target["ra_J2000"],
         dec_deg=target["decl_J2000"],
@@ -81,18 +89,48 @@ def write_target(view: StampView, table: Table, notes: Notes, folder: Path, meth
         teff=target["teff"],
         first_row=stamp[0],
         first_column=stamp[2],
-        remarks=notes.remarks,
     )
-    bits = view.aperture
+    whole = source.wcs
+    crpix = (whole.crpix[0] - stamp[2] + source.limits[2], whole.crpix[1] - stamp[0] + source.limits[0])
+    wcs = replace(whole, crpix=crpix, shape=(stamp[1] - stamp[0], stamp[3] - stamp[2]))
+    return StampFacts(header, view.sumimage, view.aperture, wcs)
+
+
+def curve_name(facts: StampFacts, method: str) -> str:
+    """Name of the file of a light curve."""
+    return light_curve_name(replace(facts.header, method=method))
+
+
+def write_curve(facts: StampFacts, columns: Mapping[str, np.ndarray], notes: Notes, folder: Path, method: str) -> Path:
+    """Write a light curve of a target.
+
+    Parameters
+    ----------
+    facts : StampFacts
+    columns : mapping of str to ndarray
+        As `gaiaflux.io.tess.light_curve.write_light_curve` takes them; ``flags`` of the star.
+    notes : Notes
+    folder : Path
+        It is made.
+    method : str
+        That measured.
+
+    Returns
+    -------
+    Path
+    """
+    # What holds for the star at all times marks no cadence: programs leave out those with bits that they know.
+    common = _common_bits(columns["flags"], columns["flux"])
+    cards = {**notes.cards, "STARFLAG": (int(common), "flags of all cadences")}
+    header = replace(facts.header, method=method, additional=cards, remarks=notes.remarks)
+    bits = facts.bits.copy()
     masks = ((notes.phot_mask, ApertureBit.PHOTOMETRY), (notes.position_mask, ApertureBit.CENTROID))
     for mask, bit in masks:
         if mask is not None:
             bits[mask] |= bit
-    whole = source.file.wcs
-    crpix = (whole.crpix[0] - stamp[2] + source.limits[2], whole.crpix[1] - stamp[0] + source.limits[0])
-    wcs = replace(whole, crpix=crpix, shape=(stamp[1] - stamp[0], stamp[3] - stamp[2]))
     path = folder / light_curve_name(header)
-    write_light_curve(path, columns, view.sumimage, bits, wcs, header)
+    columns = {**columns, "flags": columns["flags"] & ~common}
+    write_light_curve(path, columns, facts.sumimage, bits, facts.wcs, header)
     return path
 
 
@@ -108,7 +146,6 @@ def save_record(view: StampView, record: Record, method: str, folder: str | Path
     Parameters
     ----------
     view : StampView
-        Of a target pixel file.
     record : Record
     method : str
         That measured.
@@ -139,4 +176,6 @@ def save_record(view: StampView, record: Record, method: str, folder: str | Path
         tuple(record.details["errors"]),
     )
     place = Path(folder) / tasoc_folder(view.starid, view.source.cadence_s)
-    return write_target(view, record.lightcurve, notes, place, method, version)
+    table = record.lightcurve
+    columns = {name: np.asarray(table[name]) for name in table.colnames}
+    return write_curve(stamp_facts(view, version), columns, notes, place, method)

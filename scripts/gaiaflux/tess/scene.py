@@ -6,6 +6,7 @@ from gaiaflux.core.cadences.frames import StampFrames
 from gaiaflux.core.cadences.motion import measured_shifts
 from gaiaflux.core.cadences.scene import SceneStars
 from gaiaflux.core.sky.epoch import position_error_mas, propagate
+from gaiaflux.model.flags import FrameFlag
 from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.pixel_source import ZERO_POINT, PixelSource
 from gaiaflux.tess.quality import DEFAULT_BAD
@@ -17,6 +18,8 @@ PIXEL_MAS = 21.1e3
 """Pixel on the sky [mas]."""
 REACH_PIX = 12.0
 """Stars farther outside of a stamp put no light into it [pixel]."""
+UNSOUND = FrameFlag.NO_LIGHT | FrameFlag.SMEARED
+"""Frames with these flags say nothing of what is usual."""
 _PLATE_ERR_PIX = 0.02  # of the mission's plate solution from star to star
 
 
@@ -42,7 +45,7 @@ def frames_of_stamp(source: PixelSource, stamp: Stamp) -> StampFrames:
     arrays = (source.images(stamp), source.errors(stamp), source.background_errors(stamp))
     flux, error, background = (np.ascontiguousarray(values, np.float32) for values in arrays)
     shifts = measured_shifts(source.pos_corr, source.time)
-    seen = np.isfinite(flux).any(axis=(1, 2))
+    seen = np.isfinite(flux).any(axis=(1, 2)) & ((source.frame_flags & UNSOUND) == 0)
     choices = ((source.quality == 0) & shifts.known, source.quality == 0, (source.quality & DEFAULT_BAD) == 0)
     good = np.asarray(next((choice & seen for choice in choices if (choice & seen).any()), seen))
     return StampFrames(flux, error, background, good, shifts.shift)

@@ -90,6 +90,7 @@ class StampView:
         self.target = target_facts(one, float(ra[0]), float(dec[0]))
         row, column = source.place(ra, dec)
         self.target_pos_row, self.target_pos_column = float(row[0]), float(column[0])
+        self.source = source.seen_at(self.target_pos_row, self.target_pos_column)
         self._stamp = source.limits
         self._refuse_far()
         if not source.whole:
@@ -116,7 +117,10 @@ class StampView:
 
     def close(self) -> None:
         """Let go of the pixels: to ask for them raises ValueError then. A second time does nothing."""
-        self.source = ClosedPixels.of(self.source)
+        source = self.source
+        if not isinstance(source, ClosedPixels):
+            self.source = ClosedPixels.of(source)
+            source.close()
 
     def clear_cache(self) -> None:
         """Forget what was made from the pixels; it is made again when it is asked for."""
@@ -205,7 +209,7 @@ class StampView:
     @property
     def images_err_cube(self) -> np.ndarray:
         """One-sigma error of `images_cube` [electron/s], as it."""
-        return _cube(self._frames("errors"))
+        return _cube(self._frames("stated_errors"))
 
     @property
     def backgrounds_cube(self) -> np.ndarray:
@@ -225,7 +229,7 @@ class StampView:
     @property
     def images_err(self) -> FrameIterator:
         """Errors one after the other; see `images_err_cube`."""
-        return FrameIterator(self._frames("errors"))
+        return FrameIterator(self._frames("stated_errors"))
 
     @property
     def backgrounds(self) -> FrameIterator:
@@ -235,8 +239,10 @@ class StampView:
     @property
     def pixelflags(self) -> FrameIterator:
         """Flags of the pixels at the time of each image; zeros where no full-frame image tells."""
-        shape = (self._stamp[1] - self._stamp[0], self._stamp[3] - self._stamp[2])
-        return FrameIterator(np.broadcast_to(np.zeros(shape, np.uint8), (len(self.source.time), *shape)))
+        flags = self._frames("pixel_flags")
+        if len(flags) != len(self.source.time):
+            flags = np.broadcast_to(np.zeros(flags.shape[1:], np.uint8), (len(self.source.time), *flags.shape[1:]))
+        return FrameIterator(flags)
 
     def _frames(self, name: str) -> np.ndarray:
         frames: np.ndarray = self._kept.get(name, lambda: getattr(self.source, name)(self._stamp), FULL)
@@ -316,7 +322,11 @@ class StampView:
         return self._kept.get("movement", self._movement)
 
     def _movement(self) -> ImageMovementKernel:
-        seen = self.spacecraft_time
+        seen, movement = self.spacecraft_time, self.source.movement
+        if movement is not None:
+            kernel = ImageMovementKernel(movement.mode)
+            kernel.load_series(seen, movement.parameters)
+            return kernel
         shifts = measured_shifts(self.source.pos_corr, seen)
         if not shifts.known.any():
             return ImageMovementKernel("unchanged")

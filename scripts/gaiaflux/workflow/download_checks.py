@@ -1,32 +1,35 @@
 """What must hold in the section `download` of a field of TESS, which a schema cannot say."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-__all__ = ["CATALOGS", "IMAGES", "brings", "download_problems"]
+__all__ = ["KEYS", "brought_keys", "download_problems"]
 
-IMAGES = ("tpf", "fast_tpf", "ffi", "cutout")
-"""Products that can be measured."""
-CATALOGS = ("catalog",)
-"""Products that are a list of stars."""
+KEYS: dict[str, dict[str, str]] = {
+    "tpfs": {"tpf": "tpf/*.fits", "fast_tpf": "fast_tpf/*.fits"},
+    "cutouts": {"cutout": "cutout/*.fits"},
+    "ffis": {"ffi": "ffi/*.fits"},
+    "catalog_file": {"catalog": "catalog.csv"},
+    "prf_folder": {"prf": "prf"},
+}
+"""Keys of a field that a download fills: the products, and where they are below the field's folder."""
 _OF_TARGETS = ("tpf", "fast_tpf")
 _OF_A_PLACE = ("cutout", "catalog")
 
 
-def brings(field: Mapping, products: Iterable[str]) -> bool:
-    """Whether a field has something of this kind fetched.
+def brought_keys(field: Mapping) -> set[str]:
+    """Keys that a field's download fills where the field does not name them itself.
 
     Parameters
     ----------
     field : mapping
         Its section of the configuration.
-    products : iterable of str
-        Of `download.products`.
 
     Returns
     -------
-    bool
+    set of str
     """
-    return "download" in field and not {*products}.isdisjoint(field["download"]["products"])
+    products = field["download"]["products"] if "download" in field else ()
+    return {key for key, places in KEYS.items() if not places.keys().isdisjoint(products)}
 
 
 def download_problems(name: str, field: Mapping) -> list[str]:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from gaiaflux.workflow.download_checks import KEYS, brought_keys
 from gaiaflux.workflow.params import deciding
 
 __all__ = [
@@ -22,13 +23,8 @@ __all__ = [
 FOLDER = "downloads/tess/{field}"
 MANIFEST = f"{FOLDER}/manifest.json"
 """What came, where `field` is the field's name."""
-# Key of a field -> products that fill it, and where they are below the field's folder.
-_KEYS: dict[str, dict[str, str]] = {
-    "tpfs": {"tpf": "tpf/*.fits", "fast_tpf": "fast_tpf/*.fits"},
-    "cutouts": {"cutout": "cutout/*.fits"},
-    "ffis": {"ffi": "ffi/*.fits"},
-}
-_PLACES = {"catalog_file": ("catalog", "catalog.csv"), "prf_folder": ("prf", "prf")}
+
+_GLOBS = ("tpfs", "cutouts", "ffis")
 
 Downloads = dict[str, dict]
 """Section of each field that waits for its download, by name."""
@@ -156,11 +152,7 @@ def _files_of(name: str, field: Mapping) -> dict:
     """What the field does not name itself."""
     home, products = FOLDER.format(field=name), field["download"]["products"]
     filled: dict[str, str | list[str]] = {}
-    for key, patterns in _KEYS.items():
-        found = [f"{home}/{pattern}" for product, pattern in patterns.items() if product in products]
-        if found and key not in field:
-            filled[key] = found
-    for key, (product, place) in _PLACES.items():
-        if product in products and key not in field:
-            filled[key] = f"{home}/{place}"
+    for key in brought_keys(field) - {*field}:
+        places = [f"{home}/{place}" for product, place in KEYS[key].items() if product in products]
+        filled[key] = places if key in _GLOBS else places[0]
     return filled

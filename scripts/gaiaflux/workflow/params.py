@@ -16,6 +16,7 @@ __all__ = [
     "deciding",
     "export_settings",
     "export_targets",
+    "field_dataset_settings",
     "field_settings",
     "frame_entries",
     "gaia_settings",
@@ -241,7 +242,7 @@ def dataset_settings(config: Mapping, schema: Mapping, name: str) -> dict:
 
 
 def field_settings(field: Mapping) -> dict:
-    """Settings that decide the light curves of a field of TESS.
+    """Settings that decide what is measured in a field of TESS.
 
     Parameters
     ----------
@@ -254,6 +255,22 @@ def field_settings(field: Mapping) -> dict:
         Which files it has does not count: each target is measured alone.
     """
     return {"methods": list(field["methods"])}
+
+
+def field_dataset_settings(field: Mapping) -> dict:
+    """Settings that decide the dataset of a field of TESS.
+
+    Parameters
+    ----------
+    field : mapping
+        Its section of the configuration.
+
+    Returns
+    -------
+    dict
+        Those of the light curves, and whether they are calibrated.
+    """
+    return {**field_settings(field), "ensemble": field["ensemble"]}
 
 
 def upstream_digest(ledger: Ledger, codes: Iterable[tuple[str, str]], files: str | list | None) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gaiaflux.model.method import Method
 from gaiaflux.model.methods import METHODS
+from gaiaflux.workflow.ccd_frames import is_images
 from gaiaflux.workflow.chosen import chosen_methods
 from gaiaflux.workflow.ledger import Ledger
 
@@ -12,8 +13,12 @@ __all__ = ["PRODUCTS", "Product", "upstream_rules", "wanted_files"]
 
 # Its images are settled by requests (gaiaflux.workflow.requests), as the user's are.
 _MAKES_IMAGES = ("make_demo", "make_tess_demo")
-_OF_FIELDS = ("tess_catalog", "prepare_field", "tess_photometry", "assemble_field")
-_FILES_OF_FIELD = ("dataset.h5", "frames.csv", "targets.csv")
+_OF_FIELDS = (
+    *("tess_catalog", "settle_images", "prepare_frames", "prepare_images", "prepare_field"),
+    *("tess_photometry", "image_photometry", "assemble_field"),
+    *("export_field_lightcurves", "list_field_lightcurves"),
+)
+_FILES_OF_FIELD = ("dataset.h5", "frames.csv", "targets.csv", "lightcurves.csv")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def wanted_files(config: Mapping, ledgers: Mapping[str, Ledger]) -> list[str]:
         for file in ("dataset.h5", "frames.csv", *wanted):
             batches = ledgers[name].batches if "{batch}" in file else [""]
             files += [f"results/{name}/{file.format(batch=batch)}" for batch in batches]
-    fields = [series for series in ledgers if series not in config["series"]]
+    fields = [series for series in ledgers if series not in config["series"] and not is_images(series)]
     wanted = [product.file for product in PRODUCTS if product.of_fields and product.is_wanted(config, {})]
     files += [f"results/{series}/{file}" for series in fields for file in (*_FILES_OF_FIELD, *wanted)]
     return files + [f"results/tess/{name}/field.json" for name in config["tess"]]

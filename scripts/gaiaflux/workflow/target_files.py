@@ -58,13 +58,14 @@ def ledgers_of_field(field: str, folder: str | Path = ".") -> dict[str, Ledger]:
         By `series_of`.
     """
     results = Path(folder) / "results"
-    paths = sorted((results / "tess" / field).glob("c*/ledger.json"))
+    own = results / "tess" / field
+    paths = sorted([*own.glob("c*/ledger.json"), *own.glob("s*/c*/ledger.json")])
     found = {path.parent.relative_to(results).as_posix(): read_ledger(path) for path in paths}
     return {series: ledger for series, ledger in found.items() if ledger}
 
 
 def left_out(series: str, folder: str | Path = ".") -> str:
-    """What a run says of the targets that are not in a dataset.
+    """What a run says of the targets that are not in a dataset, or of images that gave no frame.
 
     Parameters
     ----------
@@ -78,13 +79,15 @@ def left_out(series: str, folder: str | Path = ".") -> str:
     str
         A sentence; empty where all are there.
     """
-    path = Path(folder, "results", series, "targets.csv")
-    if not path.is_file():
-        return ""
-    with path.open(newline="", encoding="utf-8") as stream:
-        status = [row["status"] for row in csv.DictReader(stream)]
-    lost = sum(text != OK for text in status)
-    return f"{series}: {lost} of {len(status)} targets left out; {path} says why" if lost else ""
+    for kind in ("targets", "images"):
+        path = Path(folder, "results", series, f"{kind}.csv")
+        if not path.is_file():
+            continue
+        with path.open(newline="", encoding="utf-8") as stream:
+            status = [row["status"] for row in csv.DictReader(stream)]
+        lost = sum(text != OK for text in status)
+        return f"{series}: {lost} of {len(status)} {kind} left out; {path} says why" if lost else ""
+    return ""
 
 
 def prf_files(folder: str | None, made: Collection[str] = ()) -> list[str]:
@@ -155,7 +158,12 @@ def find_targets(
         patterns = [patterns] if isinstance(patterns, str) else patterns
         paths.update(dict.fromkeys(files_of_globs(f"tess.{name}.{key}", patterns, made, folder)))
     if not paths:
-        raise InputError(f"tess.{name}: nothing to measure; give target pixel files (tpfs) or cut-outs (cutouts)")
+        if field.get("ffis"):
+            return {}
+        raise InputError(
+            f"tess.{name}: nothing to measure; give target pixel files (tpfs), cut-outs (cutouts) or full-frame images "
+            "(ffis)"
+        )
     heads = {path: read_head(Path(folder) / path) for path in paths}
     chosen = _newest(heads)
     found: dict[str, list[FrameFile]] = {}

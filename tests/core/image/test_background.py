@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from gaiaflux.core.image.background import (
-    _box_statistics,
     _fill_and_filter,
     estimate_background,
     subtract_background,
@@ -133,27 +132,3 @@ def test_five_boxes_a_side_carry_a_trend(n):
     exact = np.allclose(_fill_and_filter(summit, trend=True), summit, atol=1e-3)
     assert exact == (n == 5)
     assert not np.allclose(_fill_and_filter(summit), summit, atol=1e-3)
-
-
-@pytest.mark.parametrize(("clean", "counts"), [(16, True), (15, False)])
-def test_sixteen_pixels_of_a_box_and_a_quarter_of_it(clean, counts):
-    # Boxes of 8 x 8 pixels, of which 16 are a quarter.
-    image = np.random.default_rng(8).normal(100.0, 1.0, (8, 32)).astype(np.float32)
-    image[:, :8] += 50.0
-    flags = np.zeros(image.shape, np.uint8)
-    flags[:, :8] = 1
-    flags.reshape(-1)[np.flatnonzero((np.arange(256) % 32) < 8)[:clean]] = 0
-    level = np.full((1, 4), np.nan, np.float32)
-    _box_statistics(image, flags, 8, level, level.copy(), np.empty(200, np.float32))
-    assert np.isfinite(level).tolist() == [[counts, True, True, True]]
-    assert level[0, 0] == pytest.approx(150.0, abs=2.0) if counts else np.isnan(level[0, 0])
-
-
-@pytest.mark.parametrize(("box", "step"), [(31, 1), (32, 2)])
-def test_of_large_boxes_every_second_row_is_looked_at(box, step):
-    image = np.random.default_rng(9).normal(100.0, 1.0, (box, box)).astype(np.float32)
-    flags = np.zeros(image.shape, np.uint8)
-    flags[::2] = 1
-    level, rms = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)
-    _box_statistics(image, flags, box, level, rms, np.empty(3000, np.float32))
-    assert np.isnan(level[0, 0]) == (step == 2)

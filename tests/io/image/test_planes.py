@@ -10,7 +10,8 @@ from astropy.wcs import WCS
 
 from gaiaflux.core.image.cutout import find_cutout
 from gaiaflux.io.image.frames import FrameSettings, frame_settings, read_frame
-from gaiaflux.io.image.placement import origin_from_headers, section
+from gaiaflux.io.image.placement import origin_from_headers
+from gaiaflux.io.image.section import section
 from gaiaflux.model.companions import companion_path, companion_paths
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.flags import PixelFlag

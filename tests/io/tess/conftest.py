@@ -1,4 +1,6 @@
 import gzip
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +80,38 @@ def pack():
         return packed
 
     return compress
+
+
+@pytest.fixture(scope="session")
+def ccd_files():
+    """Module that makes full-frame images (``ccd_files.py`` beside this one)."""
+    spec = spec_from_file_location("ccd_files", Path(__file__).with_name("ccd_files.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def write_spoc(tmp_path, ccd_files):
+    """Function that writes an image like SPOC's and gives its path."""
+
+    def write(name=ccd_files.SPOC_NAME, **changes):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        ccd_files.spoc(**changes).writeto(path, overwrite=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_tica(tmp_path, ccd_files):
+    """Function that writes an image like TICA's and gives its path."""
+
+    def write(name=ccd_files.TICA_NAME, **changes):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        ccd_files.tica(**changes).writeto(path, overwrite=True)
+        return path
+
+    return write

@@ -91,7 +91,8 @@ def test_keywords(tmp_path, target, columns):
         assert primary["TEFF"] is None
         assert primary["AP_CONT"] is None
         assert "the header is wrong" in str(primary["HISTORY"])
-        assert table["TSTART"] == pytest.approx(1400.0 - 60.0 / 86400.0, abs=1e-9)
+        assert table["CLKOFFS"] == target.clock_offset_s == pytest.approx(-1.979)
+        assert table["TSTART"] == pytest.approx(1400.0 - (60.0 + 1.979) / 86400.0, abs=1e-9)
         assert table["TELAPSE"] == pytest.approx(6 * 120.0 / 86400.0, abs=1e-9)
         assert table["DEADC"] == pytest.approx(0.99 * 0.8)
         assert table["EXPOSURE"] == pytest.approx(6 * 120.0 / 86400.0 * 0.792, abs=1e-9)

@@ -26,7 +26,8 @@ def test_everything_of_a_file_arrives(write_target_pixels, pack, packed):
         assert values.dtype.isnative
         assert values.shape == (6, 5, 7)
         np.testing.assert_array_equal(values, expected[name])
-    np.testing.assert_array_equal(series.time, expected["TIME"])
+    np.testing.assert_allclose(series.time, expected["TIME"] - 1.979 / 86400.0, rtol=0.0, atol=1e-9)
+    assert target.clock_offset_s == pytest.approx(-1.979)  # data release 3
     np.testing.assert_array_equal(series.cadenceno, np.arange(100, 106))
     assert series.pos_corr.shape == (6, 2)
     np.testing.assert_array_equal(series.pos_corr[:, 0], expected["POS_CORR1"])
@@ -44,6 +45,32 @@ def test_everything_of_a_file_arrives(write_target_pixels, pack, packed):
     assert target.remarks == ()
     x, y = sky_to_pixel(target.wcs, 10.0, 20.0)
     np.testing.assert_allclose((x, y), (3.0, 2.0), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("cards", "seconds"),
+    [
+        ({"DATA_REL": 26}, -1.979),
+        ({"DATA_REL": 30}, 0.0),
+        ({"DATA_REL": None}, 0.0),
+        ({"DATA_REL": 27, "PROCVER": "spoc-4.0.14-20200108"}, -1.979),
+        ({"DATA_REL": 27, "PROCVER": "spoc-4.0.28-20200407"}, 0.0),
+        ({"DATA_REL": 1, "CLKOFFS": -1.979}, 0.0),  # by this project, before
+        # Cut-outs of full frames have the time of camera 1, CCD 1; this one is of camera 3, CCD 4.
+        ({"DATA_REL": 1, "CREATOR": "astrocut"}, -1.979 + 0.5 + 0.06),
+    ],
+)
+def test_the_clock_is_corrected_once(write_target_pixels, cards, seconds):
+    target = read_target_pixels(write_target_pixels(**cards))
+    assert target.clock_offset_s == pytest.approx(seconds)
+    assert target.remarks == ()
+    np.testing.assert_allclose((target.series.time[0] - 1400.0) * 86400.0, seconds, atol=1e-5)
+
+
+def test_a_release_that_was_delivered_twice_needs_its_pipeline(write_target_pixels):
+    target = read_target_pixels(write_target_pixels(DATA_REL=27, PROCVER=""))
+    assert target.clock_offset_s == 0.0
+    assert "delivered twice" in target.remarks[0]
 
 
 def test_rows_without_a_time_are_left_out_whatever_their_quality(write_target_pixels):
@@ -238,6 +265,9 @@ def test_the_shared_target_pixel_file(tess_data):
     assert (target.starid, target.sector, target.camera, target.ccd) == (25155310, 1, 4, 1)
     assert target.remarks == ()
     assert target.ticver == "7"
+    # Data release 0, which was given out before the first; the light curve is of the same.
+    assert (target.data_release, target.clock_offset_s) == (0, pytest.approx(-1.979))
+    np.testing.assert_allclose(series.time, light_curve["TIME"][rows] - 1.979 / 86400.0, rtol=0.0, atol=1e-8)
 
 
 @pytest.mark.real
@@ -250,6 +280,7 @@ def test_the_shared_cut_out_whose_header_is_wrong(tess_data):
     assert (target.sector, target.cadence_s) == (1, 1800.0)
     assert not target.position_known
     assert not target.subtracted
+    assert target.clock_offset_s == pytest.approx(-1.979 + 1.0 + 0.04)  # camera 4, CCD 3
     assert target.timecorr_place is None
     assert np.isnan(target.tmag)
     assert np.isnan(target.series.pos_corr).all()

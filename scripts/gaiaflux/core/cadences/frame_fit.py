@@ -162,7 +162,7 @@ def solve_scene(
 
 
 def usable_pixels(mean: MeanImage, options: FitOptions) -> np.ndarray:
-    """Pixels that a fit may use: with a mean and a variance, and not saturated.
+    """Pixels that a fit may use: with a mean and a variance, not full, and without the charge of full ones.
 
     Parameters
     ----------
@@ -174,7 +174,8 @@ def usable_pixels(mean: MeanImage, options: FitOptions) -> np.ndarray:
     ndarray of bool, shape (ny, nx)
     """
     with np.errstate(invalid="ignore"):
-        return np.isfinite(mean.image) & np.isfinite(mean.variance) & ~(mean.image > options.saturation)
+        usable = np.isfinite(mean.image) & np.isfinite(mean.variance) & ~(mean.image > options.saturation)
+    return usable if mean.bled is None else usable & ~mean.bled
 
 
 def fit_frames_of_scene(frames: StampFrames, mean: MeanImage, scene: StaticScene, options: FitOptions) -> FrameFit:

@@ -71,11 +71,14 @@ class MeanImage:
         Frames that count.
     variance : ndarray of float64, shape (ny, nx)
         Of a single frame, see `pixel_variance` [electron^2/s^2].
+    bled : ndarray of bool, shape (ny, nx), optional
+        Pixels that are full in some frames, or hold charge of full ones: no fit uses them.
     """
 
     image: np.ndarray
     count: np.ndarray
     variance: np.ndarray
+    bled: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,14 @@ import numpy as np
 from gaiaflux.core.cadences.aperture import contamination, sum_aperture, threshold_aperture
 from gaiaflux.core.cadences.effective_psf import effective_psf, with_unlisted
 from gaiaflux.core.cadences.field_place import solve_in_field
-from gaiaflux.core.cadences.frame_fit import FitOptions, FrameFit, fit_frames_of_scene, usable_pixels
-from gaiaflux.core.cadences.frames import MeanImage, StampFrames, mean_image
-from gaiaflux.core.cadences.newton import PlaceOptions, fit_frames_with_places
-from gaiaflux.core.cadences.scene import SceneStars, StaticScene, target_noise
+from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene, usable_pixels
+from gaiaflux.core.cadences.frames import MeanImage, mean_image
+from gaiaflux.core.cadences.newton import fit_frames_with_places
+from gaiaflux.core.cadences.saturated import bleeding_of_stamp, bleeding_of_star
+from gaiaflux.core.cadences.saturated_sums import SaturatedSums, WingFit, sum_saturated
+from gaiaflux.core.cadences.scene import StaticScene, target_noise
+from gaiaflux.core.cadences.target import SATURATED, CadenceTable, MeasureOptions, StampTarget
+from gaiaflux.core.image.bleeding import Bleeding
 from gaiaflux.core.maths.robust import relative_steps, robust_scatter
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamp_light import stamp_light
@@ -21,96 +25,13 @@ from gaiaflux.model.flags import StarFlag
 __all__ = ["MEASURES", "CadenceTable", "MeasureOptions", "StampMeasurement", "StampTarget", "measure_stamp"]
 
 NEAR_PIX = 2.0  # pixels that matter most for the target
-SPOILED_PIX = 5.0  # about a full pixel: fits there are wrong by per cents
+SPOILED_PIX = 10.0  # about the charge of a full pixel: what a fit there says is doubtful
 CORRECTED_PIX = 1.0  # in x and y: pixels whose residual may be added to the fitted light
 FEWEST = 50  # frames that say how far the stated errors are from the truth
 SURE = 5.0
 UNDESCRIBED = 0.2
 CONTAMINATED = 0.01
 CROWDED = 2.0
-
-
-@dataclass(frozen=True)
-class StampTarget:
-    """A target with its stamp.
-
-    Attributes
-    ----------
-    frames : StampFrames
-    shift_known : ndarray of bool, shape (n_times,)
-        Frames whose shift the mission states.
-    stars : SceneStars
-        The target first.
-    corner : tuple of int
-        Column and row of the stamp's first pixel, in the coordinates of the PSF.
-    aperture : ndarray of bool, shape (ny, nx), or None
-        Pixels of the mission's aperture; None or an empty one for one from the mean of the frames.
-    """
-
-    frames: StampFrames
-    shift_known: np.ndarray
-    stars: SceneStars
-    corner: tuple[int, int]
-    aperture: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class MeasureOptions:
-    """How a target is measured.
-
-    Attributes
-    ----------
-    methods : tuple of str
-        Of `MEASURES`.
-    fit : FitOptions
-    places : PlaceOptions
-    residual_correction : bool
-        Add the residual of the pixels next to the target to its fitted light.
-    aperture_sigma : float
-        Threshold of an aperture from the mean of the frames.
-    aperture_background : bool
-        Subtract the background that the linear fit finds from the sums: for frames from which none was subtracted.
-    """
-
-    methods: tuple[str, ...] = ("psf", "linpsf", "aperture")
-    fit: FitOptions = field(default_factory=FitOptions)
-    places: PlaceOptions = field(default_factory=PlaceOptions)
-    residual_correction: bool = False
-    aperture_sigma: float = 3.0
-    aperture_background: bool = False
-
-
-@dataclass(frozen=True)
-class CadenceTable:
-    """Light curve of the target by one method.
-
-    Attributes
-    ----------
-    flux, flux_err : ndarray of float64, shape (n_times,)
-        [electron/s]; NaN where nothing can be measured.
-    background : ndarray of float64, shape (n_times,)
-        What the fit finds besides the background that was subtracted [electron/s/pixel]; 0 where nothing is fitted.
-    centroid : ndarray of float64, shape (n_times, 2)
-        x and y in the stamp, 0-based [pixel].
-    chi2, dof : ndarray of float64, shape (n_times,)
-        Of the fit, and its degrees of freedom; NaN and 0 where there is none.
-    n_clipped : ndarray of int32, shape (n_times,)
-        Pixels that stood out in time and were left out.
-    contamination : ndarray of float64, shape (n_times,)
-        Part of the light in the aperture that is not the target's.
-    flags : ndarray of uint32, shape (n_times,)
-        Bits of `StarFlag`.
-    """
-
-    flux: np.ndarray
-    flux_err: np.ndarray
-    background: np.ndarray
-    centroid: np.ndarray
-    chi2: np.ndarray
-    dof: np.ndarray
-    n_clipped: np.ndarray
-    contamination: np.ndarray
-    flags: np.ndarray
 
 
 @dataclass
@@ -126,6 +47,8 @@ class StampMeasurement:
     mean : MeanImage
     effective : bool
         Whether the PSF was made of the frames themselves.
+    bleeding : Bleeding
+        Full pixels of the stamp.
     tables : dict of str to CadenceTable
         By method.
     """
@@ -135,6 +58,7 @@ class StampMeasurement:
     options: MeasureOptions
     mean: MeanImage
     effective: bool
+    bleeding: Bleeding
     tables: dict[str, CadenceTable] = field(default_factory=dict)
 
     @cached_property
@@ -148,7 +72,7 @@ class StampMeasurement:
         """Linear fit of all frames; of the target alone where the model tells no stars apart and that is quieter."""
         frames, options = self.target.frames, self.options.fit
         fit = fit_frames_of_scene(frames, self.mean, self.scene, options)
-        if self.described or fit.free.n_groups == 1:
+        if self.described or self.grown or fit.free.n_groups == 1:
             return fit
         alone = fit_frames_of_scene(frames, self.mean, self.scene, replace(options, most_free=1))
         unrest = [relative_steps(one.value[frames.good, one.free.group[0]]) for one in (alone, fit)]
@@ -157,19 +81,23 @@ class StampMeasurement:
     @cached_property
     def described(self) -> bool:
         """Whether the model leaves less than a fifth of the light next to the target, as a root of squares."""
-        image = np.where(self.near & np.isfinite(self.mean.image), self.mean.image, 0.0)
+        seen = self.near & usable_pixels(self.mean, self.options.fit)
+        image = np.where(seen, self.mean.image, 0.0)
         left = np.where(image != 0.0, image - self.scene.model, 0.0)
         return bool(np.sum(left**2) < UNDESCRIBED**2 * np.sum(image**2))
 
     @cached_property
     def aperture(self) -> np.ndarray:
         """Pixels that are summed, shape (ny, nx)."""
+        if self.grown:
+            return self.saturated_sums.aperture
         given = self.target.aperture
         if given is not None and given.any():
             return given
         stars, shift = self.target.stars, self.target.frames.mean_shift
+        image = self.mean.image if self.mean.bled is None else np.where(self.mean.bled, np.nan, self.mean.image)
         return threshold_aperture(
-            self.mean.image, stars.x[0] + shift[0], stars.y[0] + shift[1], sigma=self.options.aperture_sigma
+            image, stars.x[0] + shift[0], stars.y[0] + shift[1], sigma=self.options.aperture_sigma
         )
 
     @cached_property
@@ -180,25 +108,56 @@ class StampMeasurement:
         return np.hypot(column - x, row - y) <= NEAR_PIX
 
     @cached_property
+    def own_bleeding(self) -> Bleeding:
+        """Full pixels that the target itself filled."""
+        return bleeding_of_star(self.bleeding, self.target.stars, self.target.frames.mean_shift)
+
+    @property
+    def grown(self) -> bool:
+        """Whether the target fills pixels: what they cannot hold is summed up along their columns, no fit holds."""
+        return self.own_bleeding.any
+
+    @cached_property
     def saturated(self) -> bool:
-        """Whether a pixel next to the target is full in the mean: its light is a lower limit and no fit holds."""
-        peak = self.mean.image[self.near]
-        return bool((peak[np.isfinite(peak)] > self.options.fit.saturation).any())
+        """Whether a pixel next to the target is full, by whomever: no fit holds."""
+        return self.grown or bool((self.bleeding.full & self.near).any())
+
+    @cached_property
+    def limited(self) -> bool:
+        """Whether the target's light is a lower limit: its pixels are another's too, or its columns leave the stamp."""
+        return self.saturated and not (self.grown and self.saturated_sums.rows == (0, 0))
+
+    @cached_property
+    def saturated_sums(self) -> SaturatedSums:
+        """Sums of a target that fills pixels."""
+        frames, fit, promised = self.target.frames, None, float(self.target.stars.flux[0])
+        if self.fitted:
+            usable, made = usable_pixels(self.mean, self.options.fit), self.fit
+            background = made.value[:, made.free.n_groups] if self.options.aperture_background else None
+            fit = WingFit(
+                self.scene, np.where(np.isfinite(made.position), made.position, made.shift), usable, background
+            )
+        halo = self.options.saturated == "halo"
+        return sum_saturated(frames, self.mean, self.own_bleeding, fit, promised, halo=halo)
 
     @cached_property
     def beside_saturated(self) -> bool:
-        """Whether a full pixel is so near that no fit of the target is good."""
-        row, column = np.indices(self.target.frames.shape)
+        """Whether charge of another star's full pixels is so near that what is measured is doubtful."""
         x, y = np.array([self.target.stars.x[0], self.target.stars.y[0]]) + self.target.frames.mean_shift
-        with np.errstate(invalid="ignore"):
-            full = self.mean.image > self.options.fit.saturation
-        return bool((full & (np.hypot(column - x, row - y) <= SPOILED_PIX)).any())
+        near = self.bleeding.near(x, y, SPOILED_PIX)
+        return bool(np.setdiff1d(near, self.own_bleeding.group).size)
 
     @cached_property
     def measurable(self) -> bool:
         """Whether any pixel may be fitted, and the target is seen."""
         usable = usable_pixels(self.mean, self.options.fit)
         return bool((usable & self.near).any()) and not self.saturated
+
+    @cached_property
+    def fitted(self) -> bool:
+        """Whether there is a fit: of the target, or of the wings of one that fills pixels."""
+        wings = self.grown and not self.effective and bool(usable_pixels(self.mean, self.options.fit).any())
+        return self.measurable or wings
 
 
 def measure_stamp(target: StampTarget, psf: SampledPsf | None, options: MeasureOptions) -> StampMeasurement:
@@ -219,20 +178,27 @@ def measure_stamp(target: StampTarget, psf: SampledPsf | None, options: MeasureO
     Raises
     ------
     ValueError
-        A method that there is not, or a target without a place.
+        A method or a treatment of full pixels that there is not, or a target without a place.
     """
     unknown = [name for name in options.methods if name not in MEASURES]
     if unknown:
         raise ValueError(f"method {unknown[0]!r} is none of {', '.join(MEASURES)}")
+    if options.saturated not in SATURATED:
+        raise ValueError(f"saturated {options.saturated!r} is none of {', '.join(SATURATED)}")
     if not (np.isfinite(target.stars.x).all() and np.isfinite(target.stars.y).all()):
         raise ValueError("a star of the catalogue has no place in the stamp")
     mean = mean_image(target.frames)
+    bleeding = bleeding_of_stamp(target.frames, mean, options.fit.saturation)
+    if bleeding.any:
+        mean = replace(mean, bled=bleeding.mask)
     effective = psf is None
     if psf is None:
-        frames = target.frames
-        target = replace(target, stars=with_unlisted(mean, target.stars, frames.mean_shift))
-        psf = effective_psf(frames, mean, target.stars, target.corner)
-    measurement = StampMeasurement(target, psf, options, mean, effective)
+        frames, seen = target.frames, mean
+        if mean.bled is not None:
+            seen = replace(mean, image=np.where(mean.bled, np.nan, mean.image))
+        target = replace(target, stars=with_unlisted(seen, target.stars, frames.mean_shift))
+        psf = effective_psf(frames, seen, target.stars, target.corner)
+    measurement = StampMeasurement(target, psf, options, mean, effective, bleeding)
     for name in options.methods:
         measurement.tables[name] = MEASURES[name](measurement)
     return measurement
@@ -269,14 +235,17 @@ def _by_aperture(made: StampMeasurement) -> CadenceTable:
     """Sum over the aperture."""
     target, frames = made.target, made.target.frames
     n = len(frames)
-    sums = sum_aperture(frames, made.aperture)
+    sums = made.saturated_sums.sums if made.grown else sum_aperture(frames, made.aperture)
     flux, error, background = sums.flux, sums.flux_err, np.zeros(n)
-    n_clipped, part, flags = np.zeros(n, np.int32), np.full(n, np.nan), np.zeros(n, np.uint32)
-    if made.measurable:
+    n_clipped, part, flags = np.zeros(n, np.int32), np.full(n, np.nan), _flags_of_sums(made)
+    if made.fitted:
         fit = made.fit
         if made.options.aperture_background:
-            background, number = fit.value[:, fit.free.n_groups], int(made.aperture.sum())
-            flux = flux - number * background
+            background, number = fit.value[:, fit.free.n_groups], made.aperture.sum()
+            if made.grown:
+                number = made.saturated_sums.n_pixels  # it was subtracted there
+            else:
+                flux = flux - number * background
             error = np.hypot(error, number * np.sqrt(fit.variance[:, fit.free.n_groups]))
         inside = fit.clipped[:, made.aperture.ravel()].sum(axis=1)
         n_clipped = inside.astype(np.int32)
@@ -287,15 +256,29 @@ def _by_aperture(made: StampMeasurement) -> CadenceTable:
         flags |= np.where(fit.moved, StarFlag.POINTING, 0).astype(np.uint32)
     flags |= np.where(sums.incomplete, StarFlag.BAD_PIXEL, 0).astype(np.uint32)
     flags |= np.where(target.shift_known, 0, StarFlag.POINTING).astype(np.uint32)
-    flags |= np.uint32(StarFlag.SATURATED if made.saturated else 0)
-    rim = np.ones(frames.shape, bool)
-    rim[1:-1, 1:-1] = False
-    flags |= np.uint32(StarFlag.EDGE if (made.aperture & rim).any() else 0)
     gone = ~(np.isfinite(flux) & np.isfinite(error))
     flux, error = np.where(gone, np.nan, flux), np.where(gone, np.nan, error)
     flags |= np.where(gone, StarFlag.NOT_MEASURED, 0).astype(np.uint32)
     nothing = np.full(n, np.nan)
     return CadenceTable(flux, error, background, sums.centroid, nothing, np.zeros(n), n_clipped, part, flags)
+
+
+def _flags_of_sums(made: StampMeasurement) -> np.ndarray:
+    """Flags that all frames of the sums share, shape (n_times,)."""
+    rim = np.ones(made.target.frames.shape, bool)
+    rim[1:-1, 1:-1] = False
+    # What is lost over the edge of a star that fills pixels is corrected.
+    corrected = made.grown and made.saturated_sums.enclosed is not None
+    others = made.bleeding.bled & ~made.own_bleeding.bled
+    bits = {
+        StarFlag.SATURATED: made.limited,
+        StarFlag.EDGE: (made.aperture & rim).any() and not corrected,
+        StarFlag.NO_APERTURE_CORRECTION: made.grown and not corrected,
+        StarFlag.TRAIL: (made.aperture & others).any(),
+        StarFlag.POOR_FIT: made.beside_saturated,
+    }
+    common = sum(bit for bit, holds in bits.items() if holds)
+    return np.full(len(made.target.frames), common, np.uint32)
 
 
 MEASURES: dict[str, Callable[[StampMeasurement], CadenceTable]] = {

@@ -12,6 +12,7 @@ import numpy as np
 
 from gaiaflux.core.calibration.ensemble_fit import (
     LEAST_MODEL_SNR,
+    LEAST_SCATTER,
     EnsembleFit,
     EnsemblePoints,
     fit_ensemble,
@@ -55,7 +56,7 @@ class EnsembleSolution:
     star_flux : ndarray of float64, shape (n,)
         Typical flux of each star; NaN where it has no point.
     star_scatter : ndarray of float64, shape (n,)
-        Excess scatter over the errors, relative, at least 1e-3.
+        Excess scatter over the errors, relative; at least what `solve_ensemble` was told.
     star_status : list of str, length n
         ``used`` or the reason why not.
     residual : ndarray of float32, shape (n, m)
@@ -110,6 +111,7 @@ def solve_ensemble(
     x: np.ndarray,
     y: np.ndarray,
     settings: CalibrateSettings,
+    least_scatter: float = LEAST_SCATTER,
 ) -> EnsembleSolution:
     """Scale and spatial terms of every frame from stars that are constant on the whole.
 
@@ -123,6 +125,8 @@ def solve_ensemble(
         Place of each star in the field, the same for all frames [pixel of the reference image].
     settings : CalibrateSettings
         Highest order of the spatial terms, limits and clip.
+    least_scatter : float
+        Relative scatter that each star is taken to have at least.
 
     Returns
     -------
@@ -159,11 +163,12 @@ def solve_ensemble(
     order = np.where(strong, order, np.minimum(order, field_order(x, y, firm & tied[:, None], highest)))
     basis = make_basis(x, y, tied, highest)
     points = EnsemblePoints(flux, flux_err, usable, bright, basis.terms(x, y), order, strong)
-    fit = fit_ensemble(points, settings)
+    fit = fit_ensemble(points, settings, least_scatter)
     scatter = held_out_scatter(fit, points, highest)
     best = int(np.argmin(scatter))
     if best < highest:
-        solution = solve_ensemble(flux, flux_err, good, x, y, replace(settings, spatial_order=best))
+        lower = replace(settings, spatial_order=best)
+        solution = solve_ensemble(flux, flux_err, good, x, y, lower, least_scatter)
     else:
         centre = basis.terms(x[fit.kept], y[fit.kept]).mean(axis=0)
         solution = _solution(fit, points, basis, centre, trouble, least)

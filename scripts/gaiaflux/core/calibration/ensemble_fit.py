@@ -17,7 +17,7 @@ from gaiaflux.model.settings.calibrate import CalibrateSettings
 __all__ = ["LEAST_MODEL_SNR", "LEAST_SCATTER", "EnsembleFit", "EnsemblePoints", "fit_ensemble", "held_out_scatter"]
 
 LEAST_SCATTER = 1e-3
-"""No star is trusted better than 1 mmag, or a few bright ones would be the ensemble."""
+"""From the ground no star is trusted better than 1 mmag, or a few bright ones would be the ensemble."""
 
 LEAST_MODEL_SNR = 5.0
 """A point of which the model says less than this signal-to-noise ratio does not weigh."""
@@ -118,7 +118,9 @@ class _Residuals:
     use: np.ndarray
 
 
-def fit_ensemble(points: EnsemblePoints, settings: CalibrateSettings) -> EnsembleFit:
+def fit_ensemble(
+    points: EnsemblePoints, settings: CalibrateSettings, least_scatter: float = LEAST_SCATTER
+) -> EnsembleFit:
     """Alternate between weights and the joint solution until the frames' terms stand still.
 
     Parameters
@@ -127,6 +129,8 @@ def fit_ensemble(points: EnsemblePoints, settings: CalibrateSettings) -> Ensembl
         Measurements.
     settings : CalibrateSettings
         Its `spatial_order` is in the terms of the points already.
+    least_scatter : float
+        Relative scatter that each star is taken to have at least.
 
     Returns
     -------
@@ -141,7 +145,7 @@ def fit_ensemble(points: EnsemblePoints, settings: CalibrateSettings) -> Ensembl
     for iteration in range(settings.max_iterations):
         found = _residuals(points, star, coefficients)
         if iteration:
-            verdict = _judge(found, pull, verdict, strong, settings)
+            verdict = _judge(found, pull, verdict, strong, settings, least_scatter)
         total = (found.noise**2 + verdict.scatter[:, None] ** 2) * verdict.frame_chi**2
         taper = np.clip(0.5 * (settings.clip_sigma + 1.0 - np.abs(found.value) / np.sqrt(total)), 0.0, 1.0)
         all_weight = np.where(found.use, taper / total, 0.0)
@@ -218,7 +222,12 @@ def _polish(points: EnsemblePoints) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _judge(
-    found: _Residuals, pull: np.ndarray, former: _Verdict, strong: np.ndarray, settings: CalibrateSettings
+    found: _Residuals,
+    pull: np.ndarray,
+    former: _Verdict,
+    strong: np.ndarray,
+    settings: CalibrateSettings,
+    least_scatter: float,
 ) -> _Verdict:
     """New excess scatter of the stars and chi of the frames; which stars are kept."""
     noise, scatter, frame_chi = found.noise, former.scatter, former.frame_chi
@@ -232,7 +241,7 @@ def _judge(
     )
     excess2 = chi**2 * (typical + scatter**2) - typical
     judged = n_points >= _LEAST_POINTS
-    new = np.where(judged, np.sqrt(np.maximum(excess2, LEAST_SCATTER**2)), _START_SCATTER)
+    new = np.where(judged, np.sqrt(np.maximum(excess2, least_scatter**2)), _START_SCATTER)
     usual = np.median(new[judged]) if judged.any() else _START_SCATTER
     excess = np.sqrt((typical + new**2) / (typical + usual**2))
     clipped = (points & (own > settings.clip_sigma * frame_chi * np.sqrt(noise**2 + usual**2))).sum(axis=1)

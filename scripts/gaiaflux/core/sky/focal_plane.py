@@ -10,13 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.sky.sphere import directions, sky_of_direction
+from gaiaflux.model.ccd_layout import CCD_SHAPE, FIRST_SCIENCE_COLUMN
 
-__all__ = ["CCD_SHAPE", "FIRST_SCIENCE_COLUMN", "Pointing", "camera_pointing", "ccd_of_sky", "seen_from", "sky_of_ccd"]
-
-FIRST_SCIENCE_COLUMN = 44
-"""Virtual columns before the first that sees the sky."""
-CCD_SHAPE = (2048, 2048)
-"""Rows and columns that see the sky."""
+__all__ = ["Pointing", "camera_pointing", "ccd_of_sky", "seen_from", "sky_of_ccd"]
 
 _PIXEL_MM = 0.015
 _MARGIN = 20.0

@@ -1,33 +1,23 @@
 """Where a cropped image lies in the full frame that its mask or its star catalogue still describes."""
 
 import math
-import re
 from collections.abc import Mapping
 
 import numpy as np
 from astropy.io import fits
 
 from gaiaflux.core.image.cutout import find_cutout
+from gaiaflux.io.image.section import section
 from gaiaflux.io.image.wcs_cards import is_wcs_keyword, tan_sip_from_cards
 from gaiaflux.model.errors import BadFrameError
 
-__all__ = ["origin_from_catalog", "origin_from_headers", "section"]
+__all__ = ["origin_from_catalog", "origin_from_headers"]
 
 # Sections of the detector; DATASEC and TRIMSEC are those of the readout, before it was trimmed.
 SECTIONS = ("CCDSEC", "DETSEC")
-_SECTION = re.compile(r"^\[ *(\d+) *: *(\d+) *, *(\d+) *: *(\d+) *\]$")
 WHOLE_PIX = 0.02
 SAME_SKY_DEG = 1e-9
 MAX_SPREAD_PIX = 5.0
-
-
-def section(text: object) -> tuple[int, int, int, int] | None:
-    """(x1, x2, y1, y2), 1-based, of a section such as ``[1:2048,1:4096]``; None for anything else."""
-    found = _SECTION.match(str(text).strip())
-    if found is None:
-        return None
-    x1, x2, y1, y2 = map(int, found.groups())
-    return x1, x2, y1, y2
 
 
 def origin_from_headers(

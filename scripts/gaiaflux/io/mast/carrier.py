@@ -29,6 +29,8 @@ class Reply:
         JSON.
     content : object
         What it says.
+    status_code : int
+        HTTP status.
     """
 
     body: bytes

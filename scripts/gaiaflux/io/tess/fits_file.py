@@ -20,6 +20,7 @@ __all__ = ["Headers", "column_of", "float_of", "int_of", "opened", "text_of"]
 
 _UNREADABLE = (OSError, EOFError, ValueError, TypeError, IndexError, zlib.error, fits.VerifyError, AstropyUserWarning)
 _PACKED = b"\x1f\x8b"
+_EXTENSION = b"XTENSION"
 
 Headers = tuple[fits.Header, ...]
 """Headers of a file, the first with a value counts."""
@@ -79,8 +80,15 @@ def _stream(path: Path) -> BinaryIO:
 def _refuse_too_short(hdus: fits.HDUList, stream: BinaryIO) -> None:
     len(hdus)  # reads the headers; astropy warns where data are missing
     last = hdus[-1].fileinfo()
-    if last is not None and last["datLoc"] + last["datSpan"] > stream.seek(0, SEEK_END):
+    if last is None:
+        return
+    end = last["datLoc"] + last["datSpan"]
+    if end > stream.seek(0, SEEK_END):
         raise ValueError("it ends too early")
+    stream.seek(end)
+    # Of a header that is cut off astropy makes no extension, and says nothing.
+    if stream.read(len(_EXTENSION)) == _EXTENSION:
+        raise ValueError("it ends in the header of an extension")
 
 
 def column_of(hdu: fits.BinTableHDU, name: str) -> np.ndarray | None:

@@ -17,6 +17,7 @@ from astropy.io import fits
 from gaiaflux.core.sky.timing import utc_from_scale
 from gaiaflux.io.atomic import replacing
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.tess.readout import CLOCK_KEYWORD
 from gaiaflux.model.cadences import BTJD_ZERO_JD, BTJD_ZERO_MJD, CosmicRays, Detector, TargetFile
 from gaiaflux.model.wcs import TanSip
 
@@ -52,7 +53,7 @@ _COLUMNS = (
     _Column("FLUX_RAW", "D", "e-/s", "E26.17", "flux", None, "photometric flux as measured"),
     _Column("FLUX_RAW_ERR", "D", "e-/s", "E26.17", "flux_err", None, "its one-sigma error"),
     _Column("FLUX_BKG", "D", "e-/s", "E26.17", "flux_background", None, "photometric background flux"),
-    _Column("FLUX_CORR", "D", "ppm", "E26.17", "flux_corr", None, "corrected flux; NaN until corrected"),
+    _Column("FLUX_CORR", "D", "ppm", "E26.17", "flux_corr", None, "flux / median - 1; NaN until corrected"),
     _Column("FLUX_CORR_ERR", "D", "ppm", "E26.17", "flux_corr_err", None, "its one-sigma error"),
     _Column("QUALITY", "J", None, "B16.16", "flags", None, "quality flags of gaiaflux"),
     _Column("PIXEL_QUALITY", "J", None, "B16.16", "quality", None, "pixel quality flags of the mission"),
@@ -98,6 +99,8 @@ class LightCurveHeader:
         CCD coordinates of the stamp's lower left pixel, 0-based.
     telescope : str
         ``TESS`` or ``Kepler``.
+    clock_offset_s : float
+        What was added to the mission's time stamps [s].
     additional : mapping of str to (value, comment)
         Further cards of the primary header.
     remarks : tuple of str
@@ -125,6 +128,7 @@ class LightCurveHeader:
     first_column: int
     first_row: int
     telescope: str = "TESS"
+    clock_offset_s: float = 0.0
     additional: Mapping[str, Card] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -152,7 +156,7 @@ def header_of_target(
     """
     same = (
         *("starid", "sector", "camera", "ccd", "cadence_s", "data_release", "procver", "ticver", "ra_deg", "dec_deg"),
-        *("pmra", "pmdec", "tmag", "teff", "detector", "cosmic_rays", "remarks"),
+        *("pmra", "pmdec", "tmag", "teff", "detector", "cosmic_rays", "remarks", "clock_offset_s"),
     )
     return LightCurveHeader(
         **{name: getattr(target, name) for name in same},
@@ -349,6 +353,7 @@ def _time_cards(times: np.ndarray, header: LightCurveHeader) -> dict[str, Card]:
         "DEADC": (live, "deadtime correction"),
         "EXPOSURE": (len(times) * header.cadence_s / _DAY_S * live, "[d] time on source"),
         "XPOSURE": (header.cadence_s * live, "[s] time on source in a cadence"),
+        CLOCK_KEYWORD: (header.clock_offset_s, "[s] added to the mission's time stamps"),
         "TIMEPIXR": (0.5, "bin time beginning=0 middle=0.5 end=1"),
         "TIMEDEL": (header.cadence_s / _DAY_S, "[d] time resolution of data"),
         "INT_TIME": (exposed, "[s] photon accumulation time per frame"),

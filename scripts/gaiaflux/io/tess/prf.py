@@ -14,9 +14,9 @@ import numpy as np
 from astropy.io import fits
 
 from gaiaflux.core.psf.sampled import SampledPsf, sampled_psf
-from gaiaflux.core.sky.focal_plane import CCD_SHAPE, FIRST_SCIENCE_COLUMN, Pointing, ccd_of_sky
+from gaiaflux.core.sky.focal_plane import Pointing, ccd_of_sky
 from gaiaflux.io.tess.fits_file import opened
-from gaiaflux.io.tess.stamp_place import FULL_FRAME
+from gaiaflux.model.ccd_layout import CCD_SHAPE, FIRST_SCIENCE_COLUMN, FULL_FRAME
 from gaiaflux.model.errors import InputError
 
 __all__ = ["prf_files", "read_prf"]

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from gaiaflux.core.sky.focal_plane import Pointing, ccd_of_sky, seen_from, sky_of_ccd
 from gaiaflux.core.sky.projection import linear_tan, sky_to_pixel
 from gaiaflux.io.tess.pointing import SPACECRAFT
+from gaiaflux.model.ccd_layout import FULL_FRAME
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["FULL_FRAME", "PlacedStamp", "StampHeader", "place_stamp"]
+__all__ = ["PlacedStamp", "StampHeader", "place_stamp"]
 
-FULL_FRAME = (2078, 2136)
-"""Rows and columns of a full frame of TESS, with the virtual ones."""
 _CCD_MIDDLE = (1067.5, 1023.5)
 
 

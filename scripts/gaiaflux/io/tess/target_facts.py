@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaiaflux.io.tess.ccd_head import frame_cadence_s
 from gaiaflux.io.tess.fits_file import Headers, float_of, int_of, text_of
 from gaiaflux.io.tess.target_head import cadence_of_times
 from gaiaflux.model.cadences import TargetFacts
@@ -13,8 +14,6 @@ from gaiaflux.model.errors import InputError
 __all__ = ["facts_of_headers"]
 
 _DAY_S = 86400.0
-# Cadence of the full frames from a sector on [s], for a cut-out of one frame.
-_FRAME_CADENCES_S = {1: 1800.0, 27: 600.0, 56: 200.0}
 _PLACE_IN_NAME = re.compile(r"s(\d{4})-(\d)-(\d)")
 
 
@@ -104,5 +103,5 @@ def _cadence_s(headers: Headers, origin: str, sector: int, times: np.ndarray) ->
     if len(times) > 1:
         return cadence_of_times(times.tolist())
     if origin == "tesscut":
-        return _FRAME_CADENCES_S[max(first for first in _FRAME_CADENCES_S if first <= sector)]
+        return float(frame_cadence_s(sector))
     return float("nan")

@@ -4,24 +4,20 @@ The workflow asks this of every file whenever it is parsed; a file whose head ca
 name, and what is wrong with it is said where it is measured.
 """
 
-import gzip
 import math
 import re
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
-from typing import IO
+
+from gaiaflux.io.tess.head_cards import Cards, Stream, card_number, card_text, card_whole, open_head, read_cards
 
 __all__ = ["USUAL_CADENCE_S", "TargetHead", "cadence_of_times", "read_head"]
 
-Stream = IO[bytes] | gzip.GzipFile
-_BLOCK = 2880
-_CARD = re.compile(r"([A-Z0-9_-]{1,8}) *= (.*)")
-_VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]+))")
 # The mission's names: tess{time}-s{sector}-{TIC}-{configuration}-{s, or a for 20 s}_{fast-}tp.fits
 _NAME = re.compile(r"-s(\d{4})-(\d{16})-\d{4}-([a-z])_(fast-)?tp", re.IGNORECASE)
 USUAL_CADENCE_S = 120
@@ -83,21 +79,21 @@ def read_head(path: Path) -> TargetHead:
         cadence = _FAST_CADENCE_S if named[4] or named[3].lower() == "a" else USUAL_CADENCE_S
         by_name = TargetHead(int(named[2]), int(named[1]), cadence_s=cadence)
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            primary, table = _cards(stream), _cards(stream)
+        with open_head(path) as stream:
+            primary, table = read_cards(stream), read_cards(stream)
             both = {**table, **primary}
-            stated_s = _number(table.get("TIMEDEL", "")) * _DAY_S
+            stated_s = card_number(table, "TIMEDEL") * _DAY_S
             cadence_s = stated_s or cadence_of_times(_times(stream, table))
     except (OSError, EOFError, zlib.error, ValueError):
         return by_name
     return TargetHead(
-        starid=_whole(both.get("TICID", "")) or _whole(both.get("KEPLERID", "")) or by_name.starid,
-        sector=int(_number(both.get("SECTOR", "")) or by_name.sector),
-        camera=int(_number(both.get("CAMERA", ""))),
-        ccd=int(_number(both.get("CCD", ""))),
+        starid=card_whole(both, "TICID") or card_whole(both, "KEPLERID") or by_name.starid,
+        sector=int(card_number(both, "SECTOR") or by_name.sector),
+        camera=int(card_number(both, "CAMERA")),
+        ccd=int(card_number(both, "CCD")),
         cadence_s=round(cadence_s) or by_name.cadence_s,
-        data_release=int(_number(both["DATA_REL"])) if both.get("DATA_REL", "").strip().isdigit() else -1,
-        tmag=float(_number(both["TESSMAG"])) if _number(both.get("TESSMAG", "")) else math.nan,
+        data_release=int(card_text(both, "DATA_REL")) if card_text(both, "DATA_REL").isdigit() else -1,
+        tmag=card_number(both, "TESSMAG") or math.nan,
     )
 
 
@@ -122,41 +118,9 @@ def cadence_of_times(times: Sequence[float]) -> float:
     return _FRAME_S * round(fmean(step for step in steps if step < 1.5 * typical) * _DAY_S / _FRAME_S)
 
 
-def _cards(stream: Stream) -> dict[str, str]:
-    """Values of the header that begins here, as text; `stream` stands behind it afterwards."""
-    values: dict[str, str] = {}
-    while True:
-        block = stream.read(_BLOCK)
-        if len(block) < _BLOCK:
-            raise ValueError("the file ends in a header")
-        text = block.decode("latin-1")
-        for start in range(0, _BLOCK, 80):
-            card = text[start : start + 80]
-            if card.rstrip() == "END":
-                return values
-            match = _CARD.match(card)
-            value = _VALUE.match(match[2]) if match else None
-            if match and value:
-                values.setdefault(match[1], (value[1] or value[2] or "").strip())
-
-
-def _number(text: str) -> float:
-    """A value as a number; 0 where it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return 0.0
-    return value if math.isfinite(value) else 0.0
-
-
-def _whole(text: str) -> int:
-    """A value as a whole number of any size; 0 where it is none."""
-    return int(text) if text.isdecimal() else int(_number(text))
-
-
-def _times(stream: Stream, table: Mapping[str, str]) -> list[float]:
+def _times(stream: Stream, table: Cards) -> list[float]:
     """The first column, which is the time [d], of the first rows; empty where it is another."""
-    length, rows = int(_number(table.get("NAXIS1", ""))), min(int(_number(table.get("NAXIS2", ""))), _ROWS)
-    if table.get("TTYPE1") != "TIME" or not table.get("TFORM1", "").endswith("D"):
+    length, rows = int(card_number(table, "NAXIS1")), min(int(card_number(table, "NAXIS2")), _ROWS)
+    if card_text(table, "TTYPE1") != "TIME" or not card_text(table, "TFORM1").endswith("D"):
         return []
     return [struct.unpack(">d", row[:8])[0] for row in (stream.read(length) for _ in range(rows)) if len(row) >= 8]

@@ -10,9 +10,10 @@ from astropy.io import fits
 from gaiaflux.core.sky.focal_plane import Pointing
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
 from gaiaflux.io.tess.fits_file import Headers, column_of, float_of, int_of, opened, text_of
+from gaiaflux.io.tess.readout import clock_correction, cosmic_rays_of, detector_of
 from gaiaflux.io.tess.stamp_place import PlacedStamp, StampHeader, place_stamp
 from gaiaflux.io.tess.target_facts import facts_of_headers
-from gaiaflux.model.cadences import BTJD_ZERO_JD, CosmicRays, Detector, StampSeries, TargetFile
+from gaiaflux.model.cadences import BTJD_ZERO_JD, StampSeries, TargetFacts, TargetFile
 from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.wcs import TanSip
 
@@ -23,7 +24,7 @@ _YEAR_D = 365.25
 _J2000_JD = 2451545.0
 # Magnitudes that stand for "unknown" in headers.
 _NO_MAGNITUDE = 90.0
-_FRAME_S = 2.0
+_DAY_S = 86400.0
 
 
 def read_target_pixels(path: str | Path, pointings: Mapping[tuple[int, int], Pointing] | None = None) -> TargetFile:
@@ -43,7 +44,8 @@ def read_target_pixels(path: str | Path, pointings: Mapping[tuple[int, int], Poi
     Returns
     -------
     TargetFile
-        Times of Kepler's files are on the scale of TESS, too.
+        Times of Kepler's files are on the scale of TESS, too; those of TESS are corrected for the clock error of early
+        data releases (`TargetFile.clock_offset_s`).
 
     Raises
     ------
@@ -168,6 +170,9 @@ def _target(
     seen = _moved(facts.ra_deg, facts.dec_deg, motion, float(np.median(series.time)))
     wcs, corner = _plate(cards, series.shape, path)
     stamp = place_stamp(StampHeader(facts.sector, facts.camera, facts.ccd, seen, wcs, corner, tess), pointings)
+    clock_s, unsure = _clock_correction(headers, facts)
+    if clock_s:
+        series = _with(series, time=series.time + clock_s / _DAY_S)
     if origin == "tesscut" and not np.any(series.pos_corr):
         series = _with(series, pos_corr=np.full_like(series.pos_corr, np.nan))
     subtracted = bool(np.any(np.nan_to_num(series.background[:: max(1, len(series) // 16)])))
@@ -181,16 +186,22 @@ def _target(
         teff=_star_number(headers, "TEFF", origin, np.inf),
         wcs=stamp.wcs,
         procver=text_of(headers, "PROCVER"),
-        detector=_detector(headers, facts.cadence_s),
-        cosmic_rays=CosmicRays(
-            headers[0].get("CRMITEN") is True, int_of(headers, "CRBLKSZ"), headers[0].get("CRSPOC") is True
-        ),
+        detector=detector_of(headers, facts.cadence_s),
+        cosmic_rays=cosmic_rays_of(headers),
+        clock_offset_s=clock_s,
         position_known=stamp.known,
         subtracted=subtracted,
         timecorr_place=_timecorr_place(origin, stamp, seen),
         ticver=str(int_of(headers, "TICVER") or ""),
-        remarks=(*remarks, *stamp.remarks),
+        remarks=(*remarks, *stamp.remarks, *unsure),
     )
+
+
+def _clock_correction(headers: Headers, facts: TargetFacts) -> tuple[float, tuple[str, ...]]:
+    """What is to be added to the times of TESS [s]; those of a cut-out are the full frames'."""
+    if facts.origin == "kepler-tpf":
+        return 0.0, ()
+    return clock_correction(headers, (facts.camera, facts.ccd) if facts.origin == "tesscut" else None)
 
 
 def _with(series: StampSeries, **changes: np.ndarray | int) -> StampSeries:
@@ -216,20 +227,6 @@ def _star_number(headers: Headers, keyword: str, origin: str, limit: float) -> f
     value = float_of(headers, keyword)
     unfilled = origin == "tesscut" and value == 0.0
     return float("nan") if unfilled or not value < limit else value
-
-
-def _detector(headers: Headers, cadence_s: float) -> Detector:
-    num_frm = int_of(headers, "NUM_FRM") or (round(cadence_s / _FRAME_S) if np.isfinite(cadence_s) else 0)
-    block = int_of(headers, "CRBLKSZ")
-    kept = (block - 2) / block if headers[0].get("CRMITEN") is True and block > 2 else 1.0
-    return Detector(
-        num_frm=num_frm,
-        nreadout=int_of(headers, "NREADOUT") or round(num_frm * kept),
-        int_time_s=float_of(headers, "INT_TIME"),
-        readtime_s=float_of(headers, "READTIME"),
-        gain=tuple(float_of(headers, f"GAIN{output}", float_of(headers, "GAIN")) for output in "ABCD"),
-        read_noise=tuple(float_of(headers, f"READNOI{output}", float_of(headers, "READNOIS")) for output in "ABCD"),
-    )
 
 
 def _plate(cards: str, shape: tuple[int, int], path: Path) -> tuple[TanSip, tuple[int, int] | None]:

@@ -12,7 +12,16 @@ from gaiaflux.sim.tess.response import FIRST_COLUMN, LAST_COLUMN, LAST_ROW
 from gaiaflux.sim.tess.stamp import SimulatedStamp, StampSetup, simulate_stamp
 from gaiaflux.sim.tess.stars import StampStar
 
-__all__ = ["CatalogRow", "FieldSetup", "catalog_rows", "demo_field", "light_time_d", "spacecraft_au", "stamp_wcs"]
+__all__ = [
+    "CatalogRow",
+    "FieldSetup",
+    "catalog_rows",
+    "demo_field",
+    "light_time_d",
+    "moved_back",
+    "spacecraft_au",
+    "stamp_wcs",
+]
 
 SCALE_DEG = 21.0 / 3600.0
 TURN = np.radians(20.0)
@@ -104,13 +113,37 @@ def catalog_rows(field: FieldSetup) -> list[CatalogRow]:
     rows = []
     for setup in field.stamps:
         wcs = stamp_wcs(field, setup)
-        years = 2000.0 + (setup.start_btjd + BTJD_TO_MJD - 51544.5) / 365.25 - CATALOG_EPOCH
-        for star in setup.stars:
-            ra, dec = (float(np.squeeze(value)) for value in pixel_to_sky(wcs, star.x, star.y))
-            dec_then = dec - star.pm_mas[1] * years / MAS_PER_DEG
-            ra_then = ra - star.pm_mas[0] * years / MAS_PER_DEG / np.cos(np.radians(dec))
-            rows.append(CatalogRow(star.starid, ra_then, dec_then, *star.pm_mas, star.tmag, star.disposition))
+        x, y = (np.array([getattr(star, axis) for star in setup.stars]) for axis in "xy")
+        motion = np.array([star.pm_mas for star in setup.stars])
+        then = moved_back(*pixel_to_sky(wcs, x, y), motion, setup.start_btjd)
+        rows += [
+            CatalogRow(star.starid, float(ra), float(dec), *star.pm_mas, star.tmag, star.disposition)
+            for star, ra, dec in zip(setup.stars, *then, strict=True)
+        ]
     return rows
+
+
+def moved_back(
+    ra_deg: np.ndarray, dec_deg: np.ndarray, motion_mas: np.ndarray, btjd: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where stars were at the epoch of the catalogue.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : ndarray, shape (n,)
+        At the time of observation.
+    motion_mas : ndarray, shape (n, 2)
+        Proper motions in ra cos(dec) and dec [mas/yr].
+    btjd : float
+        Time of observation.
+
+    Returns
+    -------
+    ra_deg, dec_deg : ndarray, shape (n,)
+    """
+    years = 2000.0 + (btjd + BTJD_TO_MJD - 51544.5) / 365.25 - CATALOG_EPOCH
+    dec_then = dec_deg - motion_mas[:, 1] * years / MAS_PER_DEG
+    return ra_deg - motion_mas[:, 0] * years / MAS_PER_DEG / np.cos(np.radians(dec_deg)), dec_then
 
 
 def spacecraft_au(btjd: np.ndarray) -> np.ndarray:

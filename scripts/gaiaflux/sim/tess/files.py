@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from gaiaflux.core.sky.clock_offset import clock_offset_s
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.sim.tess.field import FieldSetup, catalog_rows, light_time_d, stamp_wcs
+from gaiaflux.sim.tess.ccd_setup import CcdSetup
+from gaiaflux.sim.tess.field import CatalogRow, FieldSetup, catalog_rows, light_time_d, stamp_wcs
 from gaiaflux.sim.tess.response import OVERSAMPLING, response_grid
 from gaiaflux.sim.tess.stamp import SimulatedStamp, StampSetup
 
-__all__ = ["write_catalog", "write_field", "write_responses", "write_target_pixels"]
+__all__ = ["write_catalog", "write_catalog_rows", "write_field", "write_responses", "write_target_pixels"]
 
 STARTED = "2018206045859"
+PIPELINE = "spoc-simulated"
 FIRST_CADENCE = 70444
 COLLECTED, OPTIMAL, IN_CENTROID = 1, 2, 8
 OUTPUTS = ((44, 32), (556, 64), (1068, 128), (1580, 256))  # first column of each, and its bit
@@ -58,7 +61,7 @@ def write_field(folder: Path, field: FieldSetup, *, data_release: int = 1) -> tu
 
 
 def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, *, data_release: int = 1) -> Path:
-    """Write a target pixel file as the mission's pipeline does.
+    """Write a target pixel file as the mission's pipeline does, with the clock error of its data release.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, 
         "TELESCOP": "TESS",
         "INSTRUME": "TESS Photometer",
         "SIMDATA": True,
-        "PROCVER": "spoc-simulated",
+        "PROCVER": PIPELINE,
         "DATA_REL": data_release,
         "OBJECT": f"TIC {target.starid}",
         "TICID": target.starid,
@@ -103,21 +106,22 @@ def write_target_pixels(folder: Path, field: FieldSetup, stamp: SimulatedStamp, 
         "CRSPOC": False,
     }
     primary.header.update(header)
-    files = fits.HDUList([primary, _pixels(field, stamp, wcs), _aperture(stamp, wcs)])
+    clock_s = clock_offset_s(data_release, PIPELINE)
+    files = fits.HDUList([primary, _pixels(field, stamp, wcs, clock_s), _aperture(stamp, wcs)])
     name = f"tess{STARTED}-s{field.sector:04d}-{target.starid:016d}-{round(setup.cadence_s):04d}-s_tp.fits.gz"
     path = folder / name
     files.writeto(path, overwrite=True)
     return path
 
 
-def write_responses(folder: Path, field: FieldSetup) -> list[Path]:
-    """Write the response functions of the field's CCD, one file for each of 25 places.
+def write_responses(folder: Path, field: FieldSetup | CcdSetup) -> list[Path]:
+    """Write the response functions of a CCD, one file for each of 25 places.
 
     Parameters
     ----------
     folder : Path
         Of the response functions of all CCDs.
-    field : FieldSetup
+    field : FieldSetup or CcdSetup
 
     Returns
     -------
@@ -151,27 +155,40 @@ def write_responses(folder: Path, field: FieldSetup) -> list[Path]:
 
 
 def write_catalog(path: Path, field: FieldSetup) -> None:
-    """Write the catalogue as CSV.
+    """Write the catalogue of a field as CSV.
 
     Parameters
     ----------
     path : Path
     field : FieldSetup
     """
+    write_catalog_rows(path, catalog_rows(field))
+
+
+def write_catalog_rows(path: Path, rows: list[CatalogRow]) -> None:
+    """Write rows of a catalogue as CSV.
+
+    Parameters
+    ----------
+    path : Path
+    rows : list of CatalogRow
+        A magnitude beyond 30 is left out.
+    """
     names = ("starid", "ra", "dec", "pmra", "pmdec", "ref_epoch", "tmag", "disposition")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(names)
-        for row in catalog_rows(field):
+        for row in rows:
             place = (f"{row.ra_deg:.9f}", f"{row.dec_deg:.9f}", row.pmra, row.pmdec, 2000.0)
             writer.writerow((row.starid, *place, row.tmag if row.tmag < 30 else "", row.disposition))
 
 
-def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip) -> fits.BinTableHDU:
+def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip, clock_s: float) -> fits.BinTableHDU:
     setup = stamp.setup
     n, (ny, nx) = len(stamp.time), setup.shape
     row = next(row for row in catalog_rows(field) if row.starid == setup.stars[0].starid)
     correction = light_time_d(stamp.time, row.ra_deg, row.dec_deg)
+    stated = stamp.time + correction - clock_s / 86400.0
     size, shape = f"{ny * nx}E", f"({nx},{ny})"
     cubes = (
         ("FLUX", stamp.flux),
@@ -181,7 +198,7 @@ def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip) -> fits.BinTa
     )
     counts = np.full((n, ny, nx), -1, np.int32)
     columns = [
-        fits.Column("TIME", "D", "BJD - 2457000, days", array=stamp.time + correction),
+        fits.Column("TIME", "D", "BJD - 2457000, days", array=stated),
         fits.Column("TIMECORR", "E", "d", array=correction),
         fits.Column("CADENCENO", "J", array=FIRST_CADENCE + np.arange(n)),
         fits.Column("RAW_CNTS", f"{ny * nx}J", "count", null=-1, dim=shape, array=counts),
@@ -192,7 +209,7 @@ def _pixels(field: FieldSetup, stamp: SimulatedStamp, wcs: TanSip) -> fits.BinTa
     ]
     hdu = fits.BinTableHDU.from_columns(columns, name="PIXELS")
     length = setup.cadence_s / 86400.0
-    seen = (stamp.time + correction)[np.isfinite(stamp.time)]
+    seen = stated[np.isfinite(stated)]
     hdu.header.update(
         {
             "RADESYS": "ICRS",

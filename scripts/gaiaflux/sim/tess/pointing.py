@@ -31,7 +31,13 @@ class Pointing:
 
 
 def simulate_pointing(
-    time: np.ndarray, rng: np.random.Generator, *, jitter_pix: tuple[float, float] = (0.005, 0.009), error_pix: float
+    time: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    jitter_pix: tuple[float, float] = (0.005, 0.009),
+    error_pix: float,
+    exposure_d: float = 0.0,
+    dump_every_d: float = DUMP_EVERY_D,
 ) -> Pointing:
     """Pointing as in the first sector of the mission: shifts span half a pixel.
 
@@ -44,6 +50,10 @@ def simulate_pointing(
         Scatter from one frame to the next, in x and y [pixel].
     error_pix : float
         Noise of what the mission states [pixel].
+    exposure_d : float
+        Length of an exposure: one that a dump touches is a frame of the dump [d].
+    dump_every_d : float
+        Time from one dump to the next [d].
 
     Returns
     -------
@@ -58,9 +68,9 @@ def simulate_pointing(
         wave = sum(np.sin(2 * np.pi * t / period + phase[k]) * size for k, (period, size) in enumerate(WAVES))
         shift[:, axis] = low + (high - low) * t / length + wave + rng.normal(0, jitter_pix[axis] / np.sqrt(2), n)
     dump = np.zeros(n, bool)
-    for start in np.arange(0.7 * DUMP_EVERY_D, length, DUMP_EVERY_D):
+    for start in np.arange(0.7 * dump_every_d, length, dump_every_d):
         since = t - start
-        dump |= (since >= 0) & (since < DUMP_LASTS_D)
+        dump |= (since >= -0.5 * exposure_d) & (since < DUMP_LASTS_D + 0.5 * exposure_d)
         kick = rng.normal(0, 0.15, 2)
         shift += np.where(since >= 0, np.exp(-np.maximum(since, 0.0) / SETTLES_D), 0.0)[:, None] * kick
     shift[dump] += rng.normal(0, 0.3, (int(dump.sum()), 2))

@@ -10,7 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["FIRST_COLUMN", "LAST_COLUMN", "LAST_ROW", "OVERSAMPLING", "Response", "ResponseGrid", "response_grid"]
+__all__ = [
+    "FIRST_COLUMN",
+    "LAST_COLUMN",
+    "LAST_ROW",
+    "OVERSAMPLING",
+    "PARTS",
+    "SIZE_PIX",
+    "Response",
+    "ResponseGrid",
+    "ResponseShape",
+    "response_grid",
+    "response_shape",
+]
 
 FIRST_COLUMN, LAST_COLUMN, LAST_ROW = 44, 2091, 2047  # of the pixels that see the sky, 0-based
 SIZE_PIX, OVERSAMPLING = 13, 9
@@ -21,6 +33,35 @@ WIDTHS = np.array([0.52, 1.15, 2.4])
 COMA = np.array([-0.05, 0.12, 0.35])
 OFFSET = (0.12, 0.02)  # of the whole function's centre in the middle of the CCD [pixel]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
+
+
+class ResponseShape(NamedTuple):
+    """Centres of the components, from the star, and their standard deviations [pixel], each of shape (..., 3)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    width_x: np.ndarray
+    width_y: np.ndarray
+
+
+def response_shape(column: np.ndarray | float, row: np.ndarray | float) -> ResponseShape:
+    """Shape of the function at places of the CCD.
+
+    Parameters
+    ----------
+    column, row : ndarray or float, shape (...)
+        0-based, with the virtual columns [pixel].
+
+    Returns
+    -------
+    ResponseShape
+    """
+    u = (2.0 * (np.asarray(column, np.float64) - FIRST_COLUMN) / (LAST_COLUMN - FIRST_COLUMN) - 1.0)[..., None]
+    v = (2.0 * np.asarray(row, np.float64) / LAST_ROW - 1.0)[..., None]
+    grow = 1.0 + 0.14 * (u + v) / 2.0 + 0.05 * (u * u + v * v) / 2.0
+    stretch = 0.04 * (u * u - v * v) + 0.03 * u * v
+    width = WIDTHS * grow
+    return ResponseShape(OFFSET[0] + COMA * u, OFFSET[1] + COMA * v, width * (1 + stretch), width * (1 - stretch))
 
 
 @dataclass(frozen=True)
@@ -46,13 +87,7 @@ class Response:
     @classmethod
     def at(cls, column: float, row: float) -> "Response":
         """The function at a place of the CCD [pixel, 0-based, with the virtual columns]."""
-        u = 2.0 * (column - FIRST_COLUMN) / (LAST_COLUMN - FIRST_COLUMN) - 1.0
-        v = 2.0 * row / LAST_ROW - 1.0
-        grow = 1.0 + 0.14 * (u + v) / 2.0 + 0.05 * (u * u + v * v) / 2.0
-        stretch = 0.04 * (u * u - v * v) + 0.03 * u * v
-        width = WIDTHS * grow
-        centre_x, centre_y = OFFSET[0] + COMA * u, OFFSET[1] + COMA * v
-        made = cls(PARTS, centre_x, centre_y, width * (1 + stretch), width * (1 - stretch))
+        made = cls(PARTS, *response_shape(column, row))
         # What lies beyond the edge of the measured functions counts for nothing in them.
         return replace(made, parts=PARTS * OVERSAMPLING**2 / made.raw_samples().sum())
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaiaflux.sim.imperfect_camera import bleed
 from gaiaflux.sim.tess.pointing import Pointing, simulate_pointing
 from gaiaflux.sim.tess.response import Response
 from gaiaflux.sim.tess.stars import StampStar, relative_light, tess_flux
 
-__all__ = ["SimulatedStamp", "StampSetup", "pixel_variance", "simulate_stamp"]
+__all__ = ["LIVE", "SATURATION", "SimulatedStamp", "StampSetup", "pixel_variance", "simulate_stamp"]
 
 SATURATION = 1.0e5  # of a pixel [electron/s]
 LIVE = 89.4 / 120.0  # part of a cadence that collects light, with rays rejected on board
@@ -42,6 +43,8 @@ class StampSetup:
     moves : bool
         Whether the pointing changes at all.
     start_btjd : float
+    bleed_up : float
+        Part of what a full pixel cannot hold that runs to higher rows.
     seed : int
     """
 
@@ -57,6 +60,7 @@ class StampSetup:
     kernel_error_pix: float = 0.002
     moves: bool = True
     start_btjd: float = 1325.3
+    bleed_up: float = 0.5
     seed: int = 1
 
 
@@ -163,23 +167,10 @@ def _scene(setup: StampSetup, shift: np.ndarray, star_flux: np.ndarray) -> np.nd
     for k, star in enumerate(setup.stars):
         made = response.light(star.x + shift[:, 0], star.y + shift[:, 1], setup.shape)
         total += star_flux[:, k, None, None] * made
-    return _bleed(total) if total.max() > SATURATION else total
+    return bleed(total, SATURATION, setup.bleed_up) if total.max() > SATURATION else total
 
 
-def _bleed(image: np.ndarray) -> np.ndarray:
-    """Move what is above saturation to the next pixels of the column, half up and half down, until all is held."""
-    image = image.copy()
-    for _ in range(image.shape[1]):
-        excess = np.maximum(image - SATURATION, 0.0)
-        if not excess.any():
-            break
-        image -= excess
-        image[:, 1:] += 0.5 * excess[:, :-1]
-        image[:, :-1] += 0.5 * excess[:, 1:]
-    return np.minimum(image, SATURATION)
-
-
-def pixel_variance(light: np.ndarray, cadence_s: float) -> np.ndarray:
+def pixel_variance(light: np.ndarray, cadence_s: float, live: float = LIVE) -> np.ndarray:
     """Variance of pixels: photons and readout.
 
     Parameters
@@ -187,10 +178,12 @@ def pixel_variance(light: np.ndarray, cadence_s: float) -> np.ndarray:
     light : ndarray
         With the background [electron/s].
     cadence_s : float
+    live : float
+        Part of a cadence that collects light.
 
     Returns
     -------
     ndarray
         Of the shape of `light` [electron^2/s^2].
     """
-    return light / (LIVE * cadence_s) + READ_VARIANCE_120 * 120.0 / cadence_s
+    return light / (live * cadence_s) + READ_VARIANCE_120 * 120.0 / cadence_s

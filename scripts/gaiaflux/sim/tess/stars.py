@@ -24,7 +24,7 @@ class StampStar:
     variation : str
         One of `VARIATIONS`.
     depth, period_d, duration_d, epoch_d : float
-        Of eclipses or transits; the epoch counts from the first frame.
+        Of eclipses or transits, or amplitude and period of a sine; the epoch counts from the first frame.
     pm_mas : tuple of float
         Proper motion in ra cos(dec) and dec [mas/yr].
     disposition : str
@@ -53,12 +53,17 @@ def _transits(star: StampStar, time: np.ndarray) -> np.ndarray:
     return 1.0 - np.minimum(5.0 * (1.0 - _eclipses(star, time)), star.depth)
 
 
+def _waves(star: StampStar, time: np.ndarray) -> np.ndarray:
+    return 1.0 + star.depth * np.sin(2.0 * np.pi * (time - star.epoch_d) / star.period_d)
+
+
 VARIATIONS: dict[str, Callable[[StampStar, np.ndarray], np.ndarray]] = {
     "constant": lambda star, time: np.ones(len(time)),
     "eclipses": _eclipses,
     "transits": _transits,
+    "waves": _waves,
 }
-"""How light may change: not, in V-shaped minima, in minima with a flat bottom."""
+"""How light may change: not, in V-shaped minima, in minima with a flat bottom, as a sine."""
 
 
 def tess_flux(tmag: float) -> float:

@@ -1,0 +1,1 @@
+"""Full-frame images: their preparation, and the pixels of a target in them."""

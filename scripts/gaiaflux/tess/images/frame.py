@@ -1,0 +1,139 @@
+"""Preparation of one full-frame image: errors, sky, and places of the stars that tell how the image moves."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from gaiaflux.core.cadences.centroids import (
+    CentroidOptions,
+    MotionStars,
+    PixelNoise,
+    measure_centroids,
+    motion_stars,
+)
+from gaiaflux.core.image.ccd_sky import SkyGrid, measure_sky
+from gaiaflux.core.image.variance_model import ErrorSource, complete_error
+from gaiaflux.core.psf.sampled import SampledPsf
+from gaiaflux.model.ccd_image import CcdImage
+from gaiaflux.model.errors import BadFrameError
+from gaiaflux.model.flags import FrameFlag
+from gaiaflux.model.image_reference import ImageReference
+from gaiaflux.model.prepared_frame import CENTROIDS, CentroidTable, PreparedFrame
+from gaiaflux.tess.images.excluded import excluded_pixels
+
+__all__ = ["FrameKit", "prepare_frame", "sky_grid"]
+
+CENTROIDING = CentroidOptions()
+
+
+def sky_grid(reference: ImageReference) -> SkyGrid:
+    """Grid of the sky of the images of a CCD."""
+    first_row, _, first_column, _ = reference.stamp
+    return SkyGrid.of(reference.shape, reference.camera, reference.ccd, first_row=first_row, first_column=first_column)
+
+
+@dataclass(frozen=True)
+class FrameKit:
+    """What the images of a CCD are prepared with.
+
+    Attributes
+    ----------
+    reference : ImageReference
+    grid : SkyGrid
+        Of their sky.
+    stars : MotionStars
+        Those that tell the motion.
+    """
+
+    reference: ImageReference
+    grid: SkyGrid
+    stars: MotionStars
+
+    @classmethod
+    def of(cls, reference: ImageReference, psf: SampledPsf) -> "FrameKit":
+        """For a reference and a response function in coordinates of the CCD."""
+        stars = np.stack([reference.x, reference.y, reference.flux])
+        corner = (reference.stamp[2], reference.stamp[0])
+        return cls(reference, sky_grid(reference), motion_stars(psf, stars, reference.tells, corner, CENTROIDING))
+
+
+def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
+    """Prepare an image.
+
+    Parameters
+    ----------
+    image : CcdImage
+        Of the CCD and the part of it that the reference is of.
+    kit : FrameKit
+
+    Returns
+    -------
+    PreparedFrame
+        An image without any light is there, too, and flagged.
+
+    Raises
+    ------
+    BadFrameError
+        It is of another CCD or part of it, has no time, or no pixel that tells the sky.
+    """
+    reference = kit.reference
+    place = (image.sector, image.camera, image.ccd)
+    if place != reference.place:
+        raise BadFrameError(
+            "of sector {}, camera {}, CCD {}, where the others are of {}, {}, {}".format(*place, *reference.place)
+        )
+    if image.stamp != reference.stamp:
+        raise BadFrameError(
+            "rows {} to {}, columns {} to {} of the CCD (behind the last), where the others show {} to {}, {} to {}".format(
+                *image.stamp, *reference.stamp
+            )
+        )
+    if not np.isfinite(image.mjd_tdb):
+        raise BadFrameError("its header states no time")
+    if not np.any(np.nan_to_num(image.flux)):
+        return _without_light(image, kit)
+    dark = ~np.isfinite(image.flux) | excluded_pixels(place, np.array([image.cadenceno]), image.stamp)[0]
+    errors = complete_error(
+        image.flux, image.flux_err, image.detector, exptime_s=image.exptime_s, first_column=image.first_column
+    )
+    sky = measure_sky(image.flux, reference.starry | dark, kit.grid)
+    noise = PixelNoise(0.0, 0.0, errors.error**2)
+    found = measure_centroids(image.flux, kit.stars, noise, CENTROIDING, unusable=dark)
+    facts = {
+        **_facts(image),
+        "flags": 0 if errors.source is ErrorSource.STATED else int(FrameFlag.MODELLED_ERRORS),
+        "errors": str(errors.source),
+        "sky": float(np.median(sky.level)),
+    }
+    centroids = CentroidTable(reference.star_id[reference.tells], *(getattr(found, name) for name in CENTROIDS))
+    flux = np.where(dark, np.float32(np.nan), image.flux)
+    return PreparedFrame(facts, flux, errors.error, asdict(sky), centroids, image.wcs, image.remarks)
+
+
+def _facts(image: CcdImage) -> Mapping[str, str | int | float]:
+    ra, dec = image.timecorr_place or (float("nan"), float("nan"))
+    same = ("path", "origin", "procver", "data_release", "cadenceno", "mjd_tdb", "exptime_s", "timecorr_d")
+    return {
+        **{name: getattr(image, name) for name in (*same, "clock_offset_s", "quality")},
+        "timecorr_ra": ra,
+        "timecorr_dec": dec,
+    }
+
+
+def _without_light(image: CcdImage, kit: FrameKit) -> PreparedFrame:
+    """Frame of an image whose pixels are all zero or have no number."""
+    nothing = float("nan")
+    facts = {
+        **_facts(image),
+        "flags": int(FrameFlag.NO_LIGHT),
+        "errors": "",
+        "sky": nothing,
+    }
+    empty = np.full(image.flux.shape, np.nan, np.float32)
+    reference = kit.reference
+    none = np.full(len(reference.tells), np.nan)
+    centroids = CentroidTable(reference.star_id[reference.tells], *(none for _ in CENTROIDS))
+    mesh, rings = (np.full(shape, np.nan, np.float32) for shape in (kit.grid.mesh_shape, kit.grid.n_rings))
+    sky = {"level": mesh, "level_err": mesh, "glow": rings, "glow_err": rings, "n_used": 0}
+    return PreparedFrame(facts, empty, empty, sky, centroids, image.wcs, image.remarks)

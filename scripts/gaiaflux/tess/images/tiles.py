@@ -1,0 +1,142 @@
+"""What is learnt from the whole time of each tile of the images: response to the sky, mean image, jumps of the sky."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gaiaflux.core.cadences.frame_motion import FrameMotion
+from gaiaflux.core.cadences.motion import kernel_offsets, measured_shifts
+from gaiaflux.core.cadences.sky_excess import sky_excess
+from gaiaflux.core.cadences.sky_response import fit_response
+from gaiaflux.core.cadences.sky_series import SkySeries
+from gaiaflux.io.tess.frame_batch import TILE_PIX
+from gaiaflux.io.tess.prepared_field import read_pixels
+from gaiaflux.tess.images.joined import JoinedFrames
+
+__all__ = ["LearntTiles", "learn_tiles"]
+
+_BLOCK_BYTES = 1 << 25
+_STEPS = 200  # differences between frames that tell a pixel's noise
+
+
+@dataclass
+class LearntTiles:
+    """What was learnt.
+
+    Attributes
+    ----------
+    terms, errors : ndarray of float32, shape (3, ny, nx)
+        Response of each pixel to the sky and its slopes (`PixelResponse`).
+    origin : ndarray of float64, shape (n_tile_rows, n_tile_columns, 3)
+        Sky and slopes of each tile at which it counts as none.
+    mean_image : ndarray of float32, shape (ny, nx)
+        Mean of the good frames without sky and response [electron/s]; NaN where no good frame has a number.
+    excess : ndarray of bool, shape (n_frames, n_tile_rows, n_tile_columns)
+        Tiles in which the background jumps.
+    """
+
+    terms: np.ndarray
+    errors: np.ndarray
+    origin: np.ndarray
+    mean_image: np.ndarray
+    excess: np.ndarray
+
+
+def learn_tiles(
+    frames: JoinedFrames, sky: SkySeries, motion: FrameMotion, good: np.ndarray, mjd: np.ndarray
+) -> LearntTiles:
+    """Go through the images tile by tile, in memory that is bounded by a block of tiles.
+
+    Parameters
+    ----------
+    frames : JoinedFrames
+    sky : SkySeries
+    motion : FrameMotion
+    good : ndarray of bool, shape (n_frames,)
+        Frames that are learnt from.
+    mjd : ndarray, shape (n_frames,)
+        Their times [d].
+
+    Returns
+    -------
+    LearntTiles
+    """
+    n, (ny, nx) = len(frames), sky.grid.shape
+    tiles = (-(-ny // TILE_PIX), -(-nx // TILE_PIX))
+    made = LearntTiles(
+        terms=np.zeros((3, ny, nx), np.float32),
+        errors=np.zeros((3, ny, nx), np.float32),
+        origin=np.zeros((*tiles, 3)),
+        mean_image=np.full((ny, nx), np.nan, np.float32),
+        excess=np.zeros((n, *tiles), bool),
+    )
+    opened: dict[Path, h5py.File] = {}
+    try:
+        for rows, columns in _blocks(n, ny, nx):
+            raw = read_pixels(frames.batches, n, "images", (rows, columns), opened)
+            for tile in _tiles(columns):
+                inside = slice(tile.start - columns.start, tile.stop - columns.start)
+                _learn(made, raw[:, :, inside], (rows, tile), (sky, motion), good, mjd)
+    finally:
+        for file in opened.values():
+            file.close()
+    return made
+
+
+def _blocks(n: int, ny: int, nx: int) -> Iterator[tuple[slice, slice]]:
+    """Rows of tiles, cut where they would be too much at once."""
+    wide = max(TILE_PIX, _BLOCK_BYTES // (4 * n * TILE_PIX) // TILE_PIX * TILE_PIX)
+    for first in range(0, ny, TILE_PIX):
+        for left in range(0, nx, wide):
+            yield slice(first, min(first + TILE_PIX, ny)), slice(left, min(left + wide, nx))
+
+
+def _tiles(columns: slice) -> Iterator[slice]:
+    for left in range(columns.start, columns.stop, TILE_PIX):
+        yield slice(left, min(left + TILE_PIX, columns.stop))
+
+
+def _learn(
+    made: LearntTiles,
+    raw: np.ndarray,
+    tile: tuple[slice, slice],
+    known: tuple[SkySeries, FrameMotion],
+    good: np.ndarray,
+    mjd: np.ndarray,
+) -> None:
+    (sky, motion), (rows, columns) = known, tile
+    stamp = (rows.start, rows.stop, columns.start, columns.stop)
+    residual = raw - sky.values(stamp)
+    level, slopes = sky.mean(stamp), sky.slopes(stamp)
+    middle = np.array([[(columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2]])
+    shift = measured_shifts(kernel_offsets(motion.mode, motion.parameters, middle)[:, 0], mjd).shift
+    response = fit_response(residual, level, slopes, shift, _variance(residual, good), good)
+    residual -= response.light(level, slopes)
+    made.terms[:, rows, columns] = response.terms
+    made.errors[:, rows, columns] = response.errors
+    place = (rows.start // TILE_PIX, columns.start // TILE_PIX)
+    made.origin[place] = response.origin
+    mean = _mean(residual[good])
+    made.mean_image[rows, columns] = mean
+    made.excess[:, *place] = sky_excess(residual, mean)
+
+
+def _variance(residual: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Variance of each pixel from the steps between frames, which sky and stars hardly change, shape (ny, nx)."""
+    steps = np.diff(residual[good], axis=0)
+    steps = steps[:: max(1, len(steps) // _STEPS)]
+    if not len(steps):
+        return np.ones(residual.shape[1:])
+    usual = np.median(np.abs(np.nan_to_num(steps)), axis=0)
+    variance = 0.5 * (1.4826 * usual.astype(np.float64)) ** 2
+    return np.where(variance > 0, variance, np.inf)
+
+
+def _mean(frames: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(frames)
+    count = finite.sum(axis=0)
+    total = np.where(finite, frames, np.float32(0.0)).sum(axis=0, dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,24 @@
+"""Light curves of a batch of stars in prepared full-frame images, by each method that is asked for."""
+
+from typing import TYPE_CHECKING
+
+from gaiaflux.io.batch_file import BatchWriter
+from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
+from gaiaflux.tess.batch import TargetFiles
+from gaiaflux.tess.images.targets import measure_stars
+from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(smk: "snakemake") -> None:
+    """Write ``output.measured``."""
+    files = TargetFiles(read_prepared_catalog(smk.input.catalog), InstrumentFiles(smk.params.prf_folder, None))
+    with BatchWriter(smk.output.measured, kind="targets") as out:
+        measure_stars(smk.params.stars, smk.input.images, files, smk.params.settings["methods"], out)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)

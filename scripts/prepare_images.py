@@ -1,0 +1,25 @@
+"""Put the prepared frames of a CCD together: sky in time, motion, response of the pixels, mean image, flags."""
+
+from typing import TYPE_CHECKING
+
+from gaiaflux.io.tess.frame_batch import read_frame_batch
+from gaiaflux.io.tess.image_reference import read_image_reference
+from gaiaflux.tess.images.field import prepare_images
+from gaiaflux.tess.images.joined import join_frames
+from gaiaflux.tess.images.target_quality import quality_of_targets
+from gaiaflux.workflow.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(smk: "snakemake") -> None:
+    """Write ``output.prepared`` and ``output.images``."""
+    reference = read_image_reference(smk.input.reference)
+    frames = join_frames([read_frame_batch(path) for path in smk.input.frames], reference)
+    targets = quality_of_targets(smk.input.get("targets", []), reference.place)
+    prepare_images(smk.output.prepared, smk.output.images, frames, reference, targets)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)
