@@ -11,6 +11,7 @@ from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.chosen import check_rules, check_schema, chosen_methods
 from gaiaflux.workflow.config import check, load_schema
 from gaiaflux.workflow.ccd_frames import FRAME_SERIES, cadence_series, find_images
+from gaiaflux.workflow.downloads import MANIFEST, split_downloads
 from gaiaflux.workflow.frames import find_frames
 from gaiaflux.workflow.inputs import check_reference
 from gaiaflux.workflow.ledger import read_ledger, update_ledger, write_ledger
@@ -43,6 +44,8 @@ def or_end(what, function, *arguments):
 
 or_end("The methods of photometry do not agree", check_schema, SCHEMA)
 config = or_end("The configuration cannot be used", check, config, SCHEMA)
+# Fields whose files are still to come from the archive are none of this run.
+config, WAITING = split_downloads(config, SCHEMA)
 CHOSEN = chosen_methods(config)
 
 
@@ -104,4 +107,5 @@ def write_ledgers():
 def wanted_results():
     """Files that a run is asked for; to be called when all other rules are there."""
     or_end("Rules are missing", check_rules, [rule.name for rule in workflow.rules])
-    return wanted_files(config, LEDGERS)
+    manifests = [MANIFEST.format(field=name) for name in WAITING]
+    return wanted_files(config, LEDGERS) + manifests

@@ -1,8 +1,36 @@
 # All that ever uses the network.
+from snakemake.logging import logger
+
+from gaiaflux.workflow.downloads import (
+    download_request,
+    lacking_files,
+    what_came,
+)
 
 
 localrules:
     download_gaia,
+    download_tess,
+
+
+def download_request_of(wildcards):
+    return download_request(WAITING[wildcards.field], SCHEMA)
+
+
+def lacking_of(wildcards):
+    """What came and is gone, so that it is fetched again."""
+    return lacking_files(wildcards.field)
+
+
+def all_of_download(wildcards, threads):
+    """The whole section: another server reruns nothing."""
+    return WAITING[wildcards.field]["download"]
+
+
+def say_what_came():
+    """Tell that the fields whose files came are measured by the next run."""
+    for sentence in filter(None, [what_came(WAITING, SCHEMA)]):
+        logger.warning(sentence)
 
 
 # No digest of the code here: a catalogue that is pinned is not fetched again because the program changed.
@@ -35,3 +63,29 @@ rule download_gaia:
         "{wildcards.series}: get the Gaia stars of the field"
     script:
         "../scripts/download_gaia.py"
+
+
+# Exists for fields whose download is not there, or is another one than what is asked for; see workflow/downloads.py.
+rule download_tess:
+    output:
+        manifest=MANIFEST,
+    log:
+        "logs/tess/{field}/download_tess.log",
+    wildcard_constraints:
+        field=series_pattern(WAITING),
+    retries: 0
+    conda:
+        "../envs/download.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=1440,
+    params:
+        settings=all_of_download,
+        gaia=all_of_gaia,
+        request=download_request_of,
+        lacking=lacking_of,
+    message:
+        "{wildcards.field}: get the files of the field from the archive"
+    script:
+        "../scripts/download_tess.py"

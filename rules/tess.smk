@@ -9,6 +9,7 @@ localrules:
 
 onsuccess:
     say_left_out()
+    say_what_came()
 
 
 rule tess_catalog:

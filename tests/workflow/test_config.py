@@ -280,6 +280,7 @@ def test_an_independent_validator_agrees_on_defaults_and_on_refusals():
         "needs it",
         "aavso needs",
         "nothing to measure",
+        "catalog_file: missing",
         "TIC numbers",
         "together with cutouts",
     )

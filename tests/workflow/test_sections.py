@@ -44,9 +44,11 @@ def test_a_new_setting_is_a_new_field():
 def test_a_complete_configuration_fills_each_class(name):
     import importlib
 
-    config = check({"series": {"a": {"images": "*.fits", "targets": [{"name": "t", "star_id": 3}]}}}, SCHEMA)
-    series = config["series"]["a"]
-    given = {**config, **config["photometry"], **series, "target": series["targets"][0]}.get(name)
+    asked = {"series": {"a": {"images": "*.fits", "targets": [{"name": "t", "star_id": 3}]}}}
+    config = check({**asked, "tess": {"F": {"download": {"targets": [3]}}}}, SCHEMA)
+    series, download = config["series"]["a"], config["tess"]["F"]["download"]
+    given = {**config, **config["photometry"], **series, "target": series["targets"][0], "tess_download": download}
+    given = given.get(name)
     module = importlib.import_module(f"gaiaflux.model.settings.{name}")
     class_name = "".join(word.capitalize() for word in name.split("_")) + "Settings"
     section = typed(getattr(module, class_name), given)

@@ -14,9 +14,12 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from gaiaflux.io.received import Received, ReceivedFile
 
 __all__ = [
     "REDIRECTIONS",
@@ -72,37 +75,6 @@ class Answer:
         """Status and what the body says."""
         text = stated(self.body)
         return f"HTTP {self.status}: {text}" if text else f"HTTP {self.status}"
-
-
-@dataclass
-class _Download:
-    """What has come of a body, over several connections if need be."""
-
-    content: bytearray = field(default_factory=bytearray)
-    version: str = ""  # the server's mark of what it sent; empty where it cannot send the rest of it
-    total: int | None = None
-
-    def begin(self, response: http.client.HTTPResponse) -> None:
-        """A whole body follows."""
-        self.content.clear()
-        self.total = response.length
-        tag = response.headers.get("ETag", "W/")  # that begins a tag of similar, not of the same bytes
-        mark = response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
-        offered = response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
-        self.version = mark if offered else ""
-
-    def rest(self) -> dict[str, str]:
-        """Headers that ask for what lacks, or for everything."""
-        if not self.content or not self.version:
-            return {}
-        return {"Range": f"bytes={len(self.content)}-", "If-Range": self.version}
-
-    def continues(self, response: http.client.HTTPResponse) -> bool:
-        """Whether a part is the one that lacks."""
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
-        if found is None or int(found[1]) != len(self.content):
-            return False
-        return found[2] == "*" or self.total is None or int(found[2]) == self.total
 
 
 class Transport:
@@ -166,15 +138,47 @@ class Transport:
         ServerFailure
             No good answer within the limits.
         """
-        download = _Download()
+        return self._whole(url, limit, Received())
+
+    def fetch(self, url: str, path: Path, limit: int) -> ReceivedFile:
+        """Body of a good answer in a file, as `get` would give it; nothing of it is held in memory.
+
+        What an earlier run left of the same place is gone on with. The file is not looked at: who asked for it says
+        whether it is good, and gives it its name (`ReceivedFile.keep_as`) or takes it away (`ReceivedFile.drop`).
+
+        Parameters
+        ----------
+        url : str
+            Place.
+        path : Path
+            File of what is not whole yet, or not yet checked; it stays where the download breaks off.
+        limit : int
+            Most bytes that are taken.
+
+        Returns
+        -------
+        ReceivedFile
+            Closed; all bytes are in the file.
+
+        Raises
+        ------
+        ServerFailure
+            No good answer within the limits.
+        """
+        with ReceivedFile(path, url) as download:
+            if not download.is_whole:
+                self._whole(url, limit, download)
+        return download
+
+    def _whole(self, url: str, limit: int, download: Received) -> bytes:
         pauses = list(PAUSES_S)
         while True:
-            before = len(download.content)
+            before = download.size
             try:
                 answer = self._followed(url, limit, download)
             except _BROKEN as error:
-                progress = len(download.content) > before
-                if progress and download.version:
+                progress = download.size > before
+                if progress and download.resumes:
                     pauses = list(PAUSES_S)
                 if not (_may_pass(error, progress) and pauses and pauses[0] < self.remaining_s):
                     raise ServerFailure(self._reason(error)) from error
@@ -209,11 +213,11 @@ class Transport:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
             with self._exchange("POST", url, headers, form) as response:
-                return self._received(url, response, limit, _Download())
+                return self._received(url, response, limit, Received())
         except _BROKEN as error:
             raise ServerFailure(self._reason(error)) from error
 
-    def _followed(self, url: str, limit: int, download: _Download) -> Answer:
+    def _followed(self, url: str, limit: int, download: Received) -> Answer:
         for _ in range(MAX_REDIRECTS + 1):
             with self._exchange("GET", url, download.rest()) as response:
                 answer = self._received(url, response, limit, download)
@@ -248,35 +252,36 @@ class Transport:
             self._socket = None
             connection.close()
 
-    def _received(self, url: str, response: http.client.HTTPResponse, limit: int, download: _Download) -> Answer:
+    def _received(self, url: str, response: http.client.HTTPResponse, limit: int, download: Received) -> Answer:
         location = response.headers.get("Location") or ""
-        if response.status == 206 and download.rest() and download.continues(response):
+        part = response.headers.get("Content-Range", "")
+        if response.status == 206 and download.rest() and download.continues(part):
             status = 200
         elif download.rest() and response.status in (206, 416):
-            download.version = ""  # not the content that had begun: all of it, the next time
+            download.forget()
             raise http.client.IncompleteRead(b"")
         elif 200 <= response.status < 300:
             status = response.status
-            download.begin(response)
+            download.begin(dict(response.headers.items()), response.length)
         else:
             return Answer(url, response.status, location, response.read(ERROR_BYTES))
-        self._receive(response, limit, download.content)
-        return Answer(url, status, location, bytes(download.content))
+        self._receive(response, limit, download)
+        return Answer(url, status, location, download.whole())
 
-    def _receive(self, response: http.client.HTTPResponse, limit: int, content: bytearray) -> None:
+    def _receive(self, response: http.client.HTTPResponse, limit: int, download: Received) -> None:
         # `read` would drop what had come when the rest does not, and what `read1` leaves of `length` is not told alike
         # by all versions of Python.
-        end = None if response.length is None else len(content) + response.length
+        end = None if response.length is None else download.size + response.length
         most = limit + 1 if end is None else end
         if end is None or end <= limit:
-            while len(content) < most and (block := response.read1(min(BLOCK_BYTES, most - len(content)))):
-                content += block
-        if max(len(content), end or 0) > limit:
+            while download.size < most and (block := response.read1(min(BLOCK_BYTES, most - download.size))):
+                download.write(block)
+        if max(download.size, end or 0) > limit:
             raise ServerFailure(f"the answer is longer than {limit / 1e6:.3g} MB")
         if self._expired.is_set():
             raise TimeoutError
-        if end is not None and len(content) < end:
-            raise http.client.IncompleteRead(b"", end - len(content))
+        if end is not None and download.size < end:
+            raise http.client.IncompleteRead(b"", end - download.size)
 
     def _reason(self, error: Exception) -> str:
         if self._expired.is_set() or self.remaining_s <= 0.0:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from gaiaflux.model.method import Method
 from gaiaflux.model.methods import METHODS
+from gaiaflux.workflow.download_checks import brought_keys, download_problems
 
 __all__ = ["further_problems", "method_problems"]
 
@@ -53,22 +54,24 @@ def _fields(fields: Mapping) -> list[str]:
             problems.append(
                 f"tess.{name}: differs from tess.{other} only in case; files of both would have the same names"
             )
-        if not {"tpfs", "cutouts", "ffis"} & set(field):
+        problems += download_problems(name, field)
+        given = {*field, *brought_keys(field)}
+        if not {"tpfs", "cutouts", "ffis"} & given:
             problems.append(
                 f"tess.{name}: nothing to measure; give target pixel files (tpfs), cut-outs (cutouts) or full-frame "
                 "images (ffis)"
             )
-        if "catalog_file" not in field and "ffis" not in field:
+        if "catalog_file" not in given and "ffis" not in given:
             problems.append(
                 f"tess.{name}.catalog_file: missing; only in full-frame images are stars found without a catalogue"
             )
-        if "catalog_file" not in field and "prf_folder" not in field:
+        if "catalog_file" not in given and "prf_folder" not in given:
             problems.append(
                 f"tess.{name}.prf_folder: missing; without a catalogue stars are found by the pixel response function"
             )
         if field["targets"] == []:
             problems.append(f"tess.{name}.targets: empty; give TIC numbers, or leave it out to measure all files")
-        if "pointing_file" in field and "cutouts" not in field:
+        if "pointing_file" in field and "cutouts" not in given:
             problems.append(f"tess.{name}.pointing_file: goes only together with cutouts")
     return problems
 

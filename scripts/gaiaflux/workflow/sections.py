@@ -31,6 +31,7 @@ SECTIONS = {
     "header": "$defs/series/properties/header",
     "site": "$defs/series/properties/site",
     "target": "$defs/target",
+    "tess_download": "$defs/tess_download",
 }
 _TYPES = {"number": "float", "integer": "int", "string": "str", "boolean": "bool"}
 _WIDTH = 120

@@ -20,6 +20,9 @@ QUERY = re.compile(
     r"CIRCLE\('ICRS', (?P<ra0>[-\d.]+), (?P<dec0>[-\d.]+), (?P<r>[\d.]+)\)\) AND (?P<mag>\w+) <= (?P<limit>[\d.]+)"
     r"( AND (?P=mag) > (?P<bright>[\d.]+))?"
 )
+NEIGHBOURS = re.compile(
+    r"SELECT (?P<select>.+) FROM gaiadr3\.dr2_neighbourhood WHERE dr2_source_id IN \((?P<numbers>[\d, ]+)\)"
+)
 
 
 @dataclass
@@ -58,6 +61,7 @@ class TapServer:
     table_name: str = "gaiadr3.gaia_source"
     behaviour: Behaviour = field(default_factory=Behaviour)
     names: dict = field(default_factory=dict)  # gaia name -> name in this service
+    neighbours: np.ndarray | None = None  # rows of dr2_neighbourhood
 
     def __post_init__(self):
         self.requests = []
@@ -84,6 +88,9 @@ class TapServer:
 
     def answer(self, query, max_rows=None):
         """Body of a query's answer."""
+        found = NEIGHBOURS.fullmatch(" ".join(query.split()))
+        if found is not None and self.neighbours is not None:
+            return self._neighbours(found)
         found = QUERY.fullmatch(" ".join(query.split()))
         if found is None or found["table"] != self.table_name:
             raise ValueError(f"cannot parse {query}")
@@ -105,6 +112,12 @@ class TapServer:
         rows = rows[: len(rows) // 2 if self.behaviour.overflow == "flag" else limit]
         rows = rows[: len(rows) - self.behaviour.lose_rows]
         return votable(rows[names], {name: self.names.get(name, name) for name in names}, overflow=bool(overflow))
+
+    def _neighbours(self, found):
+        rows = self.neighbours[np.isin(self.neighbours["dr2_source_id"], [*map(int, found["numbers"].split(","))])]
+        if found["select"].startswith("COUNT(*)"):
+            return votable(np.array([(len(rows),)], dtype=[("n_rows", "i8")]))
+        return votable(rows[: len(rows) - self.behaviour.lose_rows][found["select"].split(", ")])
 
 
 def haversine_deg(ra, dec, ra0, dec0):

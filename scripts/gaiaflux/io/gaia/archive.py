@@ -28,7 +28,7 @@ from gaiaflux.model.catalog import SkyCatalog
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.settings.gaia import GaiaSettings
 
-__all__ = ["RELEASES", "SERVERS", "ArchiveError", "ConeAnswer", "Server", "cone_query", "fetch_cone"]
+__all__ = ["RELEASES", "SERVERS", "ArchiveError", "ConeAnswer", "Server", "cone_query", "fetch_cone", "server_named"]
 
 COLUMNS = (
     *("source_id", "ra", "dec", "ref_epoch", "ra_error", "dec_error", "pmra", "pmdec", "pmra_error", "pmdec_error"),
@@ -182,7 +182,7 @@ def fetch_cone(
     release, cache_folder = settings.release, settings.cache_folder
     if release not in RELEASES:
         raise InputError(f"gaia.release {release!r} is not known: use one of {', '.join(RELEASES)}")
-    chosen = list(servers) if servers is not None else [_server(name) for name in settings.servers]
+    chosen = list(servers) if servers is not None else [server_named(name) for name in settings.servers]
     if not chosen:
         raise InputError(f"gaia.servers is empty: name at least one of {', '.join(SERVERS)}, or a URL")
     store = PartStore(cache_folder or parts_folder)
@@ -330,8 +330,23 @@ def _no_stars(release: str) -> SkyCatalog:
     return SkyCatalog(**columns, source=release, system=GAIA.system)
 
 
-def _server(text: str) -> Server:
-    """Server of a name or URL; a URL of a known host keeps that server's table and names."""
+def server_named(text: str) -> Server:
+    """Server of a name or URL.
+
+    Parameters
+    ----------
+    text : str
+        As configured. A URL of a known host keeps that server's table and names.
+
+    Returns
+    -------
+    Server
+
+    Raises
+    ------
+    InputError
+        Neither a known name nor a URL.
+    """
     name = text.strip().lower()
     name = _ALIASES.get(name, name)
     if name in SERVERS:
