@@ -105,9 +105,15 @@ def _mended(value: np.ndarray, error: np.ndarray, good: np.ndarray) -> tuple[np.
     if min(my, mx) < LEAST_MESH or np.count_nonzero(good) < LEAST_TRIPLES:
         return value, error
     padded = np.pad(value, [(0, 0), (1, 1), (1, 1)], mode="reflect", reflect_type="odd")
-    pairs = [(padded[:, j : j + my, i : i + mx], padded[:, 2 - j : 2 - j + my, 2 - i : 2 - i + mx]) for j, i in _HALF]
-    means = np.sort(np.stack([0.5 * (first + second) for first, second in pairs]), axis=0)
-    off = value - 0.5 * (means[1] + means[2])
+    # The median of the four means of opposite neighbours, which a slope does not move.
+    total, lowest, highest = np.zeros_like(value), np.full_like(value, np.inf), np.full_like(value, -np.inf)
+    for j, i in _HALF:
+        there, opposite = (padded[:, a : a + my, b : b + mx] for a, b in ((j, i), (2 - j, 2 - i)))
+        mean = np.float32(0.5) * (there + opposite)
+        total += mean
+        np.minimum(lowest, mean, out=lowest)
+        np.maximum(highest, mean, out=highest)
+    off = value - np.float32(0.5) * (total - lowest - highest)
     usual = np.median(off[good], axis=0)
     off -= usual
     own = MAD_TO_SIGMA * np.median(np.abs(off[good]), axis=0)
