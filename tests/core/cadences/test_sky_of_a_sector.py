@@ -75,7 +75,11 @@ def test_the_skys_changes_are_followed(sector, sky_series):
     assert changes[inside].std() < 0.05
     # A third of a per mille of what rises.
     assert changes[rise > LOUD][inside].std() < 0.08
-    assert np.median(sky_series.errors(TILE)) == pytest.approx(changes[inside][rise < 1.0].std(), rel=0.6)
+    tile = (rise < 1.0, slice(TILE[0], TILE[1]), slice(TILE[2], TILE[3]))
+    quiet = error[tile] - error[tile].mean(axis=0)
+    stated = np.sqrt((sky_series.errors(TILE)[rise < 1.0] ** 2).mean())
+    # The stars' part of an error is taken off where 200 frames show it with certainty.
+    assert 0.9 < stated / quiet.std() < 1.8
 
 
 def test_pixels_scatter_as_their_noise_once_the_response_is_off(sector, sky_series):

@@ -20,6 +20,7 @@ LEAST_TRIPLES = 30  # of frames, from which on they say how much a box really sc
 LEAST_MESH = 3  # boxes a side, among which one can be odd
 ODD_SIGMA = 6.0
 _HALF = ((0, 0), (0, 1), (0, 2), (1, 0))  # four of the eight neighbours; the others are opposite to them
+CERTAIN = 4.5  # over the root of their number: three errors of a median of triples that share frames
 _HALF_OF_NORMAL = 0.6745  # median of the absolute values of a unit Gaussian
 _TINY = np.float32(1e-20)  # variance of what has no error
 
@@ -127,10 +128,12 @@ def _mended(value: np.ndarray, error: np.ndarray, good: np.ndarray) -> tuple[np.
 
 def _real_part(second: np.ndarray, variance: np.ndarray, middle: np.ndarray) -> np.ndarray:
     """Part of each box's variance that changes from frame to frame, at most 1, shape (my, mx)."""
-    if np.count_nonzero(middle) < LEAST_TRIPLES:
+    n = np.count_nonzero(middle)
+    if n < LEAST_TRIPLES:
         return np.ones(second.shape[1:], np.float32)
     usual = np.median(np.abs(second[middle]) / np.sqrt(variance[middle]), axis=0)
-    return np.clip((usual / _HALF_OF_NORMAL) ** 2, 1e-4, 1.0).astype(np.float32)
+    part = usual / _HALF_OF_NORMAL
+    return np.where(part < 1.0 - CERTAIN / np.sqrt(n), np.maximum(part**2, 1e-4), 1.0).astype(np.float32)
 
 
 def _around(values: np.ndarray, use: np.ndarray) -> np.ndarray:
