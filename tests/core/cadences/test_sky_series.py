@@ -73,9 +73,9 @@ def test_a_box_that_is_off_in_one_frame_has_what_its_neighbours_say():
     value, error = smoothed(level + steady, t)
     off = value - truth - steady
     # A corner of the mesh has no neighbours on both sides.
-    assert all(abs(off[fault]) < 1.0 for fault in (faults[0], faults[2]))
+    assert all(abs(off[fault]) < 3.0 for fault in (faults[0], faults[2]))
     assert np.delete(np.abs(off).max(axis=(1, 2)), [10, 150, 200]).max() < 0.4
-    assert error[150, 2, 3] > error[150, 2, 2]
+    assert error[150, 2, 3] > error[100, 2, 3]
 
 
 def test_frames_that_are_not_good_and_gaps():

@@ -87,7 +87,7 @@ def test_smooth_sky_glow_and_stars_are_told_apart(corner):
     error = (image - sky.subtract(image, grid)) - truth
     # Stars that no catalogue has put a light of 0.02 electron/s into every pixel.
     assert abs(error.mean()) < 0.05
-    assert error.std() < 0.15
+    assert error.std() < 0.22
     assert np.abs(error).max() < 1.5
 
 

@@ -14,7 +14,8 @@ def test_sixteen_pixels_of_a_box_and_a_quarter_of_it(clean, counts):
     flags.reshape(-1)[np.flatnonzero((np.arange(256) % 32) < 8)[:clean]] = 0
     level, _, count = box_statistics(image, flags, 8)
     assert np.isfinite(level).tolist() == [[counts, True, True, True]]
-    assert count[0, 0] == (clean if counts else 0)
+    # One of them may be clipped.
+    assert clean - 1 <= count[0, 0] <= clean if counts else count[0, 0] == 0
     assert level[0, 0] == pytest.approx(150.0, abs=2.0) if counts else np.isnan(level[0, 0])
 
 

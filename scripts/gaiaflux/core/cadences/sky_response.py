@@ -22,7 +22,7 @@ LEAST_BLOCKS = 8
 CHANCE_SIGMA = 3.0
 ODD_SIGMA = 5.0  # of the prior and the fit together, beyond which what was fitted is no response
 LEAST_ROWS = 12  # of a tile, by which a column's own response is known
-COLUMN_SIGMA = 3.0
+COLUMN_SIGMA = 5.0
 _TINY = 1e-9
 
 

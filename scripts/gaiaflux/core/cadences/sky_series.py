@@ -20,6 +20,7 @@ LEAST_TRIPLES = 30  # of frames, from which on they say how much a box really sc
 LEAST_MESH = 3  # boxes a side, among which one can be odd
 ODD_SIGMA = 6.0
 _HALF = ((0, 0), (0, 1), (0, 2), (1, 0))  # four of the eight neighbours; the others are opposite to them
+CERTAIN = 4.5  # over the root of their number: three errors of a median of triples that share frames
 _HALF_OF_NORMAL = 0.6745  # median of the absolute values of a unit Gaussian
 _TINY = np.float32(1e-20)  # variance of what has no error
 
@@ -105,9 +106,15 @@ def _mended(value: np.ndarray, error: np.ndarray, good: np.ndarray) -> tuple[np.
     if min(my, mx) < LEAST_MESH or np.count_nonzero(good) < LEAST_TRIPLES:
         return value, error
     padded = np.pad(value, [(0, 0), (1, 1), (1, 1)], mode="reflect", reflect_type="odd")
-    pairs = [(padded[:, j : j + my, i : i + mx], padded[:, 2 - j : 2 - j + my, 2 - i : 2 - i + mx]) for j, i in _HALF]
-    means = np.sort(np.stack([0.5 * (first + second) for first, second in pairs]), axis=0)
-    off = value - 0.5 * (means[1] + means[2])
+    # The median of the four means of opposite neighbours, which a slope does not move.
+    total, lowest, highest = np.zeros_like(value), np.full_like(value, np.inf), np.full_like(value, -np.inf)
+    for j, i in _HALF:
+        there, opposite = (padded[:, a : a + my, b : b + mx] for a, b in ((j, i), (2 - j, 2 - i)))
+        mean = np.float32(0.5) * (there + opposite)
+        total += mean
+        np.minimum(lowest, mean, out=lowest)
+        np.maximum(highest, mean, out=highest)
+    off = value - np.float32(0.5) * (total - lowest - highest)
     usual = np.median(off[good], axis=0)
     off -= usual
     own = MAD_TO_SIGMA * np.median(np.abs(off[good]), axis=0)
@@ -121,10 +128,12 @@ def _mended(value: np.ndarray, error: np.ndarray, good: np.ndarray) -> tuple[np.
 
 def _real_part(second: np.ndarray, variance: np.ndarray, middle: np.ndarray) -> np.ndarray:
     """Part of each box's variance that changes from frame to frame, at most 1, shape (my, mx)."""
-    if np.count_nonzero(middle) < LEAST_TRIPLES:
+    n = np.count_nonzero(middle)
+    if n < LEAST_TRIPLES:
         return np.ones(second.shape[1:], np.float32)
     usual = np.median(np.abs(second[middle]) / np.sqrt(variance[middle]), axis=0)
-    return np.clip((usual / _HALF_OF_NORMAL) ** 2, 1e-4, 1.0).astype(np.float32)
+    part = usual / _HALF_OF_NORMAL
+    return np.where(part < 1.0 - CERTAIN / np.sqrt(n), np.maximum(part**2, 1e-4), 1.0).astype(np.float32)
 
 
 def _around(values: np.ndarray, use: np.ndarray) -> np.ndarray:

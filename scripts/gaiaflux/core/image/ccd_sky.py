@@ -177,6 +177,7 @@ def measure_sky(image: np.ndarray, unusable: np.ndarray, grid: SkyGrid) -> Frame
     move the mean where stars cover one side of the box. The mesh follows most of the glow; rings of what it leaves and
     the mesh of what these leave are found in turns.
     """
+    image = np.ascontiguousarray(image, np.float32)
     flags = ((unusable != 0) | ~np.isfinite(image)).view(np.uint8)
     coarse = box_statistics(image, flags, grid.box_pix, row_step=COARSE_ROWS if grid.box_pix >= LEAST_BOX_PIX else 1)
     if not np.isfinite(coarse.level).any():
