@@ -79,7 +79,8 @@ def fit_motion(places: StarPlaces, mode: str, uv: np.ndarray, good: np.ndarray, 
         value, covariance, n_terms = fit_frame_terms(terms, moving, weight, mode, options)
         model = np.einsum("akp,tp->atk", terms, value)
         _fit_stars(state, model, weight, counts)
-        left = np.nan_to_num(state.seen - state.offset[:, None] - _centre(value, model, terms, state, counts))
+        model = _centre(value, model, terms, state, counts)
+        left = np.nan_to_num(state.seen - state.offset[:, None] - model)
         shift = _shift(value, mode)
         if turn:
             _fit_slopes(state, left, weight * counts[:, None], shift, terms)
