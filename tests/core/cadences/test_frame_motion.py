@@ -209,6 +209,21 @@ def test_a_single_frame_is_its_own_reference():
     np.testing.assert_allclose(motion.centre, 0.0, atol=1e-9)
 
 
+@pytest.mark.parametrize(("n_frames", "n_stars"), [(3, 40), (5, 10), (5, 150), (10, 4), (10, 150), (40, 12)])
+def test_errors_are_true_for_few_frames_and_stars(n_frames, n_stars):
+    pulls = []
+    for seed in range(60 if n_frames < 40 else 15):
+        places, at = drawn(n_frames, n_stars, seed=seed + 300)
+        motion = solve_motion(places, "affine")
+        assert not motion.lost.any()
+        middle = np.full((1, 2), 128.0)
+        left = kernel_offsets("affine", motion.parameters, middle)[:, 0] - at
+        pulls.append(left / motion.errors_at(middle)[:, 0])
+    # The mean of few frames, which is zero, takes a part of their noise.
+    expected = np.sqrt(1.0 - 1.0 / n_frames)
+    assert np.sqrt((np.array(pulls) ** 2).mean()) == pytest.approx(expected, abs=0.12)
+
+
 def test_wrong_arguments_are_refused():
     places, _ = drawn()
     with pytest.raises(ValueError, match="none of unchanged"):

@@ -47,7 +47,7 @@ def _load(
 
 @kernel(
     "void(float64[:, ::1], float32[:, ::1], float32[:, ::1], float64, float64, uint8[:, ::1], float64[:, ::1],"
-    " float64[:, ::1], int64, int64, int64, float64[:, :, ::1], float64[:, ::1], float64[:, ::1])",
+    " int64, float64[:, ::1], int64, int64, int64, float64[:, :, ::1], float64[:, ::1], float64[:, ::1])",
     fastmath={"contract", "reassoc"},
 )
 def vote_shifts(
@@ -58,6 +58,7 @@ def vote_shifts(
     constant: float,
     bad: np.ndarray,
     place: np.ndarray,
+    every: int,
     samples: np.ndarray,
     over: int,
     middle: int,
@@ -68,14 +69,15 @@ def vote_shifts(
 ) -> None:
     """Add up, for shifts of whole pixels, how much the pixels around each star look like it (correlation, 0 to 1).
 
-    `score` has odd sides, its middle is no shift; `flat` is `light` with one axis for the pixels.
+    One star in `every` votes. `score` has odd sides, its middle is no shift; `flat` is `light` with one axis for the
+    pixels.
     """
     reach = (score.shape[0] - 1) // 2
     size = light.shape[1]
     half = (size - 1) // 2
     data, weight = work[0], work[1]
     n_pixels = size * size
-    for k in range(len(place)):
+    for k in range(0, len(place), every):
         column, row = int(np.floor(place[k, 0] + 0.5)), int(np.floor(place[k, 1] + 0.5))
         for p in range(n_pixels):
             flat[0, p] = 0.0

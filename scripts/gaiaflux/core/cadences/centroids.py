@@ -16,6 +16,9 @@ from gaiaflux.core.psf.stamp_light import StarTables, stamp_light, star_tables
 
 __all__ = ["CentroidOptions", "Centroids", "MotionStars", "PixelNoise", "measure_centroids", "motion_stars"]
 
+VOTERS = 40
+"""Stars that are enough to tell a rough shift."""
+
 
 @dataclass(frozen=True)
 class CentroidOptions:
@@ -277,7 +280,7 @@ def measure_centroids(
     shift = np.array(start, np.float64)
     if options.search and n:
         score = np.zeros((2 * options.search + 1,) * 2)
-        vote_shifts(score, *seen, place + shift, *functions, light, flat, work)
+        vote_shifts(score, *seen, place + shift, max(n // VOTERS, 1), *functions, light, flat, work)
         shift += _peak(score)
     result, n_used = np.empty((n, 8)), np.zeros(n, np.int64)
     limits = np.array(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.cadences.frame_motion import FrameMotion
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA, MEDIAN_NOISE
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, MEDIAN_NOISE, masked_median
 
 __all__ = ["EventLimits", "FrameEvents", "frame_events"]
 
@@ -91,12 +91,12 @@ def frame_events(
     spread, spread_err = np.asarray(spread, np.float64), np.asarray(spread_err, np.float64)
     good = np.ones(len(spread), bool) if good is None else np.asarray(good, bool)
     known = np.isfinite(spread) & (spread_err > 0.0)
-    usual = _nanmedian(np.where(known & good[:, None], spread, np.nan), 0)
+    usual = _median(np.where(known & good[:, None], spread, np.nan), 0)
     apart = np.where(known, spread - usual, np.nan)
-    width = _nanmedian(apart, 1)
+    width = _median(apart, 1)
     count = np.isfinite(apart).sum(axis=1)
-    scatter = MAD_TO_SIGMA * _nanmedian(np.abs(apart - width[:, None]), 1)
-    noise = np.maximum(scatter, _nanmedian(np.where(known, spread_err, np.nan), 1))
+    scatter = MAD_TO_SIGMA * _median(np.abs(apart - width[:, None]), 1)
+    noise = np.maximum(scatter, _median(np.where(known, spread_err, np.nan), 1))
     error = MEDIAN_NOISE * noise / np.sqrt(np.maximum(count, 1))
     wider = width - _running_median(np.where(good, width, np.nan), limits.window)
     trail = np.sqrt(24.0 * np.maximum(wider, 0.0))
@@ -106,19 +106,13 @@ def frame_events(
     return FrameEvents(motion.lost, smeared, away > limits.moved, trail, wider, error)
 
 
-def _nanmedian(values: np.ndarray, axis: int) -> np.ndarray:
+def _median(values: np.ndarray, axis: int) -> np.ndarray:
     """Median of what is not NaN; NaN where nothing is."""
-    ordered = np.sort(values, axis=axis)
-    count = np.isfinite(values).sum(axis=axis, keepdims=True)
-    if values.shape[axis] == 0:
-        return np.full(values.shape[1 - axis], np.nan)
-    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
-    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis=axis)
-    return np.where(count > 0, 0.5 * (low + high), np.nan).squeeze(axis)
+    return masked_median(values, np.isfinite(values), axis)
 
 
 def _running_median(values: np.ndarray, window: int) -> np.ndarray:
     """Median of the values around each, fewer at the ends; NaN where there is none."""
     half = window // 2
     padded = np.concatenate([np.full(half, np.nan), values, np.full(half, np.nan)])
-    return _nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), 1)
+    return _median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), 1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gaiaflux.core.cadences.motion_terms import SHIFT_TERMS, MotionOptions, StarPlaces, fit_frame_terms, motion_terms
-from gaiaflux.core.maths.robust import MAD_TO_SIGMA
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, masked_median
 
 __all__ = ["FrameFits", "fit_motion"]
 
@@ -79,7 +79,8 @@ def fit_motion(places: StarPlaces, mode: str, uv: np.ndarray, good: np.ndarray, 
         value, covariance, n_terms = fit_frame_terms(terms, moving, weight, mode, options)
         model = np.einsum("akp,tp->atk", terms, value)
         _fit_stars(state, model, weight, counts)
-        left = np.nan_to_num(state.seen - state.offset[:, None] - _centre(value, model, terms, state, counts))
+        model = _centre(value, model, terms, state, counts)
+        left = np.nan_to_num(state.seen - state.offset[:, None] - model)
         shift = _shift(value, mode)
         if turn:
             _fit_slopes(state, left, weight * counts[:, None], shift, terms)
@@ -125,14 +126,10 @@ def _begin(places: StarPlaces, mode: str, good: np.ndarray, options: MotionOptio
 
 
 def _medians(values: np.ndarray, axis: int) -> np.ndarray:
-    """Medians of what is not NaN, 0 where nothing is."""
-    ordered = np.sort(values, axis=axis)
-    count = np.isfinite(values).sum(axis=axis, keepdims=True)
-    if values.shape[axis] == 0:
-        return np.zeros(count.squeeze(axis).shape)
-    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
-    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis=axis)
-    return np.where(count > 0, 0.5 * (low + high), 0.0).squeeze(axis)
+    """Medians of what is not NaN, 0 where nothing is; `values` has 2 or 3 axes."""
+    if values.ndim == 3:
+        return np.stack([_medians(part, axis - 1) for part in values])
+    return np.nan_to_num(masked_median(values, np.isfinite(values), axis))
 
 
 def _fit_stars(state: _State, model: np.ndarray, weight: np.ndarray, good: np.ndarray) -> None:

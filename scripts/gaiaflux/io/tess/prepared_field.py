@@ -18,7 +18,7 @@ from gaiaflux.io.hdf5 import new_hdf5
 from gaiaflux.io.tess.frame_batch import PIXELS
 from gaiaflux.model.errors import InputError
 
-__all__ = ["BatchRows", "PreparedField", "StoredArray", "write_prepared_field"]
+__all__ = ["BatchRows", "FramePixels", "PreparedField", "StoredArray", "write_prepared_field"]
 
 FORMAT = "gaiaflux prepared field"
 FORMAT_VERSION = 1
@@ -88,6 +88,70 @@ def write_prepared_field(
             dataset.attrs["unit"], dataset.attrs["description"] = array.unit, array.description
 
 
+class FramePixels:
+    """Pixels of all frames in their batches, which are opened when they are first asked for; a context manager.
+
+    Parameters
+    ----------
+    batches : sequence of BatchRows
+    n_frames : int
+    """
+
+    def __init__(self, batches: Sequence[BatchRows], n_frames: int) -> None:
+        self._batches = [(one.path, one.rows, one.rows >= 0) for one in batches]
+        self._n_frames = n_frames
+        self._opened: dict[Path, h5py.File] = {}
+
+    def read(self, name: str, rows: slice, columns: slice) -> np.ndarray:
+        """Pixels of all frames.
+
+        Parameters
+        ----------
+        name : str
+            Of `gaiaflux.io.tess.frame_batch.PIXELS`.
+        rows, columns : slice
+            Within the images.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_frames, n_rows, n_columns)
+
+        Raises
+        ------
+        InputError
+            A batch is not there, or not whole.
+        """
+        shape = (self._n_frames, rows.stop - rows.start, columns.stop - columns.start)
+        result = np.full(shape, np.nan, np.float32)
+        for path, places, used in self._batches:
+            if not used.any():
+                continue
+            try:
+                if path not in self._opened:
+                    self._opened[path] = h5py.File(path, "r")
+                values = self._opened[path][name][:, rows, columns]
+            except (OSError, KeyError) as error:
+                raise InputError(
+                    f"{PIXELS[name][2]} cannot be read from {path} ({error}): prepare its images anew"
+                ) from error
+            result[places[used]] = values[used]
+        return result
+
+    def close(self) -> None:
+        """Close the files; a second time does nothing."""
+        for file in self._opened.values():
+            file.close()
+        self._opened.clear()
+
+    def __enter__(self) -> "FramePixels":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class PreparedField:
     """Prepared images of a CCD, opened; a context manager.
 
@@ -122,11 +186,11 @@ class PreparedField:
             raise InputError(f"{path} cannot be read ({error}): prepare the images anew") from error
         if not self.head:
             raise InputError(f"{path} was not made by this version of the program: prepare the images anew")
-        self._opened: dict[Path, h5py.File] = {}
         folder = self.path.resolve().parent
         self.batches = [
             BatchRows(folder / one["path"], np.array(one["rows"], np.int64)) for one in self.head["batches"]
         ]
+        self._pixels = FramePixels(self.batches, self.n_frames)
 
     def __contains__(self, name: str) -> bool:
         """Whether there is an array of this name."""
@@ -148,31 +212,12 @@ class PreparedField:
         return int(self._file["frames/mjd_tdb"].shape[0])
 
     def pixels(self, name: str, rows: slice, columns: slice) -> np.ndarray:
-        """Pixels of all frames.
-
-        Parameters
-        ----------
-        name : str
-            Of `gaiaflux.io.tess.frame_batch.PIXELS`.
-        rows, columns : slice
-            Within the images.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_frames, n_rows, n_columns)
-
-        Raises
-        ------
-        InputError
-            A batch is not there, or not whole.
-        """
-        return read_pixels(self.batches, self.n_frames, name, (rows, columns), self._opened)
+        """Pixels of all frames; see `FramePixels.read`."""
+        return self._pixels.read(name, rows, columns)
 
     def close(self) -> None:
         """Close the files; a second time does nothing."""
-        for file in self._opened.values():
-            file.close()
-        self._opened.clear()
+        self._pixels.close()
         self._file.close()
 
     def __enter__(self) -> "PreparedField":
@@ -182,50 +227,3 @@ class PreparedField:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def read_pixels(
-    batches: Sequence[BatchRows],
-    n_frames: int,
-    name: str,
-    part: tuple[slice, slice],
-    opened: dict[Path, h5py.File],
-) -> np.ndarray:
-    """Pixels of all frames, from their batches.
-
-    Parameters
-    ----------
-    batches : sequence of BatchRows
-    n_frames : int
-    name : str
-        Of `gaiaflux.io.tess.frame_batch.PIXELS`.
-    part : tuple of slice
-        Rows and columns within the images.
-    opened : dict of Path to h5py.File
-        Files that are open; more are added. The caller closes them.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_frames, n_rows, n_columns)
-
-    Raises
-    ------
-    InputError
-        A batch is not there, or not whole.
-    """
-    rows, columns = part
-    result = np.full((n_frames, rows.stop - rows.start, columns.stop - columns.start), np.nan, np.float32)
-    for batch in batches:
-        used = batch.rows >= 0
-        if not used.any():
-            continue
-        try:
-            if batch.path not in opened:
-                opened[batch.path] = h5py.File(batch.path, "r")
-            values = opened[batch.path][name][:, rows, columns]
-        except (OSError, KeyError) as error:
-            raise InputError(
-                f"{PIXELS[name][2]} cannot be read from {batch.path} ({error}): prepare its images anew"
-            ) from error
-        result[batch.rows[used]] = values[used]
-    return result

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import h5py
 import numpy as np
 
 from gaiaflux.core.cadences.frame_motion import FrameMotion
@@ -13,7 +11,7 @@ from gaiaflux.core.cadences.sky_excess import sky_excess
 from gaiaflux.core.cadences.sky_response import fit_response
 from gaiaflux.core.cadences.sky_series import SkySeries
 from gaiaflux.io.tess.frame_batch import TILE_PIX
-from gaiaflux.io.tess.prepared_field import read_pixels
+from gaiaflux.io.tess.prepared_field import FramePixels
 from gaiaflux.tess.images.joined import JoinedFrames
 
 __all__ = ["LearntTiles", "learn_tiles"]
@@ -73,16 +71,12 @@ def learn_tiles(
         mean_image=np.full((ny, nx), np.nan, np.float32),
         excess=np.full((n, *tiles), np.nan, np.float32),
     )
-    opened: dict[Path, h5py.File] = {}
-    try:
+    with FramePixels(frames.batches, n) as pixels:
         for rows, columns in _blocks(n, ny, nx):
-            raw = read_pixels(frames.batches, n, "images", (rows, columns), opened)
+            raw = pixels.read("images", rows, columns)
             for tile in _tiles(columns):
                 inside = slice(tile.start - columns.start, tile.stop - columns.start)
                 _learn(made, raw[:, :, inside], (rows, tile), (sky, motion), good, mjd)
-    finally:
-        for file in opened.values():
-            file.close()
     return made
 
 
