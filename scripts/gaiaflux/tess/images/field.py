@@ -12,7 +12,7 @@ import numpy as np
 from gaiaflux.core.cadences.frame_events import frame_events
 from gaiaflux.core.cadences.frame_motion import FrameMotion, solve_motion
 from gaiaflux.core.cadences.motion import KERNEL_PARAMETERS
-from gaiaflux.core.cadences.motion_fit import StarPlaces
+from gaiaflux.core.cadences.motion_terms import StarPlaces
 from gaiaflux.core.cadences.shared_quality import shared_quality
 from gaiaflux.core.cadences.sky_excess import excess_flags
 from gaiaflux.core.cadences.sky_series import SkySeries, smooth_sky
