@@ -190,6 +190,15 @@ def test_a_star_beside_is_not_touched_and_told(response, tmag, dx, dy):
             assert 0.85 < found["pull"] < 1.2
 
 
+@pytest.mark.parametrize(("x", "tmag", "flagged"), [(14.0, 5.0, True), (14.0, 8.0, False), (17.0, 5.0, False)])
+def test_a_saturated_star_outside_of_the_stamp_is_known_by_its_light(response, x, tmag, flagged):
+    setup = StampSetup((StampStar(1, 5.2, 4.9, 10.0), StampStar(2, x, 5.0, tmag)), n_times=30, rays=0.0)
+    made = measured(simulate_stamp(setup), response, ("psf", "aperture"))
+    assert not made.bleeding.any
+    for table in made.tables.values():
+        assert ((table.flags & StarFlag.POOR_FIT) > 0).all() == flagged
+
+
 def test_charge_of_another_star_is_not_the_targets(response):
     # On the column of a star of T = 3 that is below the stamp.
     setup = StampSetup((StampStar(1, 15.2, 40.1, 3.0), StampStar(2, 15.4, 68.0, 9.5)), n_times=20, shape=(101, 31))

@@ -27,6 +27,7 @@ __all__ = [
     "halo_pixels",
     "light_in",
     "star_images",
+    "stars_outside",
 ]
 
 CENTRE_PIX = 2.0  # a star whose nearest full pixel is farther did not fill it
@@ -106,6 +107,25 @@ def bleeding_of_star(bleeding: Bleeding, stars: SceneStars, shift: np.ndarray) -
     for k in np.flatnonzero(flux > flux[0]):
         mine = np.setdiff1d(mine, bleeding.near(x[k], np.clip(y[k], 0, len(bleeding.full) - 1), CENTRE_PIX, full=True))
     return bleeding.of(mine)
+
+
+def stars_outside(stars: SceneStars, shift: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Stars whose middle is on no pixel of a stamp, shape (n,).
+
+    Parameters
+    ----------
+    stars : SceneStars
+    shift : ndarray, shape (2,)
+        Mean shift of the frames [pixel].
+    shape : tuple of int
+        (ny, nx) of the stamp.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    x, y = stars.x + shift[0], stars.y + shift[1]
+    return (x < -0.5) | (y < -0.5) | (x > shape[1] - 0.5) | (y > shape[0] - 0.5)
 
 
 def star_images(scene: StaticScene, shift: np.ndarray, shape: tuple[int, int]) -> StarImages:
