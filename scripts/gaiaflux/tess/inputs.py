@@ -20,7 +20,8 @@ from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.images.pixels import FieldPixels
 from gaiaflux.tess.input_folder import PREPARED, TargetInputs, find_images, find_inputs
 from gaiaflux.tess.kept import CACHES
-from gaiaflux.tess.pixel_source import PixelSource, TargetPixels
+from gaiaflux.tess.pixel_source import PixelSource
+from gaiaflux.tess.target_pixels import TargetPixels
 
 __all__ = [
     "InstrumentFiles",

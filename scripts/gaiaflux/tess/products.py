@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gaiaflux.io.tess.light_curve import LightCurveHeader, light_curve_name, write_light_curve
+from gaiaflux.io.tess.light_curve import light_curve_name, write_light_curve
+from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import ApertureBit
 from gaiaflux.model.wcs import TanSip

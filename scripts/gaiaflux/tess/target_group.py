@@ -10,7 +10,7 @@ import numpy as np
 from gaiaflux.core.sky.spacecraft import spacecraft_mjd_tdb
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.plate_solution import plate_of_record, plate_record
-from gaiaflux.io.tess.light_curve import LightCurveHeader
+from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import CosmicRays, Detector
 from gaiaflux.model.status import OK

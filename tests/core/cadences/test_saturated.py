@@ -8,6 +8,7 @@ import pytest
 from gaiaflux.core.cadences.frames import StampFrames, mean_image
 from gaiaflux.core.cadences.measure import MeasureOptions, measure_stamp
 from gaiaflux.core.cadences.saturated import bleeding_of_stamp
+from gaiaflux.core.psf.sampled import sampled_psf
 from gaiaflux.model.flags import NOT_GOOD, StarFlag
 from gaiaflux.sim.tess.stamp import LIVE, StampSetup, simulate_stamp
 from gaiaflux.sim.tess.stars import StampStar
@@ -85,6 +86,21 @@ def test_what_is_outside_of_the_aperture_is_stated_with_its_error(response):
     away = outside - (1 - true[:, made.aperture].sum(axis=1))
     assert np.median(outside) > 0.005
     assert np.abs(away).max() < made.saturated_sums.enclosed.error < 0.1 * np.median(outside)
+
+
+def test_wings_that_are_not_the_stars_are_doubted(response):
+    size = response.samples.shape[-1]
+    offset = (np.arange(size) - size // 2) / response.oversampling
+    wing = np.exp(-0.5 * (offset[:, None] ** 2 + offset[None, :] ** 2) / 2.8**2)
+    more = 0.05 * wing / wing.sum() * response.samples.sum(axis=(2, 3), keepdims=True)
+    wrong = sampled_psf(response.samples + more, response.oversampling, response.x, response.y, response.shape)
+    stamp = simulated(6.0)
+    errors = []
+    for samples in (response, wrong):
+        made = measured(stamp, samples)
+        errors.append(made.saturated_sums.enclosed.error)
+        assert abs(scores(stamp, made.tables["aperture"])["bias"]) < min(2.5 * errors[-1], 0.015)
+    assert errors[1] > 3 * errors[0]
 
 
 def test_of_a_long_exposure_after_a_kick_the_charge_is_all_found(response):
@@ -188,6 +204,15 @@ def test_a_star_beside_is_not_touched_and_told(response, tmag, dx, dy):
             found = scores(stamp, table)
             assert abs(found["bias"]) < 0.01
             assert 0.85 < found["pull"] < 1.2
+
+
+@pytest.mark.parametrize(("x", "tmag", "flagged"), [(14.0, 5.0, True), (14.0, 8.0, False), (17.0, 5.0, False)])
+def test_a_saturated_star_outside_of_the_stamp_is_known_by_its_light(response, x, tmag, flagged):
+    setup = StampSetup((StampStar(1, 5.2, 4.9, 10.0), StampStar(2, x, 5.0, tmag)), n_times=30, rays=0.0)
+    made = measured(simulate_stamp(setup), response, ("psf", "aperture"))
+    assert not made.bleeding.any
+    for table in made.tables.values():
+        assert ((table.flags & StarFlag.POOR_FIT) > 0).all() == flagged
 
 
 def test_charge_of_another_star_is_not_the_targets(response):

@@ -8,7 +8,8 @@ from astropy.io import fits
 from astropy.timeseries import TimeSeries
 
 from gaiaflux.io.image.wcs_cards import tan_sip_from_cards
-from gaiaflux.io.tess.light_curve import header_of_target, light_curve_name, write_light_curve
+from gaiaflux.io.tess.light_curve import light_curve_name, write_light_curve
+from gaiaflux.io.tess.light_curve_header import header_of_target
 from gaiaflux.io.tess.target_pixels import read_target_pixels
 
 UNITS = {

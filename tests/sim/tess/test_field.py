@@ -11,7 +11,7 @@ from gaiaflux.sim.tess.field import catalog_rows, demo_field, light_time_d, spac
 from gaiaflux.sim.tess.files import write_field
 from gaiaflux.sim.tess.pointing import simulate_pointing
 from gaiaflux.sim.tess.response import Response, response_grid
-from gaiaflux.sim.tess.stamp import SATURATION, simulate_stamp
+from gaiaflux.sim.tess.stamp import SATURATION, StampSetup, simulate_stamp
 from gaiaflux.sim.tess.stars import StampStar, relative_light, tess_flux
 
 
@@ -55,6 +55,8 @@ def test_light_changes_as_it_is_told():
         assert light.min() == pytest.approx(0.8, abs=1e-3)
         assert light[500] == pytest.approx(0.8)
         assert (light[:440] == 1).all()
+    sine = relative_light(StampStar(1, 0, 0, 10, "sine", 0.01, 1.0, epoch_d=0.25), time)
+    assert sine[[0, 250, 500, 750]] == pytest.approx([0.99, 1.0, 1.01, 1.0])
     assert tess_flux(20.44) == 1
 
 
@@ -75,6 +77,16 @@ def test_full_pixels_run_over_along_the_column():
     assert image.max() == pytest.approx(SATURATION, rel=0.01)
     full = image > 0.98 * SATURATION
     assert np.ptp(np.nonzero(full)[0]) > 2 * np.ptp(np.nonzero(full)[1])
+
+
+@pytest.mark.parametrize("up", [0.0, 0.25, 0.5])
+def test_charge_of_full_pixels_is_kept_and_runs_as_it_is_told(up):
+    star = StampStar(1, 6.0, 40.0, 4.0)
+    setup = StampSetup((star,), n_times=4, shape=(81, 13), rays=0.0, moves=False, bleed_up=up)
+    made = simulate_stamp(setup)
+    assert made.flux.sum(axis=(1, 2)) == pytest.approx(made.star_flux[:, 0], rel=1e-3)
+    full = (made.flux[0] > 0.98 * SATURATION).any(axis=1)
+    assert full[41:].sum() / full.sum() == pytest.approx(up, abs=0.1)
 
 
 def test_files_are_like_the_missions(written):

@@ -12,7 +12,7 @@ from gaiaflux.core.cadences.field_place import solve_in_field
 from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene, usable_pixels
 from gaiaflux.core.cadences.frames import MeanImage, mean_image
 from gaiaflux.core.cadences.newton import fit_frames_with_places
-from gaiaflux.core.cadences.saturated import bleeding_of_stamp, bleeding_of_star
+from gaiaflux.core.cadences.saturated import bleeding_of_stamp, bleeding_of_star, stars_outside
 from gaiaflux.core.cadences.saturated_sums import SaturatedSums, WingFit, sum_saturated
 from gaiaflux.core.cadences.scene import StaticScene, target_noise
 from gaiaflux.core.cadences.target import SATURATED, CadenceTable, MeasureOptions, StampTarget
@@ -26,6 +26,7 @@ __all__ = ["MEASURES", "CadenceTable", "MeasureOptions", "StampMeasurement", "St
 
 NEAR_PIX = 2.0  # pixels that matter most for the target
 SPOILED_PIX = 10.0  # about the charge of a full pixel: what a fit there says is doubtful
+PEAK_PART = 0.25  # of a star's light in its brightest pixel, at least
 CORRECTED_PIX = 1.0  # in x and y: pixels whose residual may be added to the fitted light
 FEWEST = 50  # frames that say how far the stated errors are from the truth
 SURE = 5.0
@@ -142,10 +143,17 @@ class StampMeasurement:
 
     @cached_property
     def beside_saturated(self) -> bool:
-        """Whether charge of another star's full pixels is so near that what is measured is doubtful."""
-        x, y = np.array([self.target.stars.x[0], self.target.stars.y[0]]) + self.target.frames.mean_shift
-        near = self.bleeding.near(x, y, SPOILED_PIX)
-        return bool(np.setdiff1d(near, self.own_bleeding.group).size)
+        """Whether charge of another star's full pixels is so near that what is measured is doubtful.
+
+        Of a star outside of the stamp only its light tells.
+        """
+        stars, shift = self.target.stars, self.target.frames.mean_shift
+        near = self.bleeding.near(stars.x[0] + shift[0], stars.y[0] + shift[1], SPOILED_PIX)
+        if np.setdiff1d(near, self.own_bleeding.group).size:
+            return True
+        unseen = stars_outside(stars, shift, self.target.frames.shape)
+        bright = unseen & (np.nan_to_num(stars.flux) * PEAK_PART > self.options.fit.saturation)
+        return bool((bright & (np.hypot(stars.x - stars.x[0], stars.y - stars.y[0]) <= SPOILED_PIX)).any())
 
     @cached_property
     def measurable(self) -> bool:

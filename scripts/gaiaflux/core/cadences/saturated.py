@@ -27,6 +27,7 @@ __all__ = [
     "halo_pixels",
     "light_in",
     "star_images",
+    "stars_outside",
 ]
 
 CENTRE_PIX = 2.0  # a star whose nearest full pixel is farther did not fill it
@@ -106,6 +107,25 @@ def bleeding_of_star(bleeding: Bleeding, stars: SceneStars, shift: np.ndarray) -
     for k in np.flatnonzero(flux > flux[0]):
         mine = np.setdiff1d(mine, bleeding.near(x[k], np.clip(y[k], 0, len(bleeding.full) - 1), CENTRE_PIX, full=True))
     return bleeding.of(mine)
+
+
+def stars_outside(stars: SceneStars, shift: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Stars whose middle is on no pixel of a stamp, shape (n,).
+
+    Parameters
+    ----------
+    stars : SceneStars
+    shift : ndarray, shape (2,)
+        Mean shift of the frames [pixel].
+    shape : tuple of int
+        (ny, nx) of the stamp.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    x, y = stars.x + shift[0], stars.y + shift[1]
+    return (x < -0.5) | (y < -0.5) | (x > shape[1] - 0.5) | (y > shape[0] - 0.5)
 
 
 def star_images(scene: StaticScene, shift: np.ndarray, shape: tuple[int, int]) -> StarImages:
@@ -192,7 +212,7 @@ def bright_aperture(charge: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def enclosed_light(
-    scene: StaticScene, shift: np.ndarray, aperture: np.ndarray, mean: MeanImage, usable: np.ndarray
+    scene: StaticScene, shift: np.ndarray, aperture: np.ndarray, images: StarImages, left: np.ndarray
 ) -> Enclosed:
     """Part of the target's light in an aperture.
 
@@ -203,21 +223,20 @@ def enclosed_light(
         Of the frames [pixel].
     aperture : ndarray of bool, shape (ny, nx)
         Charge that ran along columns is in it, as far as it is on the stamp.
-    mean : MeanImage
-    usable : ndarray of bool, shape (ny, nx)
-        Pixels that the scene was fitted to.
+    images : StarImages
+    left : ndarray, shape (ny, nx)
+        What the stars leave of the mean of the frames [electron/s]; NaN in a pixel that tells nothing.
 
     Returns
     -------
     Enclosed
-        The error is the light outside, times what the fit leaves of the wings.
+        The error is the light outside, as far as what is left there doubts it: all of it at most, a fiftieth at least.
     """
     part = light_in(scene, shift, aperture)
-    left = np.where(usable, mean.image - scene.model, 0.0)
-    wings = np.where(usable, scene.model - scene.background, 0.0)
-    misfit = float(np.sqrt(np.sum(left**2) / max(float(np.sum(wings**2)), 1e-30)))
-    outside = max(1.0 - float(np.median(part)), 0.0)
-    return Enclosed(part, outside * max(misfit, LEAST_WING_ERR))
+    outside = np.isfinite(left) & ~aperture & (images.target > images.others)
+    wings = float(images.target[outside].sum())
+    doubt = float(np.abs(left[outside]).sum()) / wings if wings > 0 else 1.0
+    return Enclosed(part, max(1.0 - float(np.median(part)), 0.0) * min(max(doubt, LEAST_WING_ERR), 1.0))
 
 
 def light_in(scene: StaticScene, shift: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -113,7 +113,10 @@ def sum_saturated(
     else:
         images = star_images(fit.scene, frames.mean_shift, frames.shape)
         aperture = grown_aperture(charge, images, allowed, mean.variance, _common_error(frames))
-        enclosed = enclosed_light(fit.scene, fit.shift, aperture, mean, fit.usable)
+        # A background that was subtracted is no more there: what is taken for it may be of the wings.
+        model = fit.scene.model - (fit.scene.background if fit.background is None else 0.0)
+        left = np.where(fit.usable, mean.image - model, np.nan)
+        enclosed = enclosed_light(fit.scene, fit.shift, aperture, images, left)
     part = np.ones(len(frames)) if enclosed is None else np.where(enclosed.part > 0, enclosed.part, np.nan)
     sums = sum_aperture(frames, aperture)
     sums = replace(sums, flux=sums.flux / part, flux_err=sums.flux_err / part)

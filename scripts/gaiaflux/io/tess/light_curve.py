@@ -6,7 +6,7 @@
 import gzip
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -17,12 +17,13 @@ from astropy.io import fits
 from gaiaflux.core.sky.timing import utc_from_scale
 from gaiaflux.io.atomic import replacing
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.io.tess.light_curve_header import Card, LightCurveHeader
 from gaiaflux.io.tess.readout import CLOCK_KEYWORD
 from gaiaflux.io.tess.weight_map import WeightMap, weight_table
-from gaiaflux.model.cadences import BTJD_ZERO_JD, BTJD_ZERO_MJD, CosmicRays, Detector, TargetFile
+from gaiaflux.model.cadences import BTJD_ZERO_JD, BTJD_ZERO_MJD
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["LightCurveHeader", "header_of_target", "light_curve_name", "write_light_curve"]
+__all__ = ["light_curve_name", "write_light_curve"]
 
 FILE_VERSION = "1.5"
 _GZIP_LEVEL = 2
@@ -30,8 +31,6 @@ _CARD_ROOM = 80 - 10 - 3  # for value and comment
 _DAY_S = 86400.0
 _BKJD_ZERO_JD = 2454833.0
 _INT_TIME_S, _READ_TIME_S = 1.98, 0.02
-
-Card = tuple[object, str]
 
 
 @dataclass(frozen=True)
@@ -70,104 +69,6 @@ _DEFAULTS: dict[str, str | float] = {
     **{"flux_cal": "flux", "flux_cal_err": "flux_err", "flags": 0, "timecorr": np.nan},
     **dict.fromkeys(("flux_background", "flux_corr", "flux_corr_err", "pos_centroid", "pos_corr"), np.nan),
 }
-
-
-@dataclass(frozen=True)
-class LightCurveHeader:
-    """What the headers of a light curve say; NaN, 0 and empty texts are left blank there.
-
-    Attributes
-    ----------
-    starid, sector, camera, ccd : int
-        Star and where it was seen.
-    cadence_s : float
-        Length of a cadence [s].
-    method : str
-        Of the photometry.
-    version : int
-        Of the user's data release; 0 is one.
-    data_release, procver, ticver
-        Of the mission.
-    ra_deg, dec_deg, pmra, pmdec : float
-        Star, ICRS at 2000.0 [deg, mas/yr].
-    tmag, teff : float
-        [mag, K].
-    detector : Detector
-        How the pixels were read.
-    cosmic_rays : CosmicRays
-        What was done about them.
-    first_column, first_row : int
-        CCD coordinates of the stamp's lower left pixel, 0-based.
-    telescope : str
-        ``TESS`` or ``Kepler``.
-    clock_offset_s : float
-        What was added to the mission's time stamps [s].
-    additional : mapping of str to (value, comment)
-        Further cards of the primary header.
-    remarks : tuple of str
-        Sentences for HISTORY.
-    """
-
-    starid: int
-    sector: int
-    camera: int
-    ccd: int
-    cadence_s: float
-    method: str
-    version: int
-    data_release: int
-    procver: str
-    ticver: str
-    ra_deg: float
-    dec_deg: float
-    pmra: float
-    pmdec: float
-    tmag: float
-    teff: float
-    detector: Detector
-    cosmic_rays: CosmicRays
-    first_column: int
-    first_row: int
-    telescope: str = "TESS"
-    clock_offset_s: float = 0.0
-    additional: Mapping[str, Card] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
-
-
-def header_of_target(
-    target: TargetFile, method: str, version: int, additional: Mapping[str, Card] | None = None
-) -> LightCurveHeader:
-    """Header of a light curve of a target pixel file's star.
-
-    Parameters
-    ----------
-    target : TargetFile
-        File that was measured.
-    method : str
-        Of the photometry.
-    version : int
-        Of the user's data release.
-    additional : mapping of str to (value, comment), optional
-        Further cards.
-
-    Returns
-    -------
-    LightCurveHeader
-        `dataclasses.replace` changes it, for a star of the field that the file is not named after.
-    """
-    same = (
-        *("starid", "sector", "camera", "ccd", "cadence_s", "data_release", "procver", "ticver", "ra_deg", "dec_deg"),
-        *("pmra", "pmdec", "tmag", "teff", "detector", "cosmic_rays", "remarks", "clock_offset_s"),
-    )
-    return LightCurveHeader(
-        **{name: getattr(target, name) for name in same},
-        method=method,
-        version=version,
-        first_column=target.series.first_column,
-        first_row=target.series.first_row,
-        telescope="Kepler" if target.origin.startswith("kepler") else "TESS",
-        additional=additional or {},
-    )
 
 
 def light_curve_name(header: LightCurveHeader) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from gaiaflux.core.cadences.motion import kernel_offsets
 from gaiaflux.core.cadences.sky_series import SkySeries
 from gaiaflux.core.sky.projection import sky_to_pixel
-from gaiaflux.io.tess.light_curve import LightCurveHeader
+from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.model.cadences import BTJD_ZERO_MJD, ApertureBit, CosmicRays, Detector
 from gaiaflux.model.wcs import TanSip
