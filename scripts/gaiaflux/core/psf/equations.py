@@ -141,7 +141,8 @@ def normal_equations(
     overlap = np.zeros(len(pairs))
     _overlaps(weight, stamps.values, stamps.column, stamps.row, pairs, overlap)
     scale = np.sqrt(diagonal[pairs[:, 0]] * diagonal[pairs[:, 1]])
-    kept = overlap > LEAST_OVERLAP * scale
+    # Slopes of a PSF overlap with either sign.
+    kept = np.abs(overlap) > LEAST_OVERLAP * scale
     pairs, overlap = pairs[kept], overlap[kept]
     # Each pair once for either star, grouped by star.
     of = np.concatenate([pairs[:, 0], pairs[:, 1]])

@@ -4,7 +4,7 @@ Such are the pixel response functions that the makers of a camera have measured.
 interpolated by a cubic convolution (Keys 1981, IEEE TASSP 29, 1153), between the places linearly in x and in y.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,22 @@ class SampledPsf:
     def edge(self) -> float:
         """Largest offset from a star, along an axis, that the samples reach [pixel]."""
         return (self.samples.shape[-1] - 1) / 2 / self.oversampling
+
+    def part(self, corner: tuple[int, int], shape: tuple[int, int]) -> "SampledPsf":
+        """The same function in the coordinates of a part of the frame.
+
+        Parameters
+        ----------
+        corner : tuple of int
+            (column, row) of the part's first pixel [pixel, 0-based in the frame].
+        shape : tuple of int
+            (ny, nx) of the part.
+
+        Returns
+        -------
+        SampledPsf
+        """
+        return replace(self, shape=shape, x=self.x - corner[0], y=self.y - corner[1])
 
     def at(self, x: np.ndarray, y: np.ndarray) -> "PlacedSamples":
         """The function at the places of stars; see `Psf.at`."""
@@ -104,11 +120,15 @@ class PlacedSamples:
 
     def values(self, column: np.ndarray, row: np.ndarray, radius: float) -> np.ndarray:
         """Part of each star's light in the pixels around it; see `PlacedPsf.values`."""
-        return self._stamps(column, row, radius, 0)
+        values = self._empty(1, radius)[0]
+        _make_stamps(values, column, row, self.x, self.y, radius, *self._table())
+        return values
 
     def gradients(self, column: np.ndarray, row: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives with respect to the star's x and y; see `PlacedPsf.gradients`."""
-        return self._stamps(column, row, radius, 1), self._stamps(column, row, radius, 2)
+        made = self._empty(2, radius)
+        _make_slopes(made[0], made[1], column, row, self.x, self.y, radius, *self._table())
+        return made[0], made[1]
 
     def reach(self, flux: np.ndarray, faintest: float, farthest: float) -> np.ndarray:
         """The corner of the samples, however bright the star; see `PlacedPsf.reach`."""
@@ -116,39 +136,17 @@ class PlacedSamples:
 
     def add_light(self, image: np.ndarray, stamps: Stamps, flux: np.ndarray, reach: np.ndarray) -> None:
         """Add stars to an image; see `PlacedPsf.add_light`."""
-        _add_samples(
-            image,
-            stamps.values,
-            stamps.column,
-            stamps.row,
-            self.x,
-            self.y,
-            flux,
-            np.minimum(reach, self.corner),
-            stamps.radius,
-            self.samples,
-            self.cell,
-            self.part,
-            self.oversampling,
-        )
+        places = stamps.column, stamps.row, self.x, self.y
+        reach = np.minimum(reach, self.corner)
+        _add_samples(image, stamps.values, *places, flux, reach, stamps.radius, *self._table())
 
-    def _stamps(self, column: np.ndarray, row: np.ndarray, radius: float, derivative: int) -> np.ndarray:
+    def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        return self.samples, self.cell, self.part, self.oversampling
+
+    def _empty(self, n: int, radius: float) -> np.ndarray:
+        """Zeros for n sets of stamps, shape (n, n_stars, size, size)."""
         size = 2 * int(np.ceil(radius)) + 1
-        values = np.zeros((len(self.x), size, size), np.float32)
-        _make_stamps(
-            values,
-            column,
-            row,
-            self.x,
-            self.y,
-            radius,
-            self.samples,
-            self.cell,
-            self.part,
-            self.oversampling,
-            derivative,
-        )
-        return values
+        return np.zeros((n, len(self.x), size, size), np.float32)
 
 
 def sampled_psf(
@@ -226,6 +224,12 @@ def _value(
             if share == 0.0:
                 continue
             table = samples[min(cell[0] + b, n_rows - 1), min(cell[1] + a, n_columns - 1)]
+            if 1 <= j < size - 2 and 1 <= i < size - 2:
+                for q in range(4):
+                    line = table[j + q - 1]
+                    near = across[0] * line[i - 1] + across[1] * line[i]
+                    total += share * along[q] * (near + across[2] * line[i + 1] + across[3] * line[i + 2])
+                continue
             for q in range(4):
                 if 0 <= j + q - 1 < size:
                     for p in range(4):
@@ -234,9 +238,43 @@ def _value(
     return total
 
 
+@device
+def _slopes(
+    samples: np.ndarray,
+    cell: np.ndarray,
+    part: np.ndarray,
+    j: int,
+    i: int,
+    weights: tuple[tuple[float, float, float, float], ...],
+) -> tuple[float, float]:
+    """As `_value`, for the derivatives in x and in y; `weights` along, across, and of their slopes."""
+    n_rows, n_columns, size, _ = samples.shape
+    along, across, slope_y, slope_x = weights
+    to_x, to_y = 0.0, 0.0
+    for b in range(2):
+        share_row = part[0] if b else 1.0 - part[0]
+        for a in range(2):
+            share = share_row * (part[1] if a else 1.0 - part[1])
+            if share == 0.0:
+                continue
+            table = samples[min(cell[0] + b, n_rows - 1), min(cell[1] + a, n_columns - 1)]
+            for q in range(4):
+                if not 0 <= j + q - 1 < size:
+                    continue
+                line = table[j + q - 1]
+                between, slope = 0.0, 0.0
+                for p in range(4):
+                    if 0 <= i + p - 1 < size:
+                        between += across[p] * line[i + p - 1]
+                        slope += slope_x[p] * line[i + p - 1]
+                to_x += share * along[q] * slope
+                to_y += share * slope_y[q] * between
+    return to_x, to_y
+
+
 @kernel(
     "void(float32[:, :, ::1], int64[::1], int64[::1], float64[::1], float64[::1], float64, float64[:, :, :, ::1],"
-    " int64[:, ::1], float64[:, ::1], int64, int64)"
+    " int64[:, ::1], float64[:, ::1], int64)"
 )
 def _make_stamps(
     values: np.ndarray,
@@ -249,9 +287,7 @@ def _make_stamps(
     cell: np.ndarray,
     part: np.ndarray,
     oversampling: int,
-    derivative: int,
 ) -> None:
-    """The function (`derivative` 0) or its derivative with respect to the star's x (1) or y (2)."""
     n, size, _ = values.shape
     half = (size - 1) // 2
     middle = (samples.shape[3] - 1) // 2
@@ -259,17 +295,50 @@ def _make_stamps(
         # All pixels of a star lie alike between the samples.
         first_i, tx = _start(column[k] - x[k], oversampling, middle)
         first_j, ty = _start(row[k] - y[k], oversampling, middle)
-        across = cubic_slopes(tx) if derivative == 1 else cubic_weights(tx)
-        along = cubic_slopes(ty) if derivative == 2 else cubic_weights(ty)
-        # The offset falls as the star's place grows.
-        sign = -1.0 * oversampling if derivative else 1.0
+        across, along = cubic_weights(tx), cubic_weights(ty)
         for j in range(size):
             dy = row[k] + j - half - y[k]
             for i in range(size):
                 dx = column[k] + i - half - x[k]
                 if dx * dx + dy * dy <= radius * radius:
                     at_j, at_i = first_j + (j - half) * oversampling, first_i + (i - half) * oversampling
-                    values[k, j, i] = np.float32(sign * _value(samples, cell[k], part[k], at_j, at_i, along, across))
+                    values[k, j, i] = np.float32(_value(samples, cell[k], part[k], at_j, at_i, along, across))
+
+
+@kernel(
+    "void(float32[:, :, ::1], float32[:, :, ::1], int64[::1], int64[::1], float64[::1], float64[::1], float64,"
+    " float64[:, :, :, ::1], int64[:, ::1], float64[:, ::1], int64)"
+)
+def _make_slopes(
+    along_x: np.ndarray,
+    along_y: np.ndarray,
+    column: np.ndarray,
+    row: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    radius: float,
+    samples: np.ndarray,
+    cell: np.ndarray,
+    part: np.ndarray,
+    oversampling: int,
+) -> None:
+    n, size, _ = along_x.shape
+    half = (size - 1) // 2
+    middle = (samples.shape[3] - 1) // 2
+    for k in range(n):
+        first_i, tx = _start(column[k] - x[k], oversampling, middle)
+        first_j, ty = _start(row[k] - y[k], oversampling, middle)
+        weights = (cubic_weights(ty), cubic_weights(tx), cubic_slopes(ty), cubic_slopes(tx))
+        for j in range(size):
+            dy = row[k] + j - half - y[k]
+            for i in range(size):
+                dx = column[k] + i - half - x[k]
+                if dx * dx + dy * dy <= radius * radius:
+                    at_j, at_i = first_j + (j - half) * oversampling, first_i + (i - half) * oversampling
+                    to_x, to_y = _slopes(samples, cell[k], part[k], at_j, at_i, weights)
+                    # The offset falls as the star's place grows.
+                    along_x[k, j, i] = np.float32(-oversampling * to_x)
+                    along_y[k, j, i] = np.float32(-oversampling * to_y)
 
 
 @kernel(
