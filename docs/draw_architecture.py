@@ -17,7 +17,8 @@ PARTS = (
     *("core.kernels", "core.maths", "core.sky", "core.image", "core.psf", "core.stars", "core.plate", "core.aperture"),
     *("core.difference", "core.calibration", "core.cadences"),
     *("io", "io.image", "io.gaia", "io.tess", "io.mast", "io.export", "workflow", "sim", "sim.tess", "series"),
-    *("ground.frame", "ground.catalog", "ground.photometry", "ground", "ground.interface", "ground.injection", "tess"),
+    *("ground.frame", "ground.catalog", "ground.photometry", "ground", "ground.interface", "ground.injection"),
+    *("tess", "tess.images"),
     *("report", "report.figures", "report.html", "cli", "scripts"),
 )
 INK, GREY, BAND, DOT, OWN = "#22303c", "#9aa7b2", ("#eef3f7", "#ffffff"), "#2f6f9f", "#d5dee6"

@@ -1,3 +1,6 @@
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -32,3 +35,18 @@ def match_stars(found, truth, radius=2.5):
 @pytest.fixture(scope="session")
 def matcher():
     return match_stars
+
+
+@pytest.fixture(scope="session")
+def ccd_image():
+    """Module that makes parts of full-frame images (``ccd_image.py`` beside this one)."""
+    spec = spec_from_file_location("ccd_image", Path(__file__).with_name("ccd_image.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def ccd_psf(ccd_image):
+    """What the files of the mission would give for these images."""
+    return ccd_image.response_psf()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.core.image.bleeding import find_bleeding, needs_rows
+from gaiaflux.core.image.bleeding import find_bleeding, full_wells, grown, needs_rows
 from gaiaflux.sim.imperfect_camera import bleed
 
 LEVEL = 9e4
@@ -94,3 +94,24 @@ def test_rows_that_are_missing():
             rows = needs_rows(find_bleeding(read[first:last], LEVEL), light.sum() - read[first:last].sum())
         assert rows == (0, 0)
         assert 61 - (last - first) > 5  # no more than it takes
+
+
+def test_what_no_fit_may_use_is_the_charge_and_all_its_neighbours():
+    _, read = image((2e6, 12.3, 29.6))
+    made, full = find_bleeding(read, LEVEL), full_wells(read, LEVEL)
+    np.testing.assert_array_equal(full, grown(made.bled))
+    assert (full | ~made.mask).all()
+
+
+def test_without_a_full_well_nothing_is_masked():
+    image = np.full((6, 6), 5e4)
+    image[2, 2] = np.nan
+    assert not full_wells(image, LEVEL).any()
+
+
+def test_a_mask_grows_by_one_pixel_and_not_around_the_edge():
+    mask = np.zeros((4, 5), bool)
+    mask[0, 4] = True
+    due = np.zeros_like(mask)
+    due[:2, 3:] = True
+    np.testing.assert_array_equal(grown(mask), due)

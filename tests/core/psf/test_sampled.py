@@ -201,3 +201,14 @@ def test_samples_are_joined_by_a_cubic_between_them():
     # A single place holds everywhere; a width is the diameter of the disc above half of the peak.
     flat = sampled_psf(np.pad(np.ones((1, 1, 3, 3)), ((0, 0), (0, 0), (2, 2), (2, 2))), 2, [0.0], [0.0], (9, 9))
     assert flat.fwhm_at(np.array([3.0]), np.array([5.0]))[0] == pytest.approx(2.0 * np.sqrt(9 / np.pi) / 2.0)
+
+
+def test_a_part_of_the_frame_has_the_same_function():
+    rng = np.random.default_rng(4)
+    psf = sampled_psf(rng.uniform(0.5, 1.0, (2, 3, 27, 27)), 9, np.array([0, 50, 99]), np.array([0, 79]), (80, 100))
+    x, y = np.array([61.3, 70.0]), np.array([40.2, 33.9])
+    part = psf.part((55, 30), (20, 25))
+    assert part.shape == (20, 25)
+    whole, moved = make_stamps(psf, x, y, 1.5), make_stamps(part, x - 55, y - 30, 1.5)
+    np.testing.assert_allclose(moved.values, whole.values, rtol=1e-5)
+    np.testing.assert_array_equal(moved.column, whole.column - 55)

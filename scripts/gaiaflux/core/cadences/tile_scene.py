@@ -18,15 +18,15 @@ from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamps import make_stamps
 from gaiaflux.core.stars.prf_noise import ResidualNoise
 
-__all__ = ["TileOptions", "TileScene", "solve_tile"]
+__all__ = ["LEAST_PIXELS", "TileOptions", "TileScene", "solve_tile"]
 
 ALONE = 30.0  # signal to noise from which a star's light needs no promise of the catalogue
 PLACE = 0.8  # error of a place, times the signal to noise [pixel]
-FIRST_STEPS, STEPS = 4, 4
+FIRST_STEPS, STEPS = 4, 3
 LONGEST_STEP = 0.3  # [pixel]
 SETTLED = 2e-3  # [pixel]
 UNLISTED = 8.0  # a pixel's residual over its doubt from which it holds a star that the catalogue has not
-LEAST_PIXELS = 16
+LEAST_PIXELS = 16  # of a part of an image
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Tile:
             misfit = np.maximum(sums.chi2 / np.maximum(sums.n_pixels, 1), 1.0)
             snr = np.abs(self.flux) * np.sqrt(sums.curvature / misfit)
             free = np.flatnonzero(snr * self.stars.position_err > PLACE) if not held else np.zeros(0, np.int64)
-            shifts = shift_images(self.psf, self.stamps, self.flux, self.image.shape)
+            shifts = self.shift_images(snr)
             columns = joint_columns(self.psf, self.stamps, self.flux, free)
             promises = self.promises(misfit, snr, free, held)
             step = joint_step(columns, self.residual, weight, promises, np.concatenate([self.planes, shifts]))
@@ -140,6 +140,16 @@ class _Tile:
             if max(float(np.abs(values).max(initial=0.0)) for values in (moved, step.move)) < SETTLED:
                 break
         return step
+
+    def shift_images(self, snr: np.ndarray) -> np.ndarray:
+        """Derivatives with respect to the common shift, of the stars that tell of it: those with `ALONE`, if any."""
+        rows = np.flatnonzero(snr > ALONE)
+        rows = rows if len(rows) else np.arange(len(snr))
+        stamps = self.stamps
+        x, y = stamps.x[rows], stamps.y[rows]
+        placed = self.psf.at(x, y)
+        few = Stamps(stamps.values[rows], stamps.column[rows], stamps.row[rows], x, y, stamps.radius, placed)
+        return shift_images(self.psf, few, self.flux[rows], self.image.shape)
 
     def promises(self, misfit: np.ndarray, snr: np.ndarray, free: np.ndarray, held: bool) -> Promises:
         """What the catalogue says, as firm as the pixels are false."""
@@ -193,7 +203,7 @@ def solve_tile(
     Raises
     ------
     ValueError
-        Shapes that differ, or hardly a pixel that can be used.
+        Shapes that differ, or less than `LEAST_PIXELS` pixels that are finite.
     """
     options = TileOptions() if options is None else options
     if image.shape != variance.shape:
@@ -210,9 +220,10 @@ def solve_tile(
 def _start(image: np.ndarray, variance: np.ndarray, stars: SceneStars, psf: SampledPsf, options: TileOptions) -> _Tile:
     ny, nx = image.shape
     finite = np.isfinite(image) & np.isfinite(variance)
-    usable = finite & (np.where(finite, variance, 0.0) > 0) & ~full_wells(image, options.saturation)
-    if np.count_nonzero(usable) < LEAST_PIXELS:
-        raise ValueError(f"only {np.count_nonzero(usable)} pixels of the part of the image can be used")
+    finite &= np.where(finite, variance, 0.0) > 0
+    usable = finite & ~full_wells(image, options.saturation)
+    if np.count_nonzero(finite) < LEAST_PIXELS:
+        raise ValueError(f"only {np.count_nonzero(finite)} pixels of the part of the image can be used")
     values = np.ascontiguousarray(np.where(finite, image, 0.0), np.float32)
     weight = np.where(usable, 1.0 / np.where(usable, variance, 1.0), 0.0).astype(np.float32)
     row, column = (grid.astype(np.float32) for grid in np.mgrid[:ny, :nx])
@@ -221,7 +232,8 @@ def _start(image: np.ndarray, variance: np.ndarray, stars: SceneStars, psf: Samp
     own = np.zeros((len(stars), 2))
     stamps = make_stamps(psf, stars.x, stars.y, options.radius_pix)
     # The light of the catalogue's stars may be off; the lower pixels are the sky's.
-    level = float(np.median((values - star_light(stamps, flux, image.shape))[usable]))
+    below = (values - star_light(stamps, flux, image.shape))[usable]
+    level = float(np.median(below)) if below.size else 0.0
     sky = np.array([level, 0.0, 0.0])
     tile = _Tile(values, weight, psf, stars, options, flux, no, own, planes, sky, stamps, values, values, no)
     tile.render()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaiaflux.core.psf.equations import NormalEquations, flux_errors, normal_equations, solve, sum_stamps
+from gaiaflux.core.psf.equations import NormalEquations, close_pairs, flux_errors, normal_equations, solve, sum_stamps
 from gaiaflux.core.psf.protocol import Psf, Stamps
 from gaiaflux.core.psf.stamps import add_light
 
@@ -198,7 +198,7 @@ def joint_step(
     sums = sum_stamps(residual, weight, stamps)
     known = np.concatenate([promises.light, promises.place, promises.place])
     pull = np.concatenate([promises.light_pull, promises.place_pull[:, 0], promises.place_pull[:, 1]])
-    equations = normal_equations(weight, stamps, sums.curvature + known)
+    equations = normal_equations(weight, stamps, sums.curvature + known, _pairs(columns))
     right = sums.gradient - known * pull
     step = solve(equations, right, tolerance)
     if not len(whole):
@@ -221,3 +221,16 @@ def _precise(equations: NormalEquations, right: np.ndarray) -> np.ndarray:
     """Solution to a millionth of its right-hand side."""
     power = np.divide(right**2, equations.diagonal, out=np.zeros(len(right)), where=equations.diagonal > 0)
     return solve(equations, right, 1e-6 * float(np.sqrt(power.sum())))
+
+
+def _pairs(columns: JointColumns) -> np.ndarray:
+    """Pairs of unknowns that may overlap, shape (n_pairs, 2): those of each star, and of stars whose circles meet."""
+    n, m, free = len(columns.light), len(columns.free), columns.free
+    of = np.full((3, n), -1)
+    of[0] = np.arange(n)
+    of[1, free], of[2, free] = n + np.arange(m), n + m + np.arange(m)
+    a, b = close_pairs(columns.light).T
+    made = [np.stack([one[a], other[b]], axis=1) for one in of for other in of]
+    made += [np.stack([of[k], of[o]], axis=1) for k, o in ((0, 1), (0, 2), (1, 2))]
+    pairs = np.sort(np.concatenate(made), axis=1)
+    return np.ascontiguousarray(pairs[pairs[:, 0] >= 0])

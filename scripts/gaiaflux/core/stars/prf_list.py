@@ -171,8 +171,8 @@ class _Scene:
     def noise(self) -> ResidualNoise:
         return ResidualNoise(self.residual, self.light, self.weight)
 
-    def prune(self) -> None:
-        """Leave out what is no star: without light, beyond the image, or on the place of a brighter one."""
+    def prune(self) -> bool:
+        """Leave out what is no star: without light, beyond the image, or on a brighter one; whether there was any."""
         snr = self.flux * np.sqrt(sum_stamps(self.residual, self.noise.doubt(), self.stamps).curvature)
         ny, nx = self.image.shape
         inside = (self.x > -OUTSIDE) & (self.y > -OUTSIDE) & (self.x < nx - 1 + OUTSIDE) & (self.y < ny - 1 + OUTSIDE)
@@ -180,8 +180,11 @@ class _Scene:
         kept = kept[np.argsort(-self.flux[kept], kind="stable")]
         alone = self.paired[kept]
         alone[thinned(self.x[kept], self.y[kept], TOO_CLOSE)] = True
+        if alone.all() and len(kept) == len(self.x):
+            return False
         self.keep(kept[alone])
         self.render()
+        return True
 
     def fit(self, steps: int) -> JointStep | None:
         """Light and places of all stars."""
@@ -281,6 +284,8 @@ def find_prf_stars(
     scene.prune()
     scene.measure_sky()
     step = scene.fit(LAST_STEPS)
+    while scene.prune():
+        step = scene.fit(1)
     stars = _described(scene, step, full)
     error = function_error(scene.residual, scene.light, scene.noise.fit_weight())
     return PrfScene(stars, scene.light, scene.residual, scene.sky, full, error)

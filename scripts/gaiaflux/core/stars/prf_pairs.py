@@ -20,6 +20,7 @@ OFFSETS = (0.8, 1.3)  # where a second star is sought first [pixel]
 DIRECTIONS = 12
 ROUNDS = 12
 LONGEST_STEP = 0.3  # [pixel]
+SETTLED = 0.1  # change of chi-squared
 NEAREST, FARTHEST = 0.5, 2.2  # separations that can be told [pixel]
 LEAST_SHARE = 0.01  # of the fainter one in the light of both
 LEAST_GAIN = 40.0  # of chi-squared by the second star
@@ -192,25 +193,36 @@ def _fitted(psf: Psf, pixels: StarPixels, weight: np.ndarray, start: tuple[np.nd
     sky, damping = np.zeros(n), np.full(n, 1e-3)
     model, columns = _columns(psf, pixels, x, y, flux, True)
     chi2 = np.sum(weight * (image - model - sky[:, None]) ** 2, axis=1)
+    live = np.arange(n)
     for _ in range(ROUNDS):
-        rest = image - model - sky[:, None]
-        normal = np.einsum("nap,np,nbp->nab", columns, weight, columns, optimize=True)
-        diagonal = np.einsum("naa->na", normal)
-        diagonal *= 1.0 + damping[:, None]
-        diagonal += 1e-15 * diagonal.max(axis=1, keepdims=True) + 1e-30
-        step = np.linalg.solve(normal, np.einsum("nap,np->na", columns, weight * rest)[..., None])[..., 0]
+        rest = image[live] - model[live] - sky[live, None]
+        step = _damped_step(columns[live], weight[live], rest, damping[live])
         move = np.clip(step[:, k + 1 :], -LONGEST_STEP, LONGEST_STEP)
-        new = x + move[:, :k], y + move[:, k:], flux + step[:, :k]
-        new_sky = sky + step[:, k]
-        new_model, new_columns = _columns(psf, pixels, *new, True)
-        new_chi2 = np.sum(weight * (image - new_model - new_sky[:, None]) ** 2, axis=1)
-        better = new_chi2 <= chi2
-        damping = np.where(better, damping * 0.2, damping * 10.0)
-        x, y, flux = (np.where(better[:, None], b, a) for a, b in zip((x, y, flux), new, strict=True))
-        sky, chi2 = np.where(better, new_sky, sky), np.where(better, new_chi2, chi2)
-        model = np.where(better[:, None], new_model, model)
-        columns = np.where(better[:, None, None], new_columns, columns)
+        new = x[live] + move[:, :k], y[live] + move[:, k:], flux[live] + step[:, :k]
+        new_sky = sky[live] + step[:, k]
+        new_model, new_columns = _columns(psf, pixels.of(live), *new, True)
+        new_chi2 = np.sum(weight[live] * (image[live] - new_model - new_sky[:, None]) ** 2, axis=1)
+        better = new_chi2 <= chi2[live]
+        damping[live] *= np.where(better, 0.2, 10.0)
+        done = better & (chi2[live] - new_chi2 < SETTLED)
+        rows = live[better]
+        for values, fresh in zip(
+            (x, y, flux, sky, model, columns), (*new, new_sky, new_model, new_columns), strict=True
+        ):
+            values[rows] = fresh[better]
+        chi2[rows] = new_chi2[better]
+        live = live[~done]
+        if not len(live):
+            break
     return _Fit(x, y, flux, sky, chi2)
+
+
+def _damped_step(columns: np.ndarray, weight: np.ndarray, rest: np.ndarray, damping: np.ndarray) -> np.ndarray:
+    normal = np.einsum("nap,np,nbp->nab", columns, weight, columns, optimize=True)
+    diagonal = np.einsum("naa->na", normal)
+    diagonal *= 1.0 + damping[:, None]
+    diagonal += 1e-15 * diagonal.max(axis=1, keepdims=True) + 1e-30
+    return np.linalg.solve(normal, np.einsum("nap,np->na", columns, weight * rest)[..., None])[..., 0]
 
 
 def _chi2(psf: Psf, pixels: StarPixels, weight: np.ndarray, fit: _Fit) -> np.ndarray:
@@ -229,7 +241,7 @@ def _second_star(psf: Psf, pixels: StarPixels, single: _Fit) -> tuple[np.ndarray
     rest = pixels.image.reshape(n, -1) - np.einsum("nk,nkp->np", single.flux, columns[:, :1]) - single.sky[:, None]
     angle = 2.0 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     away = np.concatenate([radius * np.stack([np.cos(angle), np.sin(angle)]) for radius in OFFSETS], axis=1)
-    best, chosen = np.full(n, -np.inf), (single.x, single.y, single.flux)
+    best, chosen = np.full(n, -np.inf), [single.x, single.y, single.flux]
     normal = np.einsum("nap,np,nbp->nab", columns, weight, columns, optimize=True)
     normal += 1e-12 * np.einsum("naa->n", normal)[:, None, None] * np.eye(normal.shape[1])
     for dx, dy in away.T:
@@ -250,6 +262,5 @@ def _second_star(psf: Psf, pixels: StarPixels, single: _Fit) -> tuple[np.ndarray
             np.stack([single.y[:, 0] - share * dy, y[:, 0]], axis=1),
             np.stack([single.flux[:, 0] - amount, amount], axis=1),
         )
-        x_pair, y_pair, flux_pair = (np.where(better[:, None], b, a) for a, b in zip(chosen, two, strict=True))
-        chosen = (x_pair, y_pair, flux_pair)
-    return chosen
+        chosen = [np.where(better[:, None], b, a) for a, b in zip(chosen, two, strict=True)]
+    return chosen[0], chosen[1], chosen[2]
