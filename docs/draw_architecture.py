@@ -16,7 +16,7 @@ PARTS = (
     *("model.settings", "model"),
     *("core.kernels", "core.maths", "core.sky", "core.image", "core.psf", "core.stars", "core.plate", "core.aperture"),
     *("core.difference", "core.calibration", "core.cadences"),
-    *("io", "io.image", "io.gaia", "io.tess", "io.mast", "io.export", "workflow", "sim.tess", "sim", "series"),
+    *("io", "io.image", "io.gaia", "io.tess", "io.mast", "io.export", "workflow", "sim", "sim.tess", "series"),
     *("ground.frame", "ground.catalog", "ground.photometry", "ground", "ground.interface", "ground.injection", "tess"),
     *("report", "report.figures", "report.html", "cli", "scripts"),
 )

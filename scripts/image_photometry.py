@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 def main(smk: "snakemake") -> None:
     """Write ``output.measured``."""
-    files = TargetFiles(read_prepared_catalog(smk.input.catalog), InstrumentFiles(smk.params.prf_folder, None))
+    settings = smk.params.settings
+    instrument = InstrumentFiles(smk.params.prf_folder, None)
+    files = TargetFiles(read_prepared_catalog(smk.input.catalog), instrument, settings["saturated"])
     with BatchWriter(smk.output.measured, kind="targets") as out:
-        measure_stars(smk.params.stars, smk.input.images, files, smk.params.settings["methods"], out)
+        measure_stars(smk.params.stars, smk.input.images, files, settings["methods"], out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def main(smk: "snakemake") -> None:
     files = TargetFiles(
         read_prepared_catalog(smk.input.catalog),
         InstrumentFiles(smk.params.prf_folder, next(iter(smk.input.get("pointing", [])), None)),
+        smk.params.settings["saturated"],
     )
     with BatchWriter(smk.output.measured, kind="targets") as out:
         measure_targets(smk.params.members, files, smk.params.settings["methods"], out)

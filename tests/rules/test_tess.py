@@ -118,6 +118,7 @@ def test_a_newer_release_in_another_folder_replaces_the_older(field):
 CHANGES = {
     "methods": ("catalog_file", "methods: [linpsf]\n    catalog_file", {"tess_photometry": 2, **OF_DATASET}),
     "ensemble": ("catalog_file", "ensemble: false\n    catalog_file", OF_DATASET),
+    "saturated": ("catalog_file", "saturated: halo\n    catalog_file", {"tess_photometry": 2, **OF_DATASET}),
     "fewer targets": ("catalog_file", "targets: [1, 3]\n    catalog_file", {"tess_photometry": 1, **OF_FIELD}),
     "bright targets": ("catalog_file", "targets: {tmag_max: 10}\n    catalog_file", OF_FIELD),
     "export": ("frames_per_batch: 2", "export: {formats: [fits]}", {"export_dataset": 1}),

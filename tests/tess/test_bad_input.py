@@ -195,8 +195,8 @@ def test_a_star_under_a_brighter_one(tmp_path, make_field, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_saturated_star(tmp_path, make_field, kind):
-    field = make_field(tmp_path / "input", (StampStar(1001, 5.1, 10.2, 5.0),), shape=(21, 11))
+def test_a_saturated_star_whose_charge_leaves_the_file(tmp_path, make_field, kind):
+    field = make_field(tmp_path / "input", (StampStar(1001, 5.1, 3.2, 4.5),), shape=(11, 11))
     target = opened(field, kind)
     status = target.photometry()
     assert any("lower limit" in text for text in target.details["errors"])
@@ -204,6 +204,7 @@ def test_a_saturated_star(tmp_path, make_field, kind):
     if kind is AperturePhotometry:
         assert status is STATUS.WARNING
         assert target.default_stamp()[0] > 20
+        assert target.details["mean_flux"] < 0.95 * field.truth.star_flux[0, 0]
     else:
         assert status is STATUS.ERROR
 
@@ -283,7 +284,7 @@ def test_a_wrong_magnitude_changes_nothing(field, true, stated):
 
 
 def test_a_background_that_nobody_can_subtract_is_said(tmp_path, make_field):
-    field = make_field(tmp_path / "input", (StampStar(1001, 5.1, 10.2, 5.0),), shape=(21, 11))
+    field = make_field(tmp_path / "input", (StampStar(1001, 5.1, 10.2, 5.0),), shape=(21, 11), prf=False)
     field.edit(lambda hdus: hdus["PIXELS"].data["FLUX_BKG"].fill(0.0))
     target = opened(field, AperturePhotometry)
     assert target.photometry() is STATUS.WARNING

@@ -8,6 +8,7 @@ import pytest
 
 from gaiaflux.model.flags import FrameFlag, StarFlag
 from gaiaflux.model.methods import TESS_METHODS, methods_named
+from gaiaflux.report.html.page import write_report
 from gaiaflux.tess import field_calibration
 from gaiaflux.tess.field_dataset import assemble_field
 
@@ -285,3 +286,35 @@ def test_blocks_of_stars_change_nothing(file, few, monkeypatch):
         with file(few) as found:
             for name in ("flux_cal", "flux_cal_err"):
                 assert np.array_equal(found[f"psf/{name}"], whole[f"psf/{name}"])
+
+
+def test_what_is_injected_comes_out(file):
+    """Of stars of a small ensemble, with and without: the noise is the same."""
+    truth = Truth(21, n_stars=25, n_frames=400)
+    sine, transit = 8, 14
+
+    def inject(targets):
+        targets["t1008"][1]["psf_flux"] *= (1.0 + 0.002 * truth.sine).astype("f4")
+        targets["t1014"][1]["psf_flux"] *= (1.0 - 0.002 * truth.transit).astype("f4")
+
+    with file(truth) as before, file(truth, change=inject) as after:
+        assert after["psf/ensemble_status"].asstr()[transit] == "used"
+        quiet, cal = (found["psf/flux_cal"][()].astype(float) for found in (before, after))
+    for star, shape, size in ((sine, truth.sine, 0.002), (transit, truth.transit.astype(float), -0.002)):
+        assert amplitude(cal[star], shape) - amplitude(quiet[star], shape) == pytest.approx(size, rel=0.05)
+    others = np.delete(np.arange(25), [sine, transit])
+    assert cal[others] == pytest.approx(quiet[others], rel=2e-4)
+
+
+def test_the_page_says_once_what_is_as_measured(assemble, few, tmp_path):
+    def change(targets):
+        for name in list(targets)[50:]:
+            targets[name][0]["ccd"] = 2
+        for name in targets:
+            targets[name][1]["psf_flags"][7] = StarFlag.BACKGROUND
+
+    write_report(tmp_path / "report.html", assemble(few, change=change))
+    page = (tmp_path / "report.html").read_text()
+    assert "59 frames brought to one scale by an ensemble of " in page
+    assert "1 frame measured but not calibrated" in page
+    assert page.count("not calibrated: the CCD needs 20 suitable stars and has 0; pscale is 1") == 1

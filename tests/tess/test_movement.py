@@ -3,8 +3,11 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from gaiaflux.core.cadences.frame_motion import places_in_frames, solve_motion
+from gaiaflux.core.cadences.motion_terms import StarPlaces
 from gaiaflux.core.sky.projection import linear_tan
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
+from gaiaflux.sim.tess.star_frames import moved_places
 from gaiaflux.tess.movement import ImageMovementKernel
 
 XY = np.array([[10.0, 20.0], [30.0, 5.0]])
@@ -122,3 +125,30 @@ def test_edges_are_of_the_finite_kernels():
     assert kernel.interpolate(3.0, XY)[0, 0] == 2.0
     with pytest.raises(ValueError, match="not finite"):
         kernel.interpolate(np.nan, XY)
+
+
+@pytest.mark.parametrize("mode", ["translation", "euclidian", "affine"])
+def test_motion_that_was_solved_for_is_a_series_of_kernels(mode):
+    rng = np.random.default_rng(7)
+    x, y = rng.uniform(0, 2048, (2, 60))
+    shift, turn = rng.normal(0, 0.2, (9, 2)), rng.normal(0, 1e-5 if mode != "translation" else 0.0, 9)
+    moved = moved_places(x, y, shift, turn, np.array([1024.0, 1024.0]))
+    error = np.full(moved.shape[1:], 1e-4)
+    seen = moved + rng.normal(0, 1e-4, moved.shape)
+    seen[:, 4] = np.nan
+    motion = solve_motion(StarPlaces(x, y, *seen, error, error), mode)
+    kernel, time = ImageMovementKernel(mode), 1325.0 + np.arange(9) / 48
+    kernel.load_series(time, motion.parameters)
+    places = np.array([[0.0, 2047.0], [1000.5, 20.25]])
+    for place in places:
+        jitter = kernel.jitter(time, *place)
+        expected = places_in_frames(motion, *place) - place
+        known = ~motion.lost
+        np.testing.assert_allclose(jitter[known], expected[known], atol=1e-10)
+        # A lost frame is between its neighbours in time.
+        np.testing.assert_allclose(jitter[4], 0.5 * (jitter[3] + jitter[5]), atol=1e-6)
+    true = np.moveaxis(moved_places(*places.T, shift, turn, np.array([1024.0, 1024.0])), 0, -1) - places
+    frames = np.delete(np.arange(9), 4)
+    true -= true[frames].mean(axis=0)
+    found = np.stack([kernel.interpolate(one, places) for one in time])
+    np.testing.assert_allclose(found[frames], true[frames], atol=5e-4)

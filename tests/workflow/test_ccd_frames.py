@@ -15,7 +15,7 @@ from gaiaflux.workflow.ccd_frames import (
 )
 from gaiaflux.workflow.frames import FrameFile
 from gaiaflux.workflow.ledger import Ledger, update_ledger, write_ledger
-from gaiaflux.workflow.target_files import left_out, ledgers_of_field
+from gaiaflux.workflow.target_files import ledgers_of_field, left_out
 
 SPOC = "tess2018206{:06d}-s{:04d}-{}-{}-0120-s_ffic.fits"
 TICA = "hlsp_tica_tess_ffi_s0001-o1-{:08d}-cam{}-ccd{}_tess_v01_img.fits"

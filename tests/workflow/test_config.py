@@ -44,6 +44,7 @@ WRONG = {
     "tess: {F: {tpfs: x, catalog_file: c, targets: [TIC]}}": "tess.F.targets, entry 1: must be a whole number, not",
     "tess: {F: {tpfs: x, catalog_file: c, targets: {tmag: 3}}}": "tess.F.targets.tmag: unknown key; did you mean",
     "tess: {F: {tpfs: x, catalog_file: c, methods: [halo]}}": "tess.F.methods, entry 1: 'halo' is not one of: psf",
+    "tess: {F: {tpfs: x, catalog_file: c, saturated: mask}}": "tess.F.saturated: 'mask' is not one of: aperture, halo",
     "tess: {F: {tpfs: x, catalog_file: c, pointing_file: p}}": "tess.F.pointing_file: goes only together with cutouts",
     "tess: {F: {ffis: x, catalog_file: c}}": "tess.F.ffis: unknown key",
     "series: {a: {images: x}, A: {images: y}}": "series.a: differs from series.A only in case",

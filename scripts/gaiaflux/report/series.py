@@ -78,6 +78,11 @@ class MethodSummary:
         """Group of the dataset."""
         return self.declared.name
 
+    @property
+    def as_measured(self) -> dict[str, str]:
+        """CCDs of a field that have no ensemble, and why."""
+        return json.loads(str(self.attributes.get("ccds_as_measured", "{}")))
+
 
 @dataclass(frozen=True)
 class SeriesSummary:

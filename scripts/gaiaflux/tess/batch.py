@@ -37,10 +37,13 @@ class TargetFiles:
     catalog : TessCatalog
     instrument : InstrumentFiles
         Response functions and pointings.
+    saturated : str
+        See `gaiaflux.tess.measurement.measure_methods`.
     """
 
     catalog: TessCatalog
     instrument: InstrumentFiles
+    saturated: str = "aperture"
 
 
 def measure_targets(
@@ -82,7 +85,7 @@ def _measure(
     _refuse_outside(view)
     if only:
         _refuse_others(view, json.loads(only))
-    return target_group(view, opened.remarks, methods, path)
+    return target_group(view, opened.remarks, methods, path, files.saturated)
 
 
 def _star_of(file: TargetFile, catalog: TessCatalog) -> int:

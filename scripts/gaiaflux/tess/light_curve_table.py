@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.tess.pixel_source import PixelSource
 from gaiaflux.tess.stamps import Stamp
 from gaiaflux.tess.star_times import times_of_star
@@ -44,6 +45,8 @@ class Measurement:
         Pixels that make up the flux.
     model : ndarray of float64, shape (rows, cols), optional
         Mean image as the fit has it [electron/s].
+    weights : WeightMap, optional
+        Of the pixels, where the flux is no plain sum of them.
     status : STATUS
         What became of it.
     remarks : tuple of str
@@ -63,6 +66,7 @@ class Measurement:
     flags: np.ndarray
     mask: np.ndarray | None = None
     model: np.ndarray | None = None
+    weights: WeightMap | None = None
     status: STATUS = STATUS.OK
     remarks: tuple[str, ...] = ()
     cards: Mapping[str, tuple[Any, str]] = field(default_factory=dict)

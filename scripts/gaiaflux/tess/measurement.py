@@ -7,6 +7,7 @@ import numpy as np
 
 from gaiaflux.core.cadences.measure import CadenceTable, MeasureOptions, StampMeasurement, StampTarget, measure_stamp
 from gaiaflux.core.cadences.motion import measured_shifts
+from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.methods import TESS_APERTURE
 from gaiaflux.tess.light_curve_table import Measurement, with_remark
 from gaiaflux.tess.scene import frames_of_stamp, stars_of_stamp
@@ -18,22 +19,26 @@ __all__ = ["effective_settings", "measure_methods"]
 _NO_SUM = "the aperture is empty, or always has a pixel without light"
 _WITH_SKY = "no background was subtracted from the pixels, none can be fitted, and the sum contains it"
 _NO_FIT = "no pixel near the target can be used"
+MOST_RESIZES = 5
 HIGH_CONTAMINATION = 0.1
 """Part of the light in the aperture from which on the user is warned."""
 
 
 def measure_methods(
-    view: StampView, methods: Collection[str], *, residual_correction: bool = False
+    view: StampView, methods: Collection[str], *, residual_correction: bool = False, saturated: str = "aperture"
 ) -> dict[str, Measurement]:
     """Measure the target of a view.
 
     Parameters
     ----------
     view : StampView
+        Its stamp is enlarged for a target whose charge runs over its edge, as far as there are pixels.
     methods : collection of str
         Names of `gaiaflux.model.methods.TESS_METHODS`.
     residual_correction : bool
         Add what a fit leaves next to the target to its flux.
+    saturated : str
+        How the sums of a target with saturated pixels are made, of `gaiaflux.core.cadences.target.SATURATED`.
 
     Returns
     -------
@@ -42,30 +47,41 @@ def measure_methods(
         source say something.
     """
     source = view.source
-    stars, _ = stars_of_stamp(view.all_stars, view.starid, source, view.stamp, view.epoch)
-    target = StampTarget(
-        frames=frames_of_stamp(source, view.stamp),
-        shift_known=measured_shifts(source.pos_corr, source.time).known,
-        stars=stars,
-        corner=(view.stamp[2], view.stamp[0]),
-        aperture=source.mission_mask(view.stamp, view.starid),
-    )
     options = replace(
         MeasureOptions(),
         methods=tuple(methods),
         residual_correction=residual_correction,
         aperture_background=not source.subtracted,
+        saturated=saturated,
     )
-    made = measure_stamp(target, view.samples, options)
+    made = measure_stamp(_target(view), view.samples, options)
+    for _ in range(MOST_RESIZES):
+        down, up = made.saturated_sums.rows if made.grown else (0, 0)
+        if not (down or up) or not view.resize_stamp(down=down, up=up):
+            break
+        made = measure_stamp(_target(view), view.samples, options)
     background = np.ascontiguousarray(source.backgrounds(view.stamp))
     remarks = []
     if not (source.quality == 0).any():
         remarks.append("no cadence has quality 0: the mean image is of those without a disqualifying bit")
     doubted = bool(remarks or source.remarks)
     measured = {name: _measurement(made, name, background, remarks, doubted) for name in methods}
-    if TESS_APERTURE.name in measured and not (source.subtracted or made.measurable):
+    if TESS_APERTURE.name in measured and not (source.subtracted or made.fitted):
         measured[TESS_APERTURE.name] = with_remark(measured[TESS_APERTURE.name], _WITH_SKY)
     return measured
+
+
+def _target(view: StampView) -> StampTarget:
+    """The target of a view, in the stamp as it is."""
+    source = view.source
+    stars, _ = stars_of_stamp(view.all_stars, view.starid, source, view.stamp, view.epoch)
+    return StampTarget(
+        frames=frames_of_stamp(source, view.stamp),
+        shift_known=measured_shifts(source.pos_corr, source.time).known,
+        stars=stars,
+        corner=(view.stamp[2], view.stamp[0]),
+        aperture=source.mission_mask(view.stamp, view.starid),
+    )
 
 
 def effective_settings(method: str, zero_point: float) -> dict[str, dict[str, str]]:
@@ -100,7 +116,9 @@ def _measurement(
 ) -> Measurement:
     table = made.tables[method]
     sums = method == TESS_APERTURE.name
-    mask = made.aperture if sums else None
+    mask, weights = (made.aperture, _weights(made)) if sums else (None, None)
+    if weights is not None:
+        mask = weights.weight > 0
     remarks, cards = [*said], {}
     contaminated = _median(table.contamination)
     if np.isfinite(contaminated):
@@ -114,9 +132,11 @@ def _measurement(
             "the response function does not describe the stamp: the target is fitted alone, its flux is uncertain"
         )
     if made.saturated:
-        remarks.append(
-            "pixels of the target are saturated: its flux by aperture is a lower limit, others are not given"
-        )
+        remarks.append(_of_full_pixels(made, sums))
+    if sums and made.grown and made.saturated_sums.enclosed is not None:
+        enclosed = made.saturated_sums.enclosed
+        cards["AP_IN"] = (_median(enclosed.part), "part of the star's light in the aperture")
+        cards["AP_INERR"] = (enclosed.error, "its error")
     measured = bool(np.isfinite(table.flux).any() and np.isfinite(table.flux_err).any())
     status = STATUS.ERROR if not measured else STATUS.WARNING if remarks or doubted else STATUS.OK
     if not measured:
@@ -127,7 +147,7 @@ def _measurement(
         flux=table.flux,
         flux_err=table.flux_err,
         background=table.background,
-        flux_background=_background_light(table, background, made.aperture),
+        flux_background=_background_light(table, background, made.aperture if weights is None else weights.weight),
         centroid=table.centroid,
         chi2=per_freedom,
         n_clipped=table.n_clipped.astype(np.float64),
@@ -135,16 +155,40 @@ def _measurement(
         flags=table.flags,
         mask=mask,
         model=None if sums or not measured else made.scene.model,
+        weights=weights,
         status=status,
         remarks=tuple(remarks),
         cards=cards,
     )
 
 
-def _background_light(table: CadenceTable, background: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _weights(made: StampMeasurement) -> WeightMap | None:
+    """Weights of the pixels of a halo."""
+    weight = made.saturated_sums.weight if made.grown else None
+    return None if weight is None else WeightMap(weight, int(made.bleeding.mask.sum()))
+
+
+def _of_full_pixels(made: StampMeasurement, sums: bool) -> str:
+    """What a target next to saturated pixels, its own or another's, comes to."""
+    if made.limited:
+        return "pixels of the target are saturated: its flux by aperture is a lower limit, others are not given"
+    if not sums:
+        return "pixels of the target are saturated: its flux is given by aperture alone"
+    found = made.saturated_sums
+    said = "pixels of the target are saturated: all that hold its charge are summed up"
+    if found.weight is not None:
+        said = "pixels of the target are saturated: its changes are those of the others, weighted to vary least"
+    if found.enclosed is None:
+        return f"{said}; no response function tells how much light is outside of them"
+    return f"{said}; {100 * (1 - _median(found.enclosed.part)):.1f} % of the light is outside of them and added"
+
+
+def _background_light(table: CadenceTable, background: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Light of the background in the aperture: what the mission took off, and what a fit found besides."""
-    taken = np.where(np.isfinite(background), background, 0.0)[:, mask].sum(axis=1, dtype=np.float64)
-    return taken + mask.sum() * np.nan_to_num(table.background)
+    used = weight != 0
+    taken = np.where(np.isfinite(background), background, 0.0)[:, used]
+    light = taken.sum(axis=1, dtype=np.float64) if weight.dtype == bool else taken @ weight[used]
+    return light + weight.sum() * np.nan_to_num(table.background)
 
 
 def _median(values: np.ndarray) -> float:

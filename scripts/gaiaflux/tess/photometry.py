@@ -55,6 +55,17 @@ class AperturePhotometry(BasePhotometry):
 
     method = TESS_APERTURE.name
 
-    def do_photometry(self) -> STATUS:
-        """Measure the target; see `PSFPhotometry.do_photometry`."""
-        return self.take(measure_methods(self, (self.method,))[self.method])
+    def do_photometry(self, *, saturated: str = "aperture") -> STATUS:
+        """Measure the target; see `PSFPhotometry.do_photometry`.
+
+        Parameters
+        ----------
+        saturated : str
+            A target with saturated pixels: ``aperture`` sums up all pixels with its charge and enlarges the stamp for
+            them, ``halo`` weighs the other pixels so that they vary least.
+
+        Returns
+        -------
+        STATUS
+        """
+        return self.take(measure_methods(self, (self.method,), saturated=saturated)[self.method])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaiaflux.io.tess.light_curve import LightCurveHeader, light_curve_name, write_light_curve
+from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import ApertureBit
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.pixel_source import ClosedPixels
@@ -33,12 +34,15 @@ class Notes(NamedTuple):
         Further keywords.
     remarks : tuple of str
         Sentences for the header.
+    weights : WeightMap, optional
+        Of the pixels, where the flux is no plain sum of them.
     """
 
     phot_mask: np.ndarray | None
     position_mask: np.ndarray | None
     cards: Mapping[str, tuple[Any, str]]
     remarks: tuple[str, ...]
+    weights: WeightMap | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def write_curve(facts: StampFacts, columns: Mapping[str, np.ndarray], notes: Not
             bits[mask] |= bit
     path = folder / light_curve_name(header)
     columns = {**columns, "flags": columns["flags"] & ~common}
-    write_light_curve(path, columns, facts.sumimage, bits, facts.wcs, header)
+    write_light_curve(path, columns, facts.sumimage, bits, facts.wcs, header, notes.weights)
     return path
 
 
@@ -174,6 +178,7 @@ def save_record(view: StampView, record: Record, method: str, folder: str | Path
         record.final_position_mask,
         record.additional_headers,
         tuple(record.details["errors"]),
+        record.weights,
     )
     place = Path(folder) / tasoc_folder(view.starid, view.source.cadence_s)
     table = record.lightcurve

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.tess.light_curve_table import Measurement
 from gaiaflux.tess.metrics import edge_flux, performance
 from gaiaflux.tess.status import STATUS
@@ -37,6 +38,8 @@ class Record:
         Keyword -> (value, comment) for the light curve's file.
     model : ndarray, shape (rows, cols)
         Mean image as the fit has it [electron/s]; None without a fit.
+    weights : WeightMap
+        Of the pixels; None where the flux is a plain sum of them, or a fit.
     """
 
     lightcurve: Table
@@ -46,6 +49,7 @@ class Record:
     final_position_mask: np.ndarray | None = None
     additional_headers: dict[str, tuple[Any, str]] = field(default_factory=dict)
     model: np.ndarray | None = None
+    weights: WeightMap | None = None
 
     def __post_init__(self) -> None:
         self._remarks: tuple[str, ...] = ()
@@ -69,7 +73,7 @@ class Record:
             self.details.pop(name, None)
         self._remarks, self._keys, self._figures = (), (), ()
         self.status, self.lightcurve = STATUS.UNKNOWN, lightcurve
-        self.final_phot_mask, self.final_position_mask, self.model = None, None, None
+        self.final_phot_mask, self.final_position_mask, self.model, self.weights = None, None, None, None
 
     def take(self, measured: Measurement, lightcurve: Table) -> STATUS:
         """Take over what a method measured.
@@ -84,7 +88,7 @@ class Record:
         -------
         STATUS
         """
-        self.lightcurve, self.model = lightcurve, measured.model
+        self.lightcurve, self.model, self.weights = lightcurve, measured.model, measured.weights
         self.final_phot_mask, self.final_position_mask = measured.mask, measured.mask
         self.additional_headers |= measured.cards
         self._remarks, self._keys = measured.remarks, tuple(measured.cards)

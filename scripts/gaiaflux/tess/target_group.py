@@ -11,6 +11,7 @@ from gaiaflux.core.sky.spacecraft import spacecraft_mjd_tdb
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.plate_solution import plate_of_record, plate_record
 from gaiaflux.io.tess.light_curve import LightCurveHeader
+from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import CosmicRays, Detector
 from gaiaflux.model.status import OK
 from gaiaflux.tess.light_curve_table import Measurement
@@ -46,7 +47,7 @@ class KeptTarget(NamedTuple):
 
 
 def target_group(
-    view: StampView, remarks: Sequence[str], methods: Sequence[str], path: str
+    view: StampView, remarks: Sequence[str], methods: Sequence[str], path: str, saturated: str = "aperture"
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Measure a target, and put together what its group in a batch file holds.
 
@@ -60,6 +61,8 @@ def target_group(
         Names of `gaiaflux.model.methods.TESS_METHODS`.
     path : str
         Where the pixels are, for tables.
+    saturated : str
+        See `gaiaflux.tess.measurement.measure_methods`.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def target_group(
         Cadences, ``{method}_{array}`` for what a method measured, and what `read_kept` reads.
     """
     source = view.source
-    made = measure_methods(view, methods)
+    made = measure_methods(view, methods, saturated=saturated)
     measured = {method: one for method, one in made.items() if one.status is not STATUS.ERROR}
     said = [*remarks, *(f"{method}: {text}" for method in methods for text in made[method].remarks)]
     reasons = [one.remarks[-1] for one in made.values() if one.status is STATUS.ERROR]
@@ -132,6 +135,9 @@ def _kept(
         "notes": {name: {"cards": one.cards, "remarks": [*remarks, *one.remarks]} for name, one in measured.items()},
     }
     masks = {f"{name}_mask": one.mask for name, one in measured.items() if one.mask is not None}
+    maps = {name: one.weights for name, one in measured.items() if one.weights is not None}
+    weights = {f"{name}_weights": one.weight for name, one in maps.items()}
+    record["n_saturated"] = {name: one.n_saturated for name, one in maps.items()}
     return {
         "star_time": time,
         "star_timecorr": timecorr,
@@ -139,6 +145,7 @@ def _kept(
         "sumimage": facts.sumimage,
         "aperture_bits": facts.bits,
         **masks,
+        **weights,
         **{f"{name}_flux_background": one.flux_background.astype(np.float32) for name, one in measured.items()},
         _FACTS: np.frombuffer(json.dumps(record).encode(), np.uint8),
     }
@@ -183,7 +190,10 @@ def read_kept(batch: BatchReader, name: str) -> KeptTarget | None:
         columns[method] = shared | own
         mask = batch.array(name, f"{method}_mask").astype(bool) if f"{method}_mask" in names else None
         cards = {key: tuple(card) for key, card in said["cards"].items()}
-        notes[method] = Notes(mask, mask, cards, tuple(said["remarks"]))
+        weights = None
+        if method in record["n_saturated"]:
+            weights = WeightMap(batch.array(name, f"{method}_weights"), record["n_saturated"][method])
+        notes[method] = Notes(mask, mask, cards, tuple(said["remarks"]), weights)
     return KeptTarget(facts, columns, notes)
 
 

@@ -159,9 +159,9 @@ def _frames(name: str, paths: Iterable[str], heads: Mapping[str, CcdHead]) -> li
         frames[frame_id] = FrameFile(frame_id, path, said)
     ordered = [frames[frame_id] for frame_id in sorted(frames)]
     if other:
-        said = f"{len(other)} images of another pipeline ({Path(other[0]).name} ...)"
+        words = f"{len(other)} images of another pipeline ({Path(other[0]).name} ...)"
         former = ordered[0].overrides.get("instead_of")
-        both = f"{former}, {said}" if former else said
+        both = f"{former}, {words}" if former else words
         ordered[0] = replace(ordered[0], overrides={**ordered[0].overrides, "instead_of": both})
     return ordered
 
@@ -224,8 +224,8 @@ def targets_of_batch(targets: str | list | Mapping, batch: str) -> dict:
     Returns
     -------
     dict
-        ``stars``, the TIC numbers that are asked for; or ``tmag_max`` (None: no limit), and the ``part`` of ``parts`` to
-        which the number of a star belongs.
+        ``stars``, the TIC numbers that are asked for; or ``tmag_max`` (None: no limit), and the ``part`` of ``parts``
+        to which the number of a star belongs.
     """
     part, parts = int(batch[:-2]), int(batch[-2:])
     if isinstance(targets, list):

@@ -254,7 +254,7 @@ def field_settings(field: Mapping) -> dict:
     dict
         Which files it has does not count: each target is measured alone.
     """
-    return {"methods": list(field["methods"])}
+    return {"methods": list(field["methods"]), "saturated": field["saturated"]}
 
 
 def field_dataset_settings(field: Mapping) -> dict:

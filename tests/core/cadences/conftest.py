@@ -1,18 +1,21 @@
 """Simulated stamps, and how well anyone could measure them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
 
+from gaiaflux.core.cadences.centroids import CentroidOptions, Centroids, PixelNoise, measure_centroids, motion_stars
 from gaiaflux.core.cadences.frames import StampFrames
 from gaiaflux.core.cadences.measure import MeasureOptions, StampTarget, measure_stamp
 from gaiaflux.core.cadences.motion import measured_shifts
+from gaiaflux.core.cadences.motion_terms import StarPlaces
 from gaiaflux.core.cadences.scene import SceneStars
 from gaiaflux.core.psf.sampled import sampled_psf
 from gaiaflux.sim.tess.floor import least_errors
-from gaiaflux.sim.tess.response import response_grid
-from gaiaflux.sim.tess.stamp import SimulatedStamp, StampSetup, simulate_stamp
+from gaiaflux.sim.tess.response import Response, response_grid
+from gaiaflux.sim.tess.stamp import LIVE, READ_VARIANCE_120, SimulatedStamp, StampSetup, simulate_stamp
+from gaiaflux.sim.tess.star_frames import StarFrames, moved_places, star_responses
 from gaiaflux.sim.tess.stars import StampStar, tess_flux
 
 N_TIMES = 4000
@@ -94,3 +97,90 @@ def scored(response):
 def pair(scored):
     """The blend of the budgets."""
     return scored()
+
+
+CORNER = 1000, 700  # of simulated frames on the CCD
+
+
+@dataclass
+class StarField:
+    """Stars on a grid of cells, frames of them, and where they truly are."""
+
+    x: np.ndarray
+    y: np.ndarray
+    setup: StarFrames
+    pivot: np.ndarray
+
+    @property
+    def catalogue(self):
+        return np.stack([self.x, self.y, self.setup.flux])
+
+    def motion_at(self, xy, shift, roll):
+        """True motion of places, mean zero; shape (n_frames, n, 2)."""
+        moved = np.moveaxis(moved_places(xy[:, 0], xy[:, 1], shift, roll, self.pivot), 0, -1) - xy
+        return moved - moved.mean(axis=0)
+
+
+@pytest.fixture(scope="session")
+def star_field():
+    """Frames of a part of a CCD: `n_stars` in cells, that move by `shift` and `roll`."""
+
+    def make(n_stars, shift, roll=None, *, shape=(256, 256), tmag=(8.0, 12.0), seed=1, **keywords):
+        rng = np.random.default_rng(seed)
+        side = int(np.ceil(np.sqrt(n_stars)))
+        row, column = np.divmod(rng.permutation(side * side)[:n_stars], side)
+        cell = np.array(shape) / side
+        x = (column + 0.5) * cell[1] + rng.uniform(-0.5, 0.5, n_stars) * (cell[1] - 17)
+        y = (row + 0.5) * cell[0] + rng.uniform(-0.5, 0.5, n_stars) * (cell[0] - 17)
+        flux = np.array([tess_flux(mag) for mag in rng.uniform(*tmag, n_stars)])
+        pivot = (np.array(shape[::-1]) - 1) / 2
+        moved = moved_places(x, y, shift, np.zeros(len(shift)) if roll is None else roll, pivot)
+        setup = StarFrames(*moved, flux, star_responses(x, y, CORNER), shape, seed=seed, **keywords)
+        return StarField(x, y, setup, pivot)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def wide_response():
+    """A function that is 2 % wider than the true one, as no measured function is quite right."""
+    grid = response_grid()
+    samples = [
+        [
+            replace(true, width_x=1.02 * true.width_x, width_y=1.02 * true.width_y).samples()
+            for true in (Response.at(column, row) for column in grid.columns)
+        ]
+        for row in grid.rows
+    ]
+    return sampled_psf(np.array(samples), 9, grid.columns, grid.rows, (2048, 2092))
+
+
+@pytest.fixture(scope="session")
+def measured(wide_response):
+    """Centroids of all stars in all frames of a field, as arrays; keywords go to the measurement."""
+
+    def measure(field, images, catalogue=None, psf=None, options=None, **keywords):
+        options = options or CentroidOptions()
+        catalogue = field.catalogue if catalogue is None else catalogue
+        rows = np.arange(len(field.x))
+        stars = motion_stars(psf or wide_response, catalogue, rows, CORNER, options)
+        cadence = field.setup.cadence_s
+        noise = PixelNoise(1.0 / (LIVE * cadence), READ_VARIANCE_120 * 120.0 / cadence)
+        made = [measure_centroids(image, stars, noise, options, **keywords) for image in images]
+        return Centroids(*(np.stack([getattr(one, field.name) for one in made]) for field in fields(Centroids)))
+
+    return measure
+
+
+def places_of(catalogue, found, stars=slice(None), frames=slice(None)):
+    """What `solve_motion` takes."""
+    return StarPlaces(
+        catalogue[0, stars],
+        catalogue[1, stars],
+        *(values[frames][:, stars] for values in (found.x, found.y, found.x_err, found.y_err)),
+    )
+
+
+@pytest.fixture(scope="session")
+def star_places():
+    return places_of

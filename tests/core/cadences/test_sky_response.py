@@ -15,12 +15,12 @@ NOISE = 0.45
 class Tile:
     """A tile of the sky whose pixels respond to it."""
 
-    def __init__(self, seed, size=0.002):
+    def __init__(self, seed):
         rng = np.random.default_rng(seed)
-        self.sky = 92.0 + 50.0 * (1 + np.sin(2 * np.pi * TIME / 13.7)) + 20.0 * np.sin(2 * np.pi * TIME) ** 2
+        self.sky = 92.0 + 50.0 * (1 + np.sin(2 * np.pi * TIME / 13.7)) + 25.0 * (1 + np.sin(2 * np.pi * TIME + 0.4))
         self.slopes = np.stack([0.05 * np.sin(2 * np.pi * TIME / 13.7 + 1.0), 0.03 * np.cos(2 * np.pi * TIME)], axis=1)
         self.shifts = rng.normal(0.0, 0.02, (N, 2)) + 0.05 * np.sin(2 * np.pi * TIME / 5.0)[:, None]
-        self.truth = rng.normal(0.0, 1.0, (3, SIDE, SIDE)) * np.array([size, 0.3, 0.3])[:, None, None]
+        self.truth = rng.normal(0.0, 1.0, (3, SIDE, SIDE)) * np.array([0.003, 1.0, 1.0])[:, None, None]
         self.static = 5.0 * rng.random((SIDE, SIDE))
         self.good = rng.random(N) > 0.02
         self.rng = rng

@@ -63,9 +63,24 @@ def test_a_bad_frame_that_nobody_knows_does_not_enter_others():
     assert np.abs(value[150] - truth[150] - 30.0).max() < 0.25
 
 
+def test_a_box_that_is_off_in_one_frame_has_what_its_neighbours_say():
+    rng = np.random.default_rng(10)
+    t, truth, level = simulated(rng, 300, 100.0, 0.05)
+    steady = rng.normal(0.0, 3.0, truth.shape[1:])  # stars of each box
+    faults = [(150, 2, 3), (10, 5, 5), (200, 0, 2)]
+    for fault in faults:
+        level[fault] += 20.0
+    value, error = smoothed(level + steady, t)
+    off = value - truth - steady
+    # A corner of the mesh has no neighbours on both sides.
+    assert all(abs(off[fault]) < 1.0 for fault in (faults[0], faults[2]))
+    assert np.delete(np.abs(off).max(axis=(1, 2)), [10, 150, 200]).max() < 0.4
+    assert error[150, 2, 3] > error[150, 2, 2]
+
+
 def test_frames_that_are_not_good_and_gaps():
     rng = np.random.default_rng(4)
-    t, truth, level = simulated(rng, 300, 0.0, 0.05)
+    t, _, level = simulated(rng, 300, 0.0, 0.05)
     t[200:] += 0.5
     level[200:] += 10.0
     good = np.ones(300, bool)
@@ -80,7 +95,7 @@ def test_frames_that_are_not_good_and_gaps():
 
 
 def test_unknown_sky_is_that_of_the_neighbours():
-    t, truth, level = simulated(np.random.default_rng(5), 300, 0.0, 0.05)
+    t, _, level = simulated(np.random.default_rng(5), 300, 0.0, 0.05)
     level[:, 1, 1] = 90.0 + np.arange(300.0)
     level[[0, 50, 51]] = np.nan
     level[:, 0, 0] = np.nan
@@ -102,6 +117,13 @@ def test_the_scatter_of_faint_stars_is_no_change_in_time():
     assert few_error.min() > 0.2
     assert few.shape == (20, 6, 6)
     assert value.dtype == error.dtype == np.float32
+
+
+def test_what_has_no_error_and_does_not_change_stays():
+    t = np.arange(40) * CADENCE
+    value, error = smoothed(np.full((40, 1, 5), 3.0), t, sigma=0.0)
+    np.testing.assert_allclose(value, 3.0)
+    assert np.abs(error).max() < 1e-6
 
 
 def test_one_frame_is_not_smoothed_and_other_widths_are_refused():

@@ -120,7 +120,7 @@ def test_errors_of_boxes_are_what_they_say():
     assert abs(np.mean(pulls)) < 0.25  # of 0.008 electron/s, by cosmic rays within the clipping
 
 
-def test_errors_of_rings_are_what_they_say():
+def test_errors_of_rings_are_those_of_their_means():
     rng = np.random.default_rng(4)
     shape = (256, 256)
     grid = SkyGrid.of(shape, 1, 1)
@@ -129,7 +129,8 @@ def test_errors_of_rings_are_what_they_say():
     # Mesh and glow share a smooth part; from ring to ring the mesh hardly changes.
     steps = np.std(np.diff([sky.glow for sky in found], axis=1)[:, 10:-2], axis=0, ddof=1)
     stated = np.mean([np.hypot(sky.glow_err[10:-3], sky.glow_err[11:-2]) for sky in found], axis=0)
-    assert np.median(steps / stated) == pytest.approx(1.0, abs=0.25)
+    # Where they hardly differ, the median of three has two thirds of the noise of one.
+    assert 0.5 < np.median(steps / stated) < 1.1
 
 
 def test_a_mask_of_the_catalogue_takes_the_bias_of_a_crowd():
@@ -172,24 +173,24 @@ def test_a_slope_and_a_one_sided_mask_do_not_move_the_sky():
     assert np.abs(error).max() < 0.15
 
 
-def test_an_odd_box_has_what_its_neighbours_say():
+def test_an_empty_box_has_the_plane_of_those_around_it():
     rng = np.random.default_rng(8)
     shape = (384, 384)
     grid = SkyGrid.of(shape, 1, 1, first_row=1000, first_column=1000)
-    truth = 92.0 + 0.02 * np.arange(384.0) * np.ones((384, 1))
+    truth = 92.0 + 0.2 * np.arange(384.0) - 0.1 * np.arange(384.0)[:, None]
     image = observed(rng, truth)
-    image[128:192, 192:256] += 20.0  # a box full of something that no catalogue has
     mask = nothing(shape)
     mask[:64, :64] = 1
-    image[:64, :64] = np.nan
+    mask[192:256, 192:256] = 1
+    image[:64, 320:] = np.nan
     sky = measure_sky(image, mask, grid)
-    middles = 92.0 + 0.02 * (np.arange(6) * 64 + 31.5)
-    np.testing.assert_allclose(sky.level[2], middles, atol=0.1)
-    assert sky.level_err[2, 3] > 0.0
-    assert np.isfinite(sky.level).all()
-    assert sky.level_err[0, 0] >= np.median(sky.level_err)
-    # A quarter of it would have to be clean; every second row is looked at.
-    assert sky.n_used == pytest.approx(35 * 2048, rel=0.02)
+    middles = np.arange(6) * 64 + 31.5
+    np.testing.assert_allclose(sky.level, 92.0 + 0.2 * middles - 0.1 * middles[:, None], atol=0.1)
+    empty = np.zeros((6, 6), bool)
+    empty[[0, 3, 0], [0, 3, 5]] = True
+    assert sky.level_err[empty].min() > 10.0 * sky.level_err[~empty].max()
+    # Every second row is looked at.
+    assert sky.n_used == pytest.approx(33 * 2048, rel=0.02)
 
 
 def test_hopeless_frames_say_why():

@@ -8,7 +8,11 @@ from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS, FITSFixedWarning
 
+from gaiaflux.core.psf.stamp_light import stamp_light, star_tables
+from gaiaflux.io.tess.catalog import read_tess_catalog
+from gaiaflux.io.tess.prf import read_prf
 from gaiaflux.sim.tess.ccd_files import FLUX_STEP, Layout, write_ccd_field
+from gaiaflux.sim.tess.ccd_light import add_stars, star_shapes
 from gaiaflux.sim.tess.ccd_presets import demo_ccd
 from gaiaflux.sim.tess.ccd_setup import CcdSetup
 from gaiaflux.sim.tess.field import light_time_d
@@ -40,6 +44,8 @@ def test_frames_are_like_the_missions(spoc):
     for k, path in enumerate(paths):
         frame = ccd.frame(k)
         with fits.open(path) as file:
+            file.verify("exception")
+            assert [hdu.header["IMAGTYPE"] for hdu in file[1:]] == ["cal", "uncert"]
             assert [hdu.name for hdu in file] == ["PRIMARY", "CAMERA.CCD 1.3 cal", "CAMERA.CCD 1.3 uncert"]
             for hdu, truth, step in ((file[1], frame.flux, FLUX_STEP), (file[2], frame.flux_err, 1 / 1024)):
                 assert hdu.data.shape == (64, 44 + 72)
@@ -139,7 +145,22 @@ def test_truth_is_written(spoc):
     assert truth["straps"][columns[i] - 44] == 0
     assert pixel == pytest.approx(truth["sky"][k, j, i], rel=1e-5)
     np.testing.assert_array_equal(truth["shift"], ccd.motion.shift)
-    assert len(list((folder / "prf" / "start_s0001" / "cam1_ccd3").glob("*.fits"))) == 25
+
+
+def test_catalogue_and_responses_are_read_as_the_users_are(spoc):
+    folder, ccd = spoc
+    catalog = read_tess_catalog(folder / "catalog.csv")
+    stars = ccd.catalogued
+    assert sorted(catalog.star_id) == sorted(stars.starid[stars.listed])
+    np.testing.assert_allclose(np.sort(catalog.mag), np.sort(stars.tmag[stars.listed]), atol=1e-4)
+    assert catalog.pmra[list(catalog.star_id).index(12)] == 900.0
+    # Its function in a place between those of the files is the light that the frames are made of.
+    psf = read_prf(folder / "prf", 1, 1, 3)
+    x, y = 77.2, 40.7
+    image = np.zeros((31, 31))
+    add_stars(image, np.array([[15.2, 14.7, 1.0]]), star_shapes(np.array([x]), np.array([y])))
+    light = stamp_light(star_tables(psf, np.array([x]), np.array([y])), np.array([15.2]), np.array([14.7]), (31, 31))
+    np.testing.assert_allclose(light.light[0], image, atol=2e-3 * image.max())
 
 
 def test_tica_counts_electrons_of_the_exposure(tmp_path):
@@ -150,6 +171,7 @@ def test_tica_counts_electrons_of_the_exposure(tmp_path):
     assert paths[0].name.endswith("-cam1-ccd3_tess_v01_img.fits")
     for k, path in enumerate(paths):
         with fits.open(path) as file:
+            file.verify("exception")
             assert len(file) == 1
             header, data = file[0].header, file[0].data
         assert header["UNITS"] == "electrons"

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from gaiaflux.sim.imperfect_camera import bleed
 from gaiaflux.sim.tess.ccd_light import HALO_PIX, add_halos, add_stars, star_shapes
 from gaiaflux.sim.tess.response import Response
-from gaiaflux.sim.imperfect_camera import bleed
 
 
 @pytest.mark.parametrize("place", [(50, 3), (1068, 1024), (2090, 2047)])

@@ -9,6 +9,9 @@ from gaiaflux.core.psf.stamp_light import add_star_light
 
 __all__ = ["fit_centroids", "vote_shifts"]
 
+FARTHEST_IN_STAMP = 1.5
+"""Stamps stay where they are while the stars move in them up to this far: a place depends on them a little [pixel]."""
+
 
 @device
 def _load(
@@ -132,9 +135,11 @@ def fit_centroids(
 ) -> None:
     """Gauss-Newton for the place of each star, from its expected place plus a shift that all have.
 
+    `shift` holds that shift, and the one that stamps are cut out at, to whole pixels, unless a star is far from there.
     At a place, light and sky are linear: columns are the star, its derivatives with x and y, with the logarithm of its
     width, a constant, and a plane where there is room in `light` (7 columns, else 5). `flat` is `light` with one axis
-    for the pixels. `result` gets x, y, their errors, light, width and its error, chi2; NaN where it fails.
+    for the pixels. `result` gets x, y, their errors, light, change of the logarithm of the width, its error, and
+    chi2; NaN where it fails.
     """
     n, size = light.shape[0], light.shape[1]
     half = (size - 1) // 2
@@ -161,7 +166,7 @@ def fit_centroids(
         for a in range(result.shape[1]):
             result[k, a] = np.nan
         n_used[k] = 0
-        away_x, away_y = int(np.floor(shift[0] + 0.5)), int(np.floor(shift[1] + 0.5))
+        away_x, away_y = int(np.floor(shift[2] + 0.5)), int(np.floor(shift[3] + 0.5))
         # A second time more carefully: around where the first ended, or without the worst pixel from the beginning.
         for attempt in range(2):
             column = int(np.floor(place[k, 0] + 0.5)) + away_x
@@ -285,20 +290,15 @@ def fit_centroids(
                 settled = chi2 < (1.0 - least) * s2
             if settled:
                 off_x, off_y = x - column, y - row
-                if attempt == 1 or max(abs(off_x), abs(off_y)) < 1.0:
+                if attempt == 1 or max(abs(off_x), abs(off_y)) < FARTHEST_IN_STAMP:
                     invert_factor(system, inverse, n)
-                    square = 0.0
-                    for p in range(n_pixels):
-                        square += flat[0, p] * flat[0, p]
-                    # Of the Gaussian with as much noise under it.
-                    spread = 1.0 / (2.0 * np.pi * square)
                     result[k, 0] = x
                     result[k, 1] = y
                     result[k, 2] = np.sqrt(inverse[1, 1]) / flux
                     result[k, 3] = np.sqrt(inverse[2, 2]) / flux
                     result[k, 4] = flux
-                    result[k, 5] = spread * step[3] / flux
-                    result[k, 6] = spread * np.sqrt(inverse[3, 3]) / flux
+                    result[k, 5] = step[3] / flux
+                    result[k, 6] = np.sqrt(inverse[3, 3]) / flux
                     result[k, 7] = chi2
                     n_used[k] = used
                     break

@@ -63,7 +63,9 @@ class CentroidOptions:
 
 @dataclass(frozen=True)
 class PixelNoise:
-    """Variance of a pixel: `per_light` times its light with the sky, plus `constant`; or a plane of variances.
+    """Variance of a pixel: `per_light` times its light, plus `constant`; or a plane of variances.
+
+    If the sky has been taken off the image, its noise belongs to `constant`.
 
     Attributes
     ----------
@@ -93,12 +95,16 @@ class MotionStars:
     neighbours : ndarray of float64, shape (n, 3, size, size) or (0, 3, size, size)
         Expected light of other stars on each stamp around the expected place, and how it changes with x and y
         [electron/s, electron/s/pixel].
+    widening : ndarray of float64, shape (n,)
+        Variance, the mean of both axes, that makes a star's image wider by as much as a factor e of its scale would, if
+        small changes are carried on [pixel^2].
     """
 
     x: np.ndarray
     y: np.ndarray
     tables: StarTables
     neighbours: np.ndarray
+    widening: np.ndarray
 
     def __len__(self) -> int:
         """Number of stars."""
@@ -177,24 +183,45 @@ def motion_stars(
     x, y = (np.ascontiguousarray(stars[axis, rows], np.float64) for axis in (0, 1))
     tables = star_tables(psf, x + corner[0], y + corner[1])
     size = 2 * options.half + 1
-    if not subtract:
-        return MotionStars(x, y, tables, np.zeros((0, 3, size, size)))
+    light = np.zeros((len(x) if subtract else 0, 3, size, size))
+    if subtract:
+        _add_neighbours(light, tables, stars, rows)
+    return MotionStars(x, y, tables, light, _widening(tables, x, y, size))
+
+
+def _add_neighbours(light: np.ndarray, tables: StarTables, stars: np.ndarray, rows: np.ndarray) -> None:
+    """Light of all other stars on the stamp of each, with the response function that it has itself."""
+    size = light.shape[2]
     present = np.flatnonzero(np.isfinite(stars).all(axis=0) & (stars[2] > 0.0))
     order = present[np.argsort(stars[1, present], kind="stable")]
-    reach = options.half + 1.0 + tables.edge
-    first = np.searchsorted(stars[1, order], y - reach)
-    last = np.searchsorted(stars[1, order], y + reach)
-    light = np.zeros((len(x), 3, size, size))
+    reach = 0.5 * size + 0.5 + tables.edge
+    first = np.searchsorted(stars[1, order], stars[1, rows] - reach)
+    last = np.searchsorted(stars[1, order], stars[1, rows] + reach)
     for k, row in enumerate(rows):
         near = order[first[k] : last[k]]
-        near = near[(np.abs(stars[0, near] - x[k]) < reach) & (near != row)]
+        near = near[(np.abs(stars[0, near] - stars[0, row]) < reach) & (near != row)]
         if len(near):
             own = tables.of(np.full(len(near), k))
-            left, low = np.rint([x[k], y[k]]) - options.half
+            left, low = np.floor(stars[:2, row] + 0.5) - (size - 1) // 2
             made = stamp_light(own, stars[0, near] - left, stars[1, near] - low, (size, size))
             for part, values in enumerate((made.light, made.along_x, made.along_y)):
                 light[k, part] = np.einsum("k,kji->ji", stars[2, near], values)
-    return MotionStars(x, y, tables, light)
+
+
+def _widening(tables: StarTables, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
+    """`MotionStars.widening`: a widened image is the mean of images that are displaced; compared to a scaled one."""
+    if not len(x):
+        return np.zeros(0)
+    half, step = (size - 1) // 2, 1.0 / 3.0
+    at_x, at_y = x - np.floor(x + 0.5) + half, y - np.floor(y + 0.5) + half
+    away = step * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    made = stamp_light(tables, at_x + away[:, :1], at_y + away[:, 1:], (size, size))
+    curved = (made.light[1:].sum(axis=0) - 4.0 * made.light[0]) / (2.0 * step**2)
+    pixel = np.arange(size)
+    scaled = (pixel - at_x[:, None])[:, None, :] * made.along_x[0] - 2.0 * made.light[0]
+    scaled += (pixel - at_y[:, None])[:, :, None] * made.along_y[0]
+    weight = 1.0 / (np.maximum(made.light[0], 0.0) + 0.01)
+    return (weight * scaled**2).sum(axis=(1, 2)) / (weight * scaled * curved).sum(axis=(1, 2))
 
 
 def measure_centroids(
@@ -211,7 +238,7 @@ def measure_centroids(
     Parameters
     ----------
     image : ndarray of float32, shape (ny, nx)
-        With the sky, unless its noise is in a plane of variances [electron/s]; NaN where there is none.
+        With the sky or without it, as `noise` has it [electron/s]; NaN where there is none.
     stars : MotionStars
     noise : PixelNoise
     options : CentroidOptions
@@ -224,6 +251,11 @@ def measure_centroids(
     Returns
     -------
     Centroids
+
+    Raises
+    ------
+    ValueError
+        Planes of another shape than the image, or stars with other stamps than `options` has.
     """
     image = np.ascontiguousarray(image, np.float32)
     size, n = 2 * options.half + 1, len(stars)
@@ -264,7 +296,7 @@ def measure_centroids(
         n_used,
         *seen,
         place,
-        shift,
+        np.concatenate([shift, start]),
         stars.neighbours,
         *functions,
         limits,
@@ -276,7 +308,8 @@ def measure_centroids(
         np.zeros((2, n_columns, n_columns)),
         np.zeros((2, n_columns)),
     )
-    x, y, x_err, y_err, flux, spread, spread_err, chi2 = np.ascontiguousarray(result.T)
+    x, y, x_err, y_err, flux, width, width_err, chi2 = np.ascontiguousarray(result.T)
+    spread, spread_err = stars.widening * width, stars.widening * width_err
     return Centroids(x, y, x_err, y_err, flux, spread, spread_err, chi2, n_used, shift)
 
 

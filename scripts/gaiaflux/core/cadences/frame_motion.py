@@ -12,13 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.core.cadences.motion import KERNEL_PARAMETERS, kernel_offsets
-from gaiaflux.core.cadences.motion_fit import (
-    FrameFits,
-    MotionOptions,
-    StarPlaces,
-    fit_motion,
-    motion_terms,
-)
+from gaiaflux.core.cadences.motion_fit import FrameFits, fit_motion
+from gaiaflux.core.cadences.motion_terms import MotionOptions, StarPlaces, motion_terms
 from gaiaflux.core.maths.polynomials import order_for
 from gaiaflux.core.maths.surface import Surface, fit_surface
 

@@ -86,7 +86,6 @@ def choose_motion_stars(
     """
     x, y, flux = (np.asarray(values, np.float64) for values in (x, y, flux))
     listed = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & np.isfinite(flux) & (flux > 0.0))
-    listed = listed[np.argsort(x[listed], kind="stable")]
     light = flux[listed]
     ny, nx = shape
     inside = (x[listed] >= choice.margin) & (x[listed] <= nx - 1 - choice.margin)
@@ -137,15 +136,22 @@ def _clean(x: np.ndarray, y: np.ndarray, unusable: np.ndarray) -> np.ndarray:
 
 
 def _neighbours_light(x: np.ndarray, y: np.ndarray, light: np.ndarray, rows: np.ndarray, near: float) -> np.ndarray:
-    """Light of all other stars around some; `x` increases."""
+    """Light of all other stars around some."""
     total = np.zeros(len(rows))
-    first, last = np.searchsorted(x, x[rows] - near), np.searchsorted(x, x[rows] + near, side="right")
-    # One distance in the order of x after the other: no loop over stars.
-    for step in range(1, int(np.max(last - first, initial=0)) + 1):
-        for other in (rows + step, rows - step):
-            present = (other >= first) & (other < last)
-            other = np.where(present, other, rows)
-            beside = present & (np.hypot(x[other] - x[rows], y[other] - y[rows]) <= near)
+    if not len(rows):
+        return total
+    # Strips as high as a star may be away, one after the other, and along each the order of x.
+    strip, along = np.floor(y / near), x - x.min()
+    length = along.max() + 3.0 * near
+    order = np.argsort(strip * length + along, kind="stable")
+    key = (strip * length + along)[order]
+    for step in (-1.0, 0.0, 1.0):
+        start = (strip[rows] + step) * length + along[rows]
+        first, last = np.searchsorted(key, start - near), np.searchsorted(key, start + near, side="right")
+        for ahead in range(int(np.max(last - first))):
+            other = order[np.minimum(first + ahead, len(order) - 1)]
+            beside = (first + ahead < last) & (other != rows)
+            beside &= np.hypot(x[other] - x[rows], y[other] - y[rows]) <= near
             total += np.where(beside, light[other], 0.0)
     return total
 

@@ -185,9 +185,10 @@ def fit_response(
     Notes
     -----
     Per pixel a constant, two terms of the shift, which take a star's movement off, and the three of the response; one
-    normal matrix for all pixels, in which outliers are replaced by the fit (Huber 1981, Robust Statistics, section 7.8).
-    A star's own changes are no response. They are known by their slowness, the block means of the residual, which widens
-    the error of the fit against the prior; and where the fit asks for more than any pixel does, there is none.
+    normal matrix for all pixels, in which outliers are replaced by the fit (Huber 1981, Robust Statistics, section
+    7.8). A star's own changes are no response. They are known by their slowness, the block means of the residual, which
+    widens the error of the fit against the prior; and where the fit asks for more than any pixel does, there is none.
+    What a star does with the period and phase of the sky, and no larger than the prior, cannot be told from a response.
     """
     prior = prior or ResponsePrior()
     shape = residual.shape[1:]

@@ -8,6 +8,7 @@ import numpy as np
 from gaiaflux.core.image.ccd_sky import SkyGrid
 from gaiaflux.core.image.corner_glow import FIRST_RADIUS_PIX, ring_weights
 from gaiaflux.core.image.mesh import mesh_weights
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA
 
 __all__ = ["SkySeries", "Stamp", "smooth_sky"]
 
@@ -16,7 +17,11 @@ Stamp = tuple[int, int, int, int]
 
 LONGEST_STEP = 1.5  # cadences from frame to frame; longer is a gap
 LEAST_TRIPLES = 30  # of frames, from which on they say how much a box really scatters
+LEAST_MESH = 3  # boxes a side, among which one can be odd
+ODD_SIGMA = 6.0
+_HALF = ((0, 0), (0, 1), (0, 2), (1, 0))  # four of the eight neighbours; the others are opposite to them
 _HALF_OF_NORMAL = 0.6745  # median of the absolute values of a unit Gaussian
+_TINY = np.float32(1e-20)  # variance of what has no error
 
 
 def smooth_sky(
@@ -32,7 +37,8 @@ def smooth_sky(
     Parameters
     ----------
     level, level_err : ndarray of float32, shape (n, my, mx)
-        Sky of each frame and its error; NaN where it is not known.
+        Sky of each frame and its error, as `gaiaflux.core.image.ccd_sky.measure_sky` gives them; NaN in frames in which
+        it could not be measured. Glow is smoothed as a mesh of one row.
     mjd : ndarray of float64, shape (n,)
         Ascending [d].
     good : ndarray of bool, shape (n,)
@@ -47,6 +53,7 @@ def smooth_sky(
     smoothed, error : ndarray of float32, shape (n, my, mx)
         A frame that is not good keeps its own sky. Unknown sky is that of the nearest good frames before and after it,
         on the straight line between them, with half of their difference as an error; NaN in a box that is never known.
+        A box that is off in single frames, and its neighbours are not, has what these say.
         The error is that of the changes from frame to frame: what the faint stars of a box scatter is part of
         `level_err`, but the same in all frames.
 
@@ -65,7 +72,7 @@ def smooth_sky(
     """
     if width not in (1, 3):
         raise ValueError(f"the sky is smoothed over 1 or 3 frames, not {width}")
-    value, error = _without_holes(level, level_err, mjd, good)
+    value, error = _mended(*_without_holes(level, level_err, mjd, good), good)
     if width == 1 or len(mjd) < 3:
         return value, error
     steps = np.diff(mjd) <= LONGEST_STEP * cadence_d
@@ -75,25 +82,48 @@ def smooth_sky(
     second = np.zeros_like(value)
     second[1:-1] = value[:-2] - 2.0 * value[1:-1] + value[2:]
     second[~middle] = 0.0
-    errors = error.astype(np.float32) ** 2
+    errors = np.maximum(error.astype(np.float32) ** 2, _TINY)
     variance = np.ones_like(value)
     variance[1:-1] = errors[:-2] + 4.0 * errors[1:-1] + errors[2:]
     ratio = _real_part(second, variance, middle)
     error = error * np.sqrt(ratio)
     part = 1.0 / np.maximum(_around(second**2 / (variance * ratio), middle), 1.0)
     part[~middle] = 0.0
-    own = np.divide(12.0 * errors, variance, out=np.zeros_like(errors), where=variance > 0)
+    own = 12.0 * errors / variance
     # With equal errors own = 2: the mean of three.
     smoothed = value + (own / 6.0 * part) * second
     left = 1.0 - own / 3.0 * part * np.where(middle[:, None, None], 1.0, 0.0)
     return smoothed.astype(np.float32), (error * np.sqrt(np.maximum(left, 1.0 / 3.0))).astype(np.float32)
 
 
+def _mended(value: np.ndarray, error: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Single boxes of single frames that are off: what their neighbours say, and how they usually differ from it.
+
+    Scattered light is wider than a box. What is always there, as the light of faint stars, is no fault.
+    """
+    n, my, mx = value.shape
+    if min(my, mx) < LEAST_MESH or np.count_nonzero(good) < LEAST_TRIPLES:
+        return value, error
+    padded = np.pad(value, [(0, 0), (1, 1), (1, 1)], mode="reflect", reflect_type="odd")
+    pairs = [(padded[:, j : j + my, i : i + mx], padded[:, 2 - j : 2 - j + my, 2 - i : 2 - i + mx]) for j, i in _HALF]
+    means = np.sort(np.stack([0.5 * (first + second) for first, second in pairs]), axis=0)
+    off = value - 0.5 * (means[1] + means[2])
+    usual = np.median(off[good], axis=0)
+    off -= usual
+    own = MAD_TO_SIGMA * np.median(np.abs(off[good]), axis=0)
+    # What all boxes of a frame do is the light's own structure.
+    structure = MAD_TO_SIGMA * np.median(np.abs(off).reshape(n, -1), axis=1)
+    odd = np.abs(off) > ODD_SIGMA * np.sqrt(error**2 + own**2 + structure[:, None, None] ** 2)
+    return np.where(odd, value - off, value), np.where(
+        odd, np.hypot(error, np.hypot(own, structure[:, None, None])), error
+    )
+
+
 def _real_part(second: np.ndarray, variance: np.ndarray, middle: np.ndarray) -> np.ndarray:
     """Part of each box's variance that changes from frame to frame, at most 1, shape (my, mx)."""
     if np.count_nonzero(middle) < LEAST_TRIPLES:
         return np.ones(second.shape[1:], np.float32)
-    usual = np.median(np.abs(second[middle]) / np.sqrt(np.maximum(variance[middle], 1e-30)), axis=0)
+    usual = np.median(np.abs(second[middle]) / np.sqrt(variance[middle]), axis=0)
     return np.clip((usual / _HALF_OF_NORMAL) ** 2, 1e-4, 1.0).astype(np.float32)
 
 
@@ -103,16 +133,17 @@ def _around(values: np.ndarray, use: np.ndarray) -> np.ndarray:
     weight = use.astype(np.float32)
     total = np.zeros_like(values)
     count = np.zeros(n, np.float32)
+    mean: np.ndarray
     for step in (-1, 0, 1):
         here = slice(max(step, 0), n + min(step, 0))
         there = slice(max(-step, 0), n - max(step, 0))
         total[there] += values[here] * weight[here, None, None]
         count[there] += weight[here]
-    total /= np.maximum(count, 1.0)[:, None, None]
+    mean = total / np.maximum(count, 1.0)[:, None, None]
     for axis, size in ((1, my), (2, mx)):
-        padded = np.pad(total, [(1, 1) if k == axis else (0, 0) for k in range(3)], mode="edge")
-        total = sum(np.take(padded, range(k, k + size), axis=axis) for k in range(3)) / np.float32(3.0)
-    return np.asarray(total)
+        padded = np.pad(mean, [(1, 1) if k == axis else (0, 0) for k in range(3)], mode="edge")
+        mean = np.stack([np.take(padded, range(k, k + size), axis=axis) for k in range(3)]).mean(axis=0)
+    return mean
 
 
 def _without_holes(

@@ -15,9 +15,9 @@ __all__ = ["FrameSky", "SkyGrid", "measure_sky"]
 SMALL_BOX = 4  # boxes a side that a small frame has at least
 LEAST_BOX_PIX = 32
 COARSE_ROWS = 4  # every so many rows say how steep the sky is
-GLOW_TURNS = 3
-ODD_SIGMA = 5.0  # of a box among its neighbours, beyond which it has their value
-LEAST_STEADY = 3  # boxes a side for that
+GLOW_TURNS = 2
+LEAST_BENT = 3  # boxes of a row that know its curvature
+PLANE_BOXES = 8  # around an empty one, by which it is filled
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,9 @@ def measure_sky(image: np.ndarray, unusable: np.ndarray, grid: SkyGrid) -> Frame
     Returns
     -------
     FrameSky
-        A box with less than a quarter of usable pixels has its neighbours' sky.
+        A box with less than a quarter of usable pixels has the sky of the plane through those around it. Nothing else
+        depends on what the boxes show: what is odd in one frame is found among all frames
+        (`gaiaflux.core.cadences.sky_series.smooth_sky`), lest a box changes its mind from frame to frame.
 
     Raises
     ------
@@ -172,8 +174,8 @@ def measure_sky(image: np.ndarray, unusable: np.ndarray, grid: SkyGrid) -> Frame
     Notes
     -----
     The slope of the sky within a box is measured first, on few rows, and taken off: it would widen what is clipped, and
-    move the mean where stars cover one side of the box. Glow and mesh are found in turns, from a sky that comes into
-    the corner from the boxes without glow.
+    move the mean where stars cover one side of the box. The mesh follows most of the glow; rings of what it leaves and
+    the mesh of what these leave are found in turns.
     """
     flags = ((unusable != 0) | ~np.isfinite(image)).view(np.uint8)
     coarse = box_statistics(image, flags, grid.box_pix, row_step=COARSE_ROWS if grid.box_pix >= LEAST_BOX_PIX else 1)
@@ -182,18 +184,16 @@ def measure_sky(image: np.ndarray, unusable: np.ndarray, grid: SkyGrid) -> Frame
     if not (coarse.rms[np.isfinite(coarse.rms)] > 0).any():
         raise BadFrameError("all pixels have the same value")
     found = box_statistics(image, flags, grid.box_pix, slopes=_slopes(fill_empty(coarse.level), grid))
-    level, error = _steady(found)
+    level, error = _complete(found)
     glow, glow_err = np.zeros(grid.n_rings), np.zeros(grid.n_rings)
     rings, touched = grid.glow, grid.glowing_boxes
     if rings is not None:
-        smooth = level if touched.all() else fill_empty(np.where(touched, np.nan, level)).astype(np.float32)
         for _ in range(GLOW_TURNS):
-            glow, glow_err = rings.measure(subtract_mesh(image, smooth, smooth_edges=True), flags)
+            glow, glow_err = rings.measure(subtract_mesh(image, level, smooth_edges=True), flags)
             rest = rings.subtract(image, glow.astype(np.float32))
-            again = box_statistics(rest, flags, grid.box_pix, slopes=_slopes(smooth, grid), wanted=touched)
+            again = box_statistics(rest, flags, grid.box_pix, slopes=_slopes(level, grid), wanted=touched)
             found = BoxStatistics(*(np.where(touched, new, old) for new, old in zip(again, found, strict=True)))
-            level, error = _steady(found)
-            smooth = level
+            level, error = _complete(found)
     return FrameSky(level, error, glow.astype(np.float32), glow_err.astype(np.float32), int(found.number.sum()))
 
 
@@ -207,36 +207,36 @@ def _slopes(level: np.ndarray, grid: SkyGrid) -> tuple[np.ndarray, np.ndarray]:
     return along[0], along[1]
 
 
-def _steady(found: BoxStatistics) -> tuple[np.ndarray, np.ndarray]:
-    """Level and error of all boxes: empty ones, and such as stand out, have what their neighbours say."""
+def _complete(found: BoxStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """Level and error of all boxes."""
     known = np.isfinite(found.level) & (found.rms > 0)
-    error = np.where(known, found.rms / np.sqrt(np.maximum(found.number, 1.0)), np.nan)
-    level = fill_empty(np.where(known, found.level, np.nan))
-    error = fill_empty(error)
-    if min(level.shape) >= LEAST_STEADY:
-        beside = _beside(level)
-        off = level - beside
-        # The sky's own structure is no fault of a box.
-        structure = MAD_TO_SIGMA * float(np.median(np.abs(off)))
-        odd = known & (np.abs(off) > ODD_SIGMA * np.hypot(error, structure))
-        level, error = np.where(odd, beside, level), np.where(odd | ~known, np.hypot(error, structure), error)
+    error = fill_empty(np.where(known, found.rms / np.sqrt(np.maximum(found.number, 1.0)), np.nan))
+    level = np.where(known, found.level, np.nan).astype(np.float64)
+    if not known.all():
+        step = MAD_TO_SIGMA * float(np.median(np.abs(np.diff(fill_empty(level).ravel()))))
+        level, error = _filled(level, known), np.where(known, error, np.hypot(error, step))
     middle, error = _at_middle(level, error)
     return np.ascontiguousarray(middle, np.float32), np.ascontiguousarray(error, np.float32)
+
+
+def _filled(level: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Empty boxes from the plane through the known ones around them: a mean would be wrong by the sky's slope."""
+    rows, columns = np.nonzero(known)
+    filled = level.copy()
+    for row, column in zip(*np.nonzero(~known), strict=True):
+        apart = np.maximum(np.abs(rows - row), np.abs(columns - column))
+        near = apart <= max(2, np.sort(apart)[min(PLANE_BOXES, len(apart)) - 1])
+        terms = np.stack([np.ones(near.sum()), rows[near] - row, columns[near] - column], axis=1)
+        filled[row, column] = np.linalg.lstsq(terms, level[known][near], rcond=1e-6)[0][0]
+    return filled
 
 
 def _at_middle(level: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sky in the middle of the boxes: their means hold 1/24 of its second differences, which costs some noise."""
     bend = np.zeros_like(level)
     for axis in (0, 1):
-        if level.shape[axis] >= LEAST_STEADY:
+        if level.shape[axis] >= LEAST_BENT:
             margin = [(1, 1) if k == axis else (0, 0) for k in (0, 1)]
             bend += np.pad(np.diff(level, 2, axis=axis), margin, mode="edge")
             error = error * (1.0 + 1.0 / 12.0)
     return level - bend / 24.0, error
-
-
-def _beside(level: np.ndarray) -> np.ndarray:
-    """What the neighbours say: the median of the four means of opposite ones, which a slope does not move."""
-    padded = np.pad(level, 1, mode="reflect", reflect_type="odd")
-    view = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).reshape(*level.shape, 9)
-    return np.asarray(np.median(0.5 * (view[..., :4] + view[..., :4:-1]), axis=-1))

@@ -16,7 +16,7 @@ __all__ = ["FIRST_RADIUS_PIX", "RING_PIX", "CornerGlow", "axis_distance", "ring_
 FIRST_RADIUS_PIX = 2400.0
 RING_PIX = 15.0
 STEPS_PER_PIX = 8  # of the table by which glow is laid on pixels
-ENOUGH_PIXELS = 2048  # of a ring, above which every second, third ... is looked at
+ENOUGH_PIXELS = 1024  # of a ring, above which every second, third ... is looked at
 LEAST_PIXELS = 50  # of a ring, below which its neighbours count
 
 
@@ -133,7 +133,8 @@ class CornerGlow:
         Returns
         -------
         glow, glow_err : ndarray of float64, shape (n_rings,)
-            Zero without any ring of 50 usable pixels.
+            Errors are those of the means, two thirds of which are left where neighbouring rings hardly differ. Zero
+            without two rings of 50 usable pixels.
         """
         n = self.n_rings
         level, rms, count = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)

@@ -147,7 +147,9 @@ def _lay_out(table: np.ndarray, over: int) -> StarTables:
     padded = np.zeros((n, pixels * over, pixels * over))
     padded[:, over : over + size, over : over + size] = table
     phases = padded.reshape(n, pixels, over, pixels, over).transpose(0, 2, 4, 1, 3)
-    return StarTables(np.ascontiguousarray(phases.reshape(n, -1)), over, (size - 1) // 2 + over, pixels)
+    return StarTables(
+        np.ascontiguousarray(phases.reshape(n, (over * pixels) ** 2)), over, (size - 1) // 2 + over, pixels
+    )
 
 
 def stamp_light(tables: StarTables, x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> StampLight:

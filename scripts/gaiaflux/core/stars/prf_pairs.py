@@ -250,5 +250,6 @@ def _second_star(psf: Psf, pixels: StarPixels, single: _Fit) -> tuple[np.ndarray
             np.stack([single.y[:, 0] - share * dy, y[:, 0]], axis=1),
             np.stack([single.flux[:, 0] - amount, amount], axis=1),
         )
-        chosen = tuple(np.where(better[:, None], b, a) for a, b in zip(chosen, two, strict=True))
+        x_pair, y_pair, flux_pair = (np.where(better[:, None], b, a) for a, b in zip(chosen, two, strict=True))
+        chosen = (x_pair, y_pair, flux_pair)
     return chosen

@@ -1,7 +1,7 @@
 """What name and head of a full-frame image say, read with the standard library alone.
 
-A sector has up to 11,000 images of each CCD, and the workflow asks for all of them whenever it is parsed: the name tells
-most, and of images that are alike one is opened. A damaged file keeps its place by its name.
+A sector has up to 11,000 images of each CCD, and the workflow asks for all of them whenever it is parsed: the name
+tells most, and of images that are alike one is opened. A damaged file keeps its place by its name.
 """
 
 import re

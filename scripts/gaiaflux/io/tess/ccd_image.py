@@ -183,8 +183,8 @@ def _spoc_planes(hdus: fits.HDUList, path: Path) -> tuple[fits.ImageHDU, fits.Im
         )
     if len(calibrated) > 1:
         raise InputError(
-            f"the {_WHAT} {path} holds {len(calibrated)} calibrated images, of {_enumerated(calibrated)}: split it into "
-            "a file for each CCD"
+            f"the {_WHAT} {path} holds {len(calibrated)} calibrated images, of {_enumerated(calibrated)}: split it "
+            "into a file for each CCD"
         )
     place = [calibrated[0].header.get(key) for key in ("CAMERA", "CCD")]
     same = [hdu for hdu in found["uncert"] if [hdu.header.get(key) for key in ("CAMERA", "CCD")] == place]

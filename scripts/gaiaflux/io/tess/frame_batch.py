@@ -21,7 +21,7 @@ __all__ = ["PIXELS", "TILE_PIX", "FrameBatch", "LostFrame", "read_frame_batch", 
 
 TILE_PIX = 16
 """Side of a tile [pixel]."""
-PIXELS = {
+PIXELS: dict[str, tuple[np.dtype, str, str]] = {
     "images": (np.dtype(np.float32), "electron/s", "calibrated light with the sky"),
     "images_err": (np.dtype(np.float16), "electron/s", "its one-sigma error, without the sky's"),
 }
@@ -176,7 +176,7 @@ def _column(values: list) -> np.ndarray | list[str]:
 def _centroids(group: Mapping[str, h5py.Dataset]) -> list[CentroidTable]:
     ends = np.cumsum(group["n"][()])
     columns = {name: group[name][()] for name in ("star_id", *CENTROIDS)}
-    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else []
+    starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
     return [
         CentroidTable(**{name: values[first:last] for name, values in columns.items()})
         for first, last in zip(starts, ends, strict=True)

@@ -18,6 +18,7 @@ from gaiaflux.core.sky.timing import utc_from_scale
 from gaiaflux.io.atomic import replacing
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.tess.readout import CLOCK_KEYWORD
+from gaiaflux.io.tess.weight_map import WeightMap, weight_table
 from gaiaflux.model.cadences import BTJD_ZERO_JD, BTJD_ZERO_MJD, CosmicRays, Detector, TargetFile
 from gaiaflux.model.wcs import TanSip
 
@@ -184,6 +185,7 @@ def write_light_curve(
     aperture: np.ndarray,
     wcs: TanSip,
     header: LightCurveHeader,
+    weights: WeightMap | None = None,
 ) -> None:
     """Write a light curve; the file appears when all of it is there.
 
@@ -202,6 +204,8 @@ def write_light_curve(
         Plate solution in coordinates of the stamp.
     header : LightCurveHeader
         What else the headers say.
+    weights : WeightMap, optional
+        Of the pixels, where the flux is no plain sum: a further extension.
 
     Raises
     ------
@@ -223,6 +227,9 @@ def write_light_curve(
             fits.ImageHDU(np.asarray(aperture, np.int32), header=place, name="APERTURE"),
         ]
     )
+    if weights is not None:
+        hdus.append(weight_table(weights, columns["cadenceno"], place))
+    hdus[0].header["NEXTEND"] = len(hdus) - 1
     stream = BytesIO()
     hdus.writeto(stream, checksum=True)
     packed = path.name.lower().endswith(".gz")
@@ -235,7 +242,7 @@ def _primary(header: LightCurveHeader) -> fits.Header:
     rays = header.cosmic_rays
     named = "KIC" if header.telescope == "Kepler" else "TIC"
     cards = {
-        "NEXTEND": (3, "number of standard extensions"),
+        "NEXTEND": (0, "number of standard extensions"),
         "EXTNAME": ("PRIMARY", "name of extension"),
         "ORIGIN": ("gaiaflux", "software that created this file"),
         "CREATOR": (f"{_program()} lightcurve", "program that created this file"),

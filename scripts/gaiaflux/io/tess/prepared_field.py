@@ -75,8 +75,8 @@ def write_prepared_field(
     ]
     with new_hdf5(path, libver="latest") as file:
         file.attrs["format"], file.attrs["format_version"] = FORMAT, FORMAT_VERSION
-        text = json.dumps({**head, "batches": listed})
-        file.create_dataset("head", data=np.frombuffer(text.encode(), np.uint8))
+        said = json.dumps({**head, "batches": listed})
+        file.create_dataset("head", data=np.frombuffer(said.encode(), np.uint8))
         for name, array in arrays.items():
             values = np.asarray(array.values)
             text = values.dtype.kind in "OU"

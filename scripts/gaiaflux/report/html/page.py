@@ -103,8 +103,8 @@ def _bad_frames(series: SeriesSummary) -> list[dict[str, str]]:
         for method in series.methods if status == OK else ():
             if method.status[j] != OK:
                 reasons.append(f"not measured ({method.name}): {method.status[j]}")
-            # A series that is not calibrated at all is said once, not with every frame.
-            elif method.frame_notes[j] not in (OK, method.attributes["calibration"]):
+            # A series or a CCD that is not calibrated at all is said once, not with every frame.
+            elif method.frame_notes[j] not in (OK, method.attributes["calibration"], *method.as_measured.values()):
                 reasons.append(f"measured, not calibrated ({method.name}): {method.frame_notes[j]}")
         mjd = series.frames["mjd_utc"][j]
         when = f"{mjd:.5f}" if np.isfinite(mjd) else "–"

@@ -244,7 +244,9 @@ def _omissions_of(method: MethodSummary, ok: np.ndarray) -> list[str]:
         said.append(
             f"{count(int(solved.sum()), 'frame')} brought to one scale by an ensemble of {count(used, 'star')}."
         )
-        weak = int((ok & ~solved).sum())
+        left = np.isin(method.frame_notes.astype(str), [*method.as_measured.values()])
+        said += [f"{ccd}: {reason}. Its fluxes are as measured." for ccd, reason in method.as_measured.items()]
+        weak = int((ok & ~solved & ~left).sum())
         if weak:
             said.append(f"{count(weak, 'frame')} measured but not calibrated, with the reason in the table below.")
     else:

@@ -1,1 +1,1 @@
-"""Simulated target pixel fields with known truth: response function, pointing, stars, and files like a mission's."""
+"""Simulated pixels of TESS with known truth, stamps and full frames: response, pointing, stars, sky, files."""

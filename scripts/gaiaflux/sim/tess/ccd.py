@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaiaflux.model.wcs import TanSip
+from gaiaflux.sim.imperfect_camera import bleed
 from gaiaflux.sim.tess.ccd_light import add_halos, add_stars, star_shapes
 from gaiaflux.sim.tess.ccd_motion import CcdMotion, simulate_motion
 from gaiaflux.sim.tess.ccd_rays import ray_tracks
 from gaiaflux.sim.tess.ccd_setup import CcdSetup, plate_solution
 from gaiaflux.sim.tess.ccd_sky import PixelResponse, SkyLight, pixel_response, sky_light
 from gaiaflux.sim.tess.ccd_stars import MARGIN, CcdStars, draw_stars, relative_lights
-from gaiaflux.sim.imperfect_camera import bleed
 from gaiaflux.sim.tess.stamp import LIVE, QUALITY_DUMP, SATURATION, pixel_variance
 
 __all__ = ["SimulatedCcd", "SimulatedFrame", "exposure_s", "frames", "simulate_ccd"]

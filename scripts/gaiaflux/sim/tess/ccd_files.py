@@ -151,11 +151,13 @@ def write_spoc_frame(folder: Path, made: FrameFile, *, packed: bool) -> Path:
     setup, times = made.ccd.setup, made.times
     files = fits.HDUList([fits.PrimaryHDU()])
     files[0].header.extend(header_of(primary_cards(setup, times, made.cadenceno, made.data_release)))
+    head = header_of(image_cards(setup, times, made.frame.quality, made.layout.corner))
+    head.extend(header_of(sip_cards(made.wcs)))
     images = (("cal", made.calibrated()), ("uncert", made.image(made.frame.flux_err, VIRTUAL_ERR, ERR_STEP)))
     for kind, image in images:
         hdu = fits.ImageHDU(image)
-        hdu.header.extend(header_of(image_cards(setup, times, kind, made.frame.quality, made.layout.corner)))
-        hdu.header.extend(header_of(sip_cards(made.wcs)))
+        hdu.header.extend(head.copy())
+        hdu.header["EXTNAME"], hdu.header["IMAGTYPE"] = f"CAMERA.CCD {setup.camera}.{setup.ccd} {kind}", kind
         files.append(hdu)
     stamp = utc_date(times.start).strftime("%Y%j%H%M%S")
     name = f"tess{stamp}-s{setup.sector:04d}-{setup.camera}-{setup.ccd}-0120-s_ffic.fits"
@@ -236,11 +238,12 @@ def write_ccd_field(
 
 
 def _write(path: Path, files: fits.HDUList, packed: bool) -> Path:
+    # What astropy would verify is tested; it takes longer than to make the frame.
     if not packed:
-        files.writeto(path, overwrite=True)
+        files.writeto(path, overwrite=True, output_verify="ignore")
         return path
     stream = BytesIO()
-    files.writeto(stream)
+    files.writeto(stream, output_verify="ignore")
     path = path.with_name(path.name + ".gz")
     # Without the time of packing the same frame is the same file.
     path.write_bytes(gzip.compress(stream.getvalue(), PACK_LEVEL, mtime=0))

@@ -102,17 +102,13 @@ def primary_cards(setup: CcdSetup, times: HeaderTimes, cadenceno: int, data_rele
         yield "FFIINDEX", cadenceno, "number of FFI cadence interval"
 
 
-def image_cards(
-    setup: CcdSetup, times: HeaderTimes, kind: str, quality: int, corner: tuple[int, int]
-) -> Iterator[Card]:
-    """Cards of an image's header, without those of the plate solution.
+def image_cards(setup: CcdSetup, times: HeaderTimes, quality: int, corner: tuple[int, int]) -> Iterator[Card]:
+    """Cards of the header of a calibrated image, without those of the plate solution.
 
     Parameters
     ----------
     setup : CcdSetup
     times : HeaderTimes
-    kind : str
-        "cal" or "uncert".
     quality : int
         The mission's bits.
     corner : tuple of int
@@ -125,7 +121,7 @@ def image_cards(
     """
     length_d, live = setup.exposure_d, exposure_s(setup) / setup.cadence_s
     yield "INHERIT", True, "inherit the primary header"
-    yield "EXTNAME", f"CAMERA.CCD {setup.camera}.{setup.ccd} {kind}", "name of extension"
+    yield "EXTNAME", f"CAMERA.CCD {setup.camera}.{setup.ccd} cal", "name of extension"
     yield "EXTVER", 1, "extension version number (not format version)"
     yield "SIMDATA", True, "file is based on simulated data"
     yield "TELESCOP", "TESS", "telescope"
@@ -155,7 +151,7 @@ def image_cards(
     yield "DEC_NOM", setup.spacecraft.dec_deg, "[deg] DEC of camera boresight"
     yield "ROLL_NOM", setup.spacecraft.roll_deg, "[deg] roll angle of camera"
     yield "DQUALITY", quality, "data quality flags"
-    yield "IMAGTYPE", kind, "FFI image type: raw, cal, uncert"
+    yield "IMAGTYPE", "cal", "FFI image type: raw, cal, uncert"
 
 
 def _detector_cards(setup: CcdSetup) -> Iterator[Card]:

@@ -44,7 +44,8 @@ class CcdSetup:
     stars : tuple of StampStar
         Placed by the user, x and y in coordinates of the part [pixel]; no other star is closer than `clear_pix`.
     density : float
-        Stars per pixel down to `listed_tmag`; ten times more in three magnitudes.
+        Stars per pixel down to `listed_tmag`; ten times more in three magnitudes. A real frame 42 degrees from the
+        plane of the Galaxy (sector 1, camera 1, CCD 4) has 0.05 to T 16.
     brightest, listed_tmag, faintest : float
         TESS magnitudes of the stars that are drawn; those beyond `listed_tmag` are in no catalogue.
     clear_pix : float

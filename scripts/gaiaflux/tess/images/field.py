@@ -14,6 +14,7 @@ from gaiaflux.core.cadences.frame_motion import FrameMotion, solve_motion
 from gaiaflux.core.cadences.motion import KERNEL_PARAMETERS
 from gaiaflux.core.cadences.motion_fit import StarPlaces
 from gaiaflux.core.cadences.shared_quality import shared_quality
+from gaiaflux.core.cadences.sky_excess import excess_flags
 from gaiaflux.core.cadences.sky_series import SkySeries, smooth_sky
 from gaiaflux.core.sky.projection import pixel_to_sky
 from gaiaflux.core.sky.timing import earth_position_au, light_time_d
@@ -98,7 +99,8 @@ def prepare_images(
     good = sound & ((flags & _NOT_USED) == 0)
     sky = _sky(frames, reference, facts["mjd_tdb"], lit)
     learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"])
-    flags |= np.where(learnt.excess.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
+    jumps = excess_flags(learnt.excess, good)
+    flags |= np.where(jumps.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
     facts["flags"] = flags
     described = {**FRAME_FACTS, "mission_quality": ("", "bits of the mission, without those of target pixel files")}
     arrays = {f"frames/{name}": StoredArray(values, *described[name]) for name, values in facts.items()}
@@ -112,7 +114,7 @@ def prepare_images(
     arrays["motion/n_used"] = StoredArray(motion.n_used, "", "stars that count")
     arrays["mean_image"] = StoredArray(learnt.mean_image, "electron/s", "mean of the good frames, without the sky")
     arrays["sky_pixels"] = StoredArray(~reference.starry, "", "pixels that tell the sky")
-    arrays["sky_excess"] = StoredArray(learnt.excess, "", "tiles in which the background jumps, by frame")
+    arrays["sky_excess"] = StoredArray(jumps, "", "tiles in which the background jumps, by frame")
     write_prepared_field(path, _head(frames, reference, facts), arrays, frames.batches)
     _write_table(table, frames, flags)
 
@@ -148,8 +150,8 @@ def _sky(frames: JoinedFrames, reference: ImageReference, mjd: np.ndarray, lit: 
     level, level_err = smooth_sky(frames.sky["level"], frames.sky["level_err"], mjd, lit, cadence_d)
     glow, glow_err = frames.sky["glow"], frames.sky["glow_err"]
     if glow.shape[1]:
-        rings = (values[:, None] for values in (glow, glow_err))
-        glow, glow_err = (values[:, 0] for values in smooth_sky(*rings, mjd, lit, cadence_d))
+        smoothed = smooth_sky(glow[:, None], glow_err[:, None], mjd, lit, cadence_d)
+        glow, glow_err = (values[:, 0] for values in smoothed)
     return SkySeries(sky_grid(reference), level, level_err, glow, glow_err)
 
 
@@ -184,7 +186,7 @@ def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.n
 
 
 def _write_table(path: str | Path, frames: JoinedFrames, flags: np.ndarray) -> None:
-    rows = [
+    rows: list[tuple] = [
         (name, frames.facts["path"][k], frames.facts["cadenceno"][k], frames.facts["mjd_tdb"][k], int(flags[k]), OK)
         for k, name in enumerate(frames.frame_id)
     ]

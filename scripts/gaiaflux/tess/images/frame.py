@@ -12,6 +12,7 @@ from gaiaflux.core.cadences.centroids import (
     measure_centroids,
     motion_stars,
 )
+from gaiaflux.core.cadences.sky_excess import without_light
 from gaiaflux.core.image.ccd_sky import SkyGrid, measure_sky
 from gaiaflux.core.image.variance_model import ErrorSource, complete_error
 from gaiaflux.core.psf.sampled import SampledPsf
@@ -80,20 +81,16 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     reference = kit.reference
     place = (image.sector, image.camera, image.ccd)
     if place != reference.place:
-        raise BadFrameError(
-            "of sector {}, camera {}, CCD {}, where the others are of {}, {}, {}".format(*place, *reference.place)
-        )
+        others = "{}, {}, {}".format(*reference.place)
+        raise BadFrameError("of sector {}, camera {}, CCD {}, where the others are of {}".format(*place, others))
     if image.stamp != reference.stamp:
-        raise BadFrameError(
-            "rows {} to {}, columns {} to {} of the CCD (behind the last), where the others show {} to {}, {} to {}".format(
-                *image.stamp, *reference.stamp
-            )
-        )
+        here, there = ("rows {} to {}, columns {} to {}".format(*one) for one in (image.stamp, reference.stamp))
+        raise BadFrameError(f"it shows {here} of the CCD, where the others show {there}")
     if not np.isfinite(image.mjd_tdb):
         raise BadFrameError("its header states no time")
-    if not np.any(np.nan_to_num(image.flux)):
+    if without_light(image.flux):
         return _without_light(image, kit)
-    dark = ~np.isfinite(image.flux) | excluded_pixels(place, np.array([image.cadenceno]), image.stamp)[0]
+    dark = ~np.isfinite(image.flux) | _excluded(image)
     errors = complete_error(
         image.flux, image.flux_err, image.detector, exptime_s=image.exptime_s, first_column=image.first_column
     )
@@ -109,6 +106,11 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     centroids = CentroidTable(reference.star_id[reference.tells], *(getattr(found, name) for name in CENTROIDS))
     flux = np.where(dark, np.float32(np.nan), image.flux)
     return PreparedFrame(facts, flux, errors.error, asdict(sky), centroids, image.wcs, image.remarks)
+
+
+def _excluded(image: CcdImage) -> np.ndarray:
+    place = (image.sector, image.camera, image.ccd)
+    return excluded_pixels(place, np.array([image.mjd_tdb]), image.stamp, image.stamp)[0]
 
 
 def _facts(image: CcdImage) -> Mapping[str, str | int | float]:
@@ -135,5 +137,6 @@ def _without_light(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     none = np.full(len(reference.tells), np.nan)
     centroids = CentroidTable(reference.star_id[reference.tells], *(none for _ in CENTROIDS))
     mesh, rings = (np.full(shape, np.nan, np.float32) for shape in (kit.grid.mesh_shape, kit.grid.n_rings))
-    sky = {"level": mesh, "level_err": mesh, "glow": rings, "glow_err": rings, "n_used": 0}
+    sky: dict[str, np.ndarray | int] = {"level": mesh, "level_err": mesh, "glow": rings, "glow_err": rings}
+    sky["n_used"] = 0
     return PreparedFrame(facts, empty, empty, sky, centroids, image.wcs, image.remarks)

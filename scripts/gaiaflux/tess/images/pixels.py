@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +147,9 @@ class FieldPixels:
     def header(self) -> LightCurveHeader:
         """What the headers of all light curves say that are measured in these pixels; of no method and version."""
         head, unknown = self.field.head, float("nan")
-        detector = {key: tuple(value) if isinstance(value, list) else value for key, value in head["detector"].items()}
+        detector: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in head["detector"].items()
+        }
         return LightCurveHeader(
             starid=0,
             sector=self.sector,
@@ -158,7 +161,12 @@ class FieldPixels:
             data_release=int(head["data_release"]),
             procver=str(head["procver"]),
             ticver="",
-            **dict.fromkeys(("ra_deg", "dec_deg", "pmra", "pmdec", "tmag", "teff"), unknown),
+            ra_deg=unknown,
+            dec_deg=unknown,
+            pmra=unknown,
+            pmdec=unknown,
+            tmag=unknown,
+            teff=unknown,
             detector=Detector(**detector),
             cosmic_rays=CosmicRays(**head["cosmic_rays"]),
             first_column=self.limits[2],
@@ -205,7 +213,8 @@ class FieldPixels:
         used = self.field.array("sky_pixels", (rows, columns))
         flags = np.zeros((self.field.n_frames, *used.shape), np.uint8)
         flags |= np.where(used, 0, PIXEL_BITS["not_background"]).astype(np.uint8)
-        excluded = excluded_pixels((self.sector, self.camera, self.ccd), self.cadenceno, stamp)
+        mjd = self.field.array("frames/mjd_tdb")
+        excluded = excluded_pixels((self.sector, self.camera, self.ccd), mjd, self.limits, stamp)
         flags[excluded] |= PIXEL_BITS["manual_exclude"]
         tile = int(self.field.head["tile_pix"])
         tiles = (

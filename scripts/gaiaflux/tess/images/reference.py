@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gaiaflux.core.cadences.motion_stars import StarChoice, choose_motion_stars
+from gaiaflux.core.cadences.sky_excess import without_light
 from gaiaflux.core.image.ccd_sky import SkyGrid
 from gaiaflux.core.image.star_mask import star_mask
 from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
@@ -50,18 +51,22 @@ def usable_images(candidates: Sequence[CandidateImage], ccd: tuple[int, int, int
         except (InputError, FileNotFoundError) as reason:
             LOG.warning("%s: %s", frame_id, reason)
             continue
-        if (image.sector, image.camera, image.ccd) != ccd:
-            reason = f"of sector {image.sector}, camera {image.camera}, CCD {image.ccd}"
-        elif image.wcs is None:
-            reason = "without a plate solution"
-        elif not np.any(np.nan_to_num(image.flux)):
-            reason = "without light"
-        elif image.quality & DEFAULT_BAD:
-            reason = f"of quality {image.quality}"
+        unfit = _unfit(image, ccd)
+        if unfit:
+            LOG.info("%s: no reference, %s", frame_id, unfit)
         else:
             yield frame_id, image
-            continue
-        LOG.info("%s: no reference, %s", frame_id, reason)
+
+
+def _unfit(image: CcdImage, ccd: tuple[int, int, int]) -> str:
+    """Why an image cannot be a reference; empty where it can."""
+    if (image.sector, image.camera, image.ccd) != ccd:
+        return f"of sector {image.sector}, camera {image.camera}, CCD {image.ccd}"
+    if image.wcs is None:
+        return "without a plate solution"
+    if without_light(image.flux):
+        return "without light"
+    return f"of quality {image.quality}" if image.quality & DEFAULT_BAD else ""
 
 
 def image_reference(
@@ -102,9 +107,7 @@ def image_reference(
     x, y, flux = x[rows], y[rows], flux[rows]
     if not len(rows):
         LOG.warning("no star of the catalogue is on the images: their motion is not known")
-    grid = SkyGrid.of(
-        shape, image.camera, image.ccd, first_row=image.first_row, first_column=image.first_column
-    )
+    grid = SkyGrid.of(shape, image.camera, image.ccd, first_row=image.first_row, first_column=image.first_column)
     chosen = choose_motion_stars(x, y, flux, shape, StarChoice())
     return ImageReference(
         frame_id=frame_id,

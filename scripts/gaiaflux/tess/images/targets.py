@@ -59,7 +59,7 @@ def measure_stars(
                 try:
                     near = stars_near(source, catalog, places, star)
                     view = StampView(source, near, star, opened.samples)
-                    attrs, arrays = target_group(view, opened.remarks, methods, str(path))
+                    attrs, arrays = target_group(view, opened.remarks, methods, str(path), files.saturated)
                 except (InputError, ValueError) as reason:
                     LOG.warning("%s: %s", name, reason)
                     attrs, arrays = {"status": str(reason), "path": str(path), "starid": star}, {}

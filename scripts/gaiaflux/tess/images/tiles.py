@@ -34,8 +34,8 @@ class LearntTiles:
         Sky and slopes of each tile at which it counts as none.
     mean_image : ndarray of float32, shape (ny, nx)
         Mean of the good frames without sky and response [electron/s]; NaN where no good frame has a number.
-    excess : ndarray of bool, shape (n_frames, n_tile_rows, n_tile_columns)
-        Tiles in which the background jumps.
+    excess : ndarray of float32, shape (n_frames, n_tile_rows, n_tile_columns)
+        Light of each tile over the mean image [electron/s]; NaN without any.
     """
 
     terms: np.ndarray
@@ -71,7 +71,7 @@ def learn_tiles(
         errors=np.zeros((3, ny, nx), np.float32),
         origin=np.zeros((*tiles, 3)),
         mean_image=np.full((ny, nx), np.nan, np.float32),
-        excess=np.zeros((n, *tiles), bool),
+        excess=np.full((n, *tiles), np.nan, np.float32),
     )
     opened: dict[Path, h5py.File] = {}
     try:
