@@ -1,36 +1,9 @@
 # All that ever uses the network.
-from snakemake.logging import logger
-
-from gaiaflux.workflow.downloads import (
-    download_request,
-    lacking_files,
-    what_came,
-)
 
 
 localrules:
     download_gaia,
     download_tess,
-
-
-def download_request_of(wildcards):
-    return download_request(WAITING[wildcards.field], SCHEMA)
-
-
-def lacking_of(wildcards):
-    """What came and is gone, so that it is fetched again."""
-    return lacking_files(wildcards.field)
-
-
-def all_of_download(wildcards, threads):
-    """The whole section: another server reruns nothing."""
-    return WAITING[wildcards.field]["download"]
-
-
-def say_what_came():
-    """Tell that the fields whose files came are measured by the next run."""
-    for sentence in filter(None, [what_came(WAITING, SCHEMA)]):
-        logger.warning(sentence)
 
 
 # No digest of the code here: a catalogue that is pinned is not fetched again because the program changed.

@@ -3,6 +3,13 @@
 # `ancient` would not do: a job behind an ancient input is not looked at where the job before it runs, so that its own
 # new settings are missed, and it runs again where that job has failed and left no file. So a rule whose request has
 # been met does not exist for the series, and its files count as given. `run_job` writes down the request that was met.
+from snakemake.logging import logger
+
+from gaiaflux.workflow.downloads import (
+    download_request,
+    lacking_files,
+    what_came,
+)
 from gaiaflux.workflow.requests import (
     gaia_request,
     reference_request,
@@ -72,3 +79,23 @@ def requested(request):
         return request(wildcards.series)
 
     return of
+
+
+def download_request_of(wildcards):
+    return download_request(WAITING[wildcards.field], SCHEMA)
+
+
+def lacking_of(wildcards):
+    """What came and is gone, so that it is fetched again."""
+    return lacking_files(wildcards.field)
+
+
+def all_of_download(wildcards, threads):
+    """The whole section: another server reruns nothing."""
+    return WAITING[wildcards.field]["download"]
+
+
+def say_what_came():
+    """Tell that the fields whose files came are measured by the next run."""
+    for sentence in filter(None, [what_came(WAITING, SCHEMA)]):
+        logger.warning(sentence)

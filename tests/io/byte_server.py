@@ -1,5 +1,6 @@
 """A server of bytes on 127.0.0.1 that breaks off, drips, repeats itself and sends elsewhere."""
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -7,6 +8,15 @@ import numpy as np
 
 CONTENT = np.random.default_rng(3).bytes(300_000)
 OTHER = CONTENT[::-1]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def handle_error(self, request, client_address):
+        """A client that goes away in mid-answer is what is tested."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Server:
@@ -19,8 +29,7 @@ class Server:
         self.break_after = []  # bytes of a body after which the connection is closed, for one request after the other
         self.stalls = False  # does not even close it
         self.stop = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = False
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 
