@@ -18,7 +18,7 @@ PARTS = (
     *("core.difference", "core.calibration", "core.cadences"),
     *("io", "io.image", "io.gaia", "io.tess", "io.mast", "io.export", "workflow", "sim", "sim.tess", "series"),
     *("ground.frame", "ground.catalog", "ground.photometry", "ground", "ground.interface", "ground.injection"),
-    *("tess", "tess.images"),
+    *("tess.stamp", "tess.images", "tess"),
     *("report", "report.figures", "report.html", "cli", "scripts"),
 )
 INK, GREY, BAND, DOT, OWN = "#22303c", "#9aa7b2", ("#eef3f7", "#ffffff"), "#2f6f9f", "#d5dee6"

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from gaiaflux.io.batch_file import BatchWriter
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
 from gaiaflux.tess.batch import TargetFiles
-from gaiaflux.tess.images.targets import measure_stars
-from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.tess.image_targets import measure_stars
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

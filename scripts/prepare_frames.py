@@ -6,7 +6,7 @@ from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.tess.image_reference import read_image_reference
 from gaiaflux.tess.images.batch import prepare_batch
 from gaiaflux.tess.images.nominal import response_or_nominal
-from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

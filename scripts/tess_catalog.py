@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.io.tess.prepared_catalog import write_prepared_catalog
 from gaiaflux.tess.images.found_catalog import ImageGroup, find_catalog
-from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:

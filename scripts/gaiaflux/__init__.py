@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from gaiaflux.ground.interface.psf_reader import read_psf
     from gaiaflux.series.lightcurve_dataset import AperturePhotometryDataset
     from gaiaflux.tess.base_photometry import BasePhotometry
-    from gaiaflux.tess.movement import ImageMovementKernel
     from gaiaflux.tess.photometry import AperturePhotometry, LinPSFPhotometry, PSFPhotometry
-    from gaiaflux.tess.status import STATUS
+    from gaiaflux.tess.stamp.movement import ImageMovementKernel
+    from gaiaflux.tess.stamp.status import STATUS
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,10 +32,10 @@ __all__ = [
 
 # Public name -> module that has it.
 _HOMES = {
-    "STATUS": "gaiaflux.tess.status",
+    "STATUS": "gaiaflux.tess.stamp.status",
     "AperturePhotometry": "gaiaflux.tess.photometry",
     "BasePhotometry": "gaiaflux.tess.base_photometry",
-    "ImageMovementKernel": "gaiaflux.tess.movement",
+    "ImageMovementKernel": "gaiaflux.tess.stamp.movement",
     "LinPSFPhotometry": "gaiaflux.tess.photometry",
     "PSFPhotometry": "gaiaflux.tess.photometry",
     "AperturePhotometryAnalyst": "gaiaflux.ground.interface.analyst",

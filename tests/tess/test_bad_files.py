@@ -6,7 +6,7 @@ import pytest
 from astropy.io import fits
 
 from gaiaflux.tess.photometry import LinPSFPhotometry, PSFPhotometry
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.status import STATUS
 
 
 def opened(field, kind=LinPSFPhotometry, starid=1001, datasource="tpf", **chosen):

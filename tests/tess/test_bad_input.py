@@ -10,7 +10,7 @@ from astropy.io import fits
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.sim.tess.stars import StampStar
 from gaiaflux.tess.photometry import AperturePhotometry, LinPSFPhotometry, PSFPhotometry
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.status import STATUS
 
 KINDS = (PSFPhotometry, LinPSFPhotometry, AperturePhotometry)
 MEASURED = (STATUS.OK, STATUS.WARNING)

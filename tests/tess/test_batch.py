@@ -16,8 +16,8 @@ from gaiaflux.sim.tess.stars import tess_flux
 from gaiaflux.tess import inputs
 from gaiaflux.tess.batch import TargetFiles, measure_targets
 from gaiaflux.tess.field_dataset import assemble_field
-from gaiaflux.tess.inputs import InstrumentFiles
 from gaiaflux.tess.light_curve_files import write_light_curves
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
 
 LARGE = 3_000_000_000
 METHODS = ["psf", "linpsf", "aperture"]

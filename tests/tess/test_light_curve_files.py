@@ -14,7 +14,7 @@ from gaiaflux.model.methods import TESS_METHODS, methods_named
 from gaiaflux.tess.field_dataset import assemble_field
 from gaiaflux.tess.light_curve_files import remove_others, write_light_curves
 from gaiaflux.tess.photometry import AperturePhotometry
-from gaiaflux.tess.target_group import read_kept, target_group
+from gaiaflux.tess.stamp.target_group import read_kept, target_group
 
 METHODS = methods_named(["aperture"], TESS_METHODS)
 FIRST, N_STARS = 1001, 30

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.tess.metrics import edge_flux, performance, scatter_on_timescale
+from gaiaflux.tess.stamp.metrics import edge_flux, performance, scatter_on_timescale
 
 DAY_S = 86400.0
 

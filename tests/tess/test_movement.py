@@ -8,7 +8,7 @@ from gaiaflux.core.cadences.motion_terms import StarPlaces
 from gaiaflux.core.sky.projection import linear_tan
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.sim.tess.star_frames import moved_places
-from gaiaflux.tess.movement import ImageMovementKernel
+from gaiaflux.tess.stamp.movement import ImageMovementKernel
 
 XY = np.array([[10.0, 20.0], [30.0, 5.0]])
 MODES = {

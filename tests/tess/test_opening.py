@@ -9,7 +9,7 @@ import pytest
 from gaiaflux.sim.tess.field import light_time_d
 from gaiaflux.tess.base_photometry import BasePhotometry
 from gaiaflux.tess.photometry import AperturePhotometry, LinPSFPhotometry, PSFPhotometry
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.status import STATUS
 
 STAMP = (700, 711, 1200, 1211)
 CUBES = ("images_cube", "images_err_cube", "backgrounds_cube")

@@ -9,8 +9,8 @@ from astropy.io import fits
 
 from gaiaflux.tess.base_photometry import BasePhotometry
 from gaiaflux.tess.photometry import AperturePhotometry, LinPSFPhotometry, PSFPhotometry
-from gaiaflux.tess.pictures import picture_of_target
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.pictures import picture_of_target
+from gaiaflux.tess.stamp.status import STATUS
 
 KINDS = (PSFPhotometry, LinPSFPhotometry, AperturePhotometry)
 

@@ -4,7 +4,7 @@ import pytest
 from gaiaflux.core.psf.sampled import sampled_psf
 from gaiaflux.io.tess.prf import read_prf
 from gaiaflux.sim.tess.response import Response
-from gaiaflux.tess.psf import PSF
+from gaiaflux.tess.stamp.psf import PSF
 
 STAMP = (700, 711, 1200, 1213)
 

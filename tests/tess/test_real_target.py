@@ -7,7 +7,7 @@ from astropy.table import Table
 
 from gaiaflux.io.tess.prf import read_prf
 from gaiaflux.tess.photometry import AperturePhotometry, LinPSFPhotometry, PSFPhotometry
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.status import STATUS
 
 pytestmark = pytest.mark.real
 STARID, NEIGHBOUR = 25155310, 25155316

@@ -8,7 +8,7 @@ from gaiaflux.model.cadences import ApertureBit
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.sim.tess.stars import StampStar
 from gaiaflux.tess.photometry import AperturePhotometry, LinPSFPhotometry
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.status import STATUS
 
 ROWS = 49
 STARS = (StampStar(1001, 6.2, 24.1, 4.0), StampStar(1002, 10.0, 5.0, 11.0))

@@ -7,11 +7,11 @@ from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.io.tess.target_pixels import read_target_pixels
 from gaiaflux.sim.tess.stars import StampStar
 from gaiaflux.tess.base_photometry import BasePhotometry
-from gaiaflux.tess.movement import ImageMovementKernel
 from gaiaflux.tess.photometry import AperturePhotometry, PSFPhotometry
-from gaiaflux.tess.stamp_view import StampView
-from gaiaflux.tess.status import STATUS
-from gaiaflux.tess.target_pixels import TargetPixels
+from gaiaflux.tess.stamp.movement import ImageMovementKernel
+from gaiaflux.tess.stamp.stamp_view import StampView
+from gaiaflux.tess.stamp.status import STATUS
+from gaiaflux.tess.stamp.target_pixels import TargetPixels
 
 STAMP = (700, 711, 1200, 1211)
 CUBES = ("images_cube", "images_err_cube", "backgrounds_cube")

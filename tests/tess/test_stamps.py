@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaiaflux.tess.stamps import around, default_size, output_bits, resized
+from gaiaflux.tess.stamp.stamps import around, default_size, output_bits, resized
 
 CCD = (0, 2048, 44, 2092)
 

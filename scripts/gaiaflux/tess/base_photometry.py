@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from gaiaflux.tess.inputs import input_errors_as_documented, open_inputs, tic_number
-from gaiaflux.tess.light_curve_table import Measurement, empty_table, light_curve_table
-from gaiaflux.tess.measurement import effective_settings
-from gaiaflux.tess.pictures import delete_pictures, picture_of_target, save_picture
-from gaiaflux.tess.products import save_record
-from gaiaflux.tess.record import MEASURED, Record, Recorded
-from gaiaflux.tess.stamp_view import StampView
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.light_curve_table import Measurement, empty_table, light_curve_table
+from gaiaflux.tess.stamp.measurement import effective_settings
+from gaiaflux.tess.stamp.pictures import delete_pictures, picture_of_target, save_picture
+from gaiaflux.tess.stamp.products import save_record
+from gaiaflux.tess.stamp.record import MEASURED, Record, Recorded
+from gaiaflux.tess.stamp.stamp_view import StampView
+from gaiaflux.tess.stamp.status import STATUS
 
 __all__ = ["BasePhotometry"]
 
@@ -35,7 +35,7 @@ class BasePhotometry(StampView):
     camera, ccd, sector, cadence : int, optional
         Choose between several; full-frame images need camera and ccd. `cadence` [s].
     cache : str
-        See `gaiaflux.tess.kept.CACHES`; a target pixel file is in memory in any case, until `close`.
+        See `gaiaflux.tess.stamp.kept.CACHES`; a target pixel file is in memory in any case, until `close`.
     version : int
         Of the light curves, for headers and names.
 

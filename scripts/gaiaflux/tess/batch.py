@@ -15,9 +15,10 @@ from gaiaflux.io.tess.target_head import read_head
 from gaiaflux.model.cadences import TargetFile
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.inputs import InstrumentFiles, open_target
-from gaiaflux.tess.stamp_view import StampView
-from gaiaflux.tess.target_group import target_group
+from gaiaflux.tess.inputs import open_target
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
+from gaiaflux.tess.stamp.stamp_view import StampView
+from gaiaflux.tess.stamp.target_group import target_group
 
 __all__ = ["TargetFiles", "measure_targets"]
 
@@ -38,7 +39,7 @@ class TargetFiles:
     instrument : InstrumentFiles
         Response functions and pointings.
     saturated : str
-        See `gaiaflux.tess.measurement.measure_methods`.
+        See `gaiaflux.tess.stamp.measurement.measure_methods`.
     """
 
     catalog: TessCatalog

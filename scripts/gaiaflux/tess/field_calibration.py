@@ -38,7 +38,7 @@ from gaiaflux.series.star_summary import (
     star_blocks,
     sum_up,
 )
-from gaiaflux.tess.measurement import HIGH_CONTAMINATION
+from gaiaflux.tess.stamp.measurement import HIGH_CONTAMINATION
 
 __all__ = ["CcdStars", "calibrate_method"]
 

@@ -19,7 +19,7 @@ from gaiaflux.series.method_choice import first_method_that_measures, write_choi
 from gaiaflux.series.star_summary import star_blocks
 from gaiaflux.tess.field_calibration import CcdStars, calibrate_method
 from gaiaflux.tess.field_members import FieldFrames, Member, find_members, frames_of_members, open_members
-from gaiaflux.tess.scene import ZERO_POINT
+from gaiaflux.tess.stamp.scene import ZERO_POINT
 
 __all__ = ["assemble_field"]
 

@@ -3,28 +3,24 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Generic, SupportsIndex, TypeVar
 
 from gaiaflux.core.psf.sampled import SampledPsf
-from gaiaflux.core.sky.focal_plane import Pointing
 from gaiaflux.io.tess.catalog import read_tess_catalog
-from gaiaflux.io.tess.pointing import read_pointing
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
 from gaiaflux.io.tess.prepared_field import PreparedField
-from gaiaflux.io.tess.prf import read_prf
 from gaiaflux.io.tess.target_pixels import read_target_pixels
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.images.pixels import FieldPixels
 from gaiaflux.tess.input_folder import PREPARED, TargetInputs, find_images, find_inputs
-from gaiaflux.tess.kept import CACHES
-from gaiaflux.tess.pixel_source import PixelSource
-from gaiaflux.tess.target_pixels import TargetPixels
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
+from gaiaflux.tess.stamp.kept import CACHES
+from gaiaflux.tess.stamp.pixel_source import PixelSource
+from gaiaflux.tess.stamp.target_pixels import TargetPixels
 
 __all__ = [
-    "InstrumentFiles",
     "Opened",
     "input_errors_as_documented",
     "open_images",
@@ -59,37 +55,6 @@ class Opened(Generic[Source]):
     catalog: TessCatalog
     samples: SampledPsf | None
     remarks: tuple[str, ...] = field(default=())
-
-
-class InstrumentFiles:
-    """Response functions and pointings, each read once, when the first target asks for it.
-
-    Parameters
-    ----------
-    prf_folder : str or Path, optional
-        Folder below which there are pixel response functions.
-    pointing : str or Path, optional
-        CSV with the pointings.
-    """
-
-    def __init__(self, prf_folder: str | Path | None, pointing: str | Path | None) -> None:
-        self.prf_folder = prf_folder
-        self._pointing = pointing
-        self._responses: dict[tuple[int, int, int], SampledPsf] = {}
-
-    @cached_property
-    def pointings(self) -> dict[tuple[int, int], Pointing] | None:
-        """By sector and camera; None where there is no table. Raises as `read_pointing`."""
-        return read_pointing(self._pointing) if self._pointing else None
-
-    def response(self, sector: int, camera: int, ccd: int) -> SampledPsf | None:
-        """Pixel response function of a CCD; None where there is no folder. Raises as `read_prf`."""
-        if self.prf_folder is None:
-            return None
-        place = (sector, camera, ccd)
-        if place not in self._responses:
-            self._responses[place] = read_prf(self.prf_folder, *place)
-        return self._responses[place]
 
 
 def open_target(pixels: str | Path, catalog: TessCatalog, instrument: InstrumentFiles) -> Opened[TargetPixels]:
@@ -144,7 +109,7 @@ def open_inputs(
     datasource : str
         ``tpf``, ``tpf:TIC`` for the pixels of another star's file, or ``ffi``.
     cache : str
-        One of `gaiaflux.tess.kept.CACHES`.
+        One of `gaiaflux.tess.stamp.kept.CACHES`.
     where : dict
         ``camera``, ``ccd``, ``sector``, ``cadence``; None where not given.
 

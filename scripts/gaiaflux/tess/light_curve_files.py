@@ -13,8 +13,8 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.status import OK
 from gaiaflux.tess.field_members import FieldFrames, Member
-from gaiaflux.tess.products import Notes, write_curve
-from gaiaflux.tess.target_group import KeptTarget, read_kept
+from gaiaflux.tess.stamp.products import Notes, write_curve
+from gaiaflux.tess.stamp.target_group import KeptTarget, read_kept
 
 __all__ = ["CURVE_COLUMNS", "remove_others", "write_light_curves"]
 

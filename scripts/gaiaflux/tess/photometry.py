@@ -2,8 +2,8 @@
 
 from gaiaflux.model.methods import TESS_APERTURE, TESS_LINPSF, TESS_PSF
 from gaiaflux.tess.base_photometry import BasePhotometry
-from gaiaflux.tess.measurement import measure_methods
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.measurement import measure_methods
+from gaiaflux.tess.stamp.status import STATUS
 
 __all__ = ["AperturePhotometry", "LinPSFPhotometry", "PSFPhotometry"]
 

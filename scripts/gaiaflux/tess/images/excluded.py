@@ -3,7 +3,7 @@
 import numpy as np
 
 from gaiaflux.core.cadences.sky_excess import excluded_region
-from gaiaflux.tess.stamps import Stamp
+from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["excluded_pixels"]
 

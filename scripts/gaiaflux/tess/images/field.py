@@ -31,7 +31,7 @@ from gaiaflux.tess.images.frame import sky_grid
 from gaiaflux.tess.images.joined import JoinedFrames
 from gaiaflux.tess.images.stored import stored_response, stored_sky
 from gaiaflux.tess.images.tiles import learn_tiles
-from gaiaflux.tess.quality import DEFAULT_BAD
+from gaiaflux.tess.stamp.quality import DEFAULT_BAD
 
 __all__ = ["TargetQuality", "prepare_images"]
 

@@ -18,8 +18,8 @@ from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.images.reference import CandidateImage, usable_images
-from gaiaflux.tess.inputs import InstrumentFiles
-from gaiaflux.tess.scene import PIXEL_MAS, ZERO_POINT
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
+from gaiaflux.tess.stamp.scene import PIXEL_MAS, ZERO_POINT
 
 __all__ = ["FIRST_OWN_STAR", "SOURCE", "ImageGroup", "find_catalog"]
 

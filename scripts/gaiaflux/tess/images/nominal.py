@@ -4,7 +4,7 @@ import numpy as np
 
 from gaiaflux.core.psf.sampled import SampledPsf, sampled_psf
 from gaiaflux.model.image_reference import ImageReference
-from gaiaflux.tess.inputs import InstrumentFiles
+from gaiaflux.tess.stamp.instrument import InstrumentFiles
 
 __all__ = ["response_or_nominal"]
 

@@ -16,8 +16,8 @@ from gaiaflux.model.cadences import BTJD_ZERO_MJD, ApertureBit, CosmicRays, Dete
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.excluded import excluded_pixels
 from gaiaflux.tess.images.stored import in_ccd, read_sky, read_wcs, response_light
-from gaiaflux.tess.pixel_source import ZERO_POINT, Movement
-from gaiaflux.tess.stamps import Stamp, output_bits
+from gaiaflux.tess.stamp.pixel_source import ZERO_POINT, Movement
+from gaiaflux.tess.stamp.stamps import Stamp, output_bits
 
 __all__ = ["PIXEL_BITS", "FieldPixels"]
 
@@ -27,7 +27,7 @@ PIXEL_BITS = {"not_background": 1, "manual_exclude": 2, "background_shenanigans"
 
 @dataclass(frozen=True)
 class FieldPixels:
-    """Prepared images as a `gaiaflux.tess.pixel_source.PixelSource`.
+    """Prepared images as a `gaiaflux.tess.stamp.pixel_source.PixelSource`.
 
     Attributes
     ----------

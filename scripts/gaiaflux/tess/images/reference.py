@@ -17,8 +17,8 @@ from gaiaflux.model.ccd_image import CcdImage
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.image_reference import ImageReference
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.quality import DEFAULT_BAD
-from gaiaflux.tess.scene import ZERO_POINT, expected_flux
+from gaiaflux.tess.stamp.quality import DEFAULT_BAD
+from gaiaflux.tess.stamp.scene import ZERO_POINT, expected_flux
 
 __all__ = ["CandidateImage", "image_reference", "usable_images"]
 

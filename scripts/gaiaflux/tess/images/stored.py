@@ -8,7 +8,7 @@ from gaiaflux.core.image.ccd_sky import SkyGrid
 from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.io.tess.prepared_field import PreparedField, StoredArray
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.tess.stamps import Stamp
+from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["in_ccd", "read_sky", "read_wcs", "response_light", "stored_response", "stored_sky"]
 

@@ -12,13 +12,13 @@ from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
 from gaiaflux.model.cadences import BTJD_ZERO_JD, BTJD_ZERO_MJD
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.frames import FrameIterator
-from gaiaflux.tess.kept import FULL, Kept
-from gaiaflux.tess.movement import ImageMovementKernel
-from gaiaflux.tess.pixel_source import ClosedPixels, PixelSource
-from gaiaflux.tess.psf import PSF
-from gaiaflux.tess.stamps import Stamp, around, default_size, resized
-from gaiaflux.tess.star_table import BUFFER_PIX, star_table, target_facts
+from gaiaflux.tess.stamp.frames import FrameIterator
+from gaiaflux.tess.stamp.kept import FULL, Kept
+from gaiaflux.tess.stamp.movement import ImageMovementKernel
+from gaiaflux.tess.stamp.pixel_source import ClosedPixels, PixelSource
+from gaiaflux.tess.stamp.psf import PSF
+from gaiaflux.tess.stamp.stamps import Stamp, around, default_size, resized
+from gaiaflux.tess.stamp.star_table import BUFFER_PIX, star_table, target_facts
 
 __all__ = ["StampView"]
 
@@ -41,7 +41,7 @@ class StampView:
     samples : SampledPsf, optional
         Pixel response function of the CCD; without it `psf` raises.
     cache : str
-        One of `gaiaflux.tess.kept.CACHES`. What is kept is there after `close`, too.
+        One of `gaiaflux.tess.stamp.kept.CACHES`. What is kept is there after `close`, too.
 
     Attributes
     ----------

@@ -5,8 +5,8 @@ from astropy.table import Table
 
 from gaiaflux.core.sky.epoch import propagate
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.pixel_source import PixelSource
-from gaiaflux.tess.stamps import Stamp
+from gaiaflux.tess.stamp.pixel_source import PixelSource
+from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["BUFFER_PIX", "star_table", "target_facts"]
 

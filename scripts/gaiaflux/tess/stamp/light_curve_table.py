@@ -8,10 +8,10 @@ import numpy as np
 from astropy.table import Table
 
 from gaiaflux.io.tess.weight_map import WeightMap
-from gaiaflux.tess.pixel_source import PixelSource
-from gaiaflux.tess.stamps import Stamp
-from gaiaflux.tess.star_times import times_of_star
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.pixel_source import PixelSource
+from gaiaflux.tess.stamp.stamps import Stamp
+from gaiaflux.tess.stamp.star_times import times_of_star
+from gaiaflux.tess.stamp.status import STATUS
 
 __all__ = ["Measurement", "empty_table", "light_curve_table", "with_remark"]
 

@@ -14,12 +14,12 @@ from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import CosmicRays, Detector
 from gaiaflux.model.status import OK
-from gaiaflux.tess.light_curve_table import Measurement
-from gaiaflux.tess.measurement import measure_methods
-from gaiaflux.tess.products import Notes, StampFacts, curve_name, stamp_facts
-from gaiaflux.tess.stamp_view import StampView
-from gaiaflux.tess.star_times import times_of_star
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.light_curve_table import Measurement
+from gaiaflux.tess.stamp.measurement import measure_methods
+from gaiaflux.tess.stamp.products import Notes, StampFacts, curve_name, stamp_facts
+from gaiaflux.tess.stamp.stamp_view import StampView
+from gaiaflux.tess.stamp.star_times import times_of_star
+from gaiaflux.tess.stamp.status import STATUS
 
 __all__ = ["KeptTarget", "read_kept", "target_group"]
 
@@ -36,7 +36,7 @@ class KeptTarget(NamedTuple):
     facts : StampFacts
         What all of them repeat.
     columns : dict of str to dict of str to ndarray
-        Of each method that measured the star, columns as `gaiaflux.tess.products.write_curve` takes them.
+        Of each method that measured the star, columns as `gaiaflux.tess.stamp.products.write_curve` takes them.
     notes : dict of str to Notes
         Of the same methods.
     """
@@ -62,7 +62,7 @@ def target_group(
     path : str
         Where the pixels are, for tables.
     saturated : str
-        See `gaiaflux.tess.measurement.measure_methods`.
+        See `gaiaflux.tess.stamp.measurement.measure_methods`.
 
     Returns
     -------

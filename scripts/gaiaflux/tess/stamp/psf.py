@@ -6,7 +6,7 @@ import numpy as np
 
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamp_light import stamp_light, star_tables
-from gaiaflux.tess.stamps import Stamp
+from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["PSF"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.tess.stamps import Stamp
+from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["ZERO_POINT", "ClosedPixels", "Movement", "PixelSource"]
 

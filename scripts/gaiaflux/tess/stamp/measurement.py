@@ -9,10 +9,10 @@ from gaiaflux.core.cadences.measure import CadenceTable, MeasureOptions, StampMe
 from gaiaflux.core.cadences.motion import measured_shifts
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.methods import TESS_APERTURE
-from gaiaflux.tess.light_curve_table import Measurement, with_remark
-from gaiaflux.tess.scene import frames_of_stamp, stars_of_stamp
-from gaiaflux.tess.stamp_view import StampView
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.light_curve_table import Measurement, with_remark
+from gaiaflux.tess.stamp.scene import frames_of_stamp, stars_of_stamp
+from gaiaflux.tess.stamp.stamp_view import StampView
+from gaiaflux.tess.stamp.status import STATUS
 
 __all__ = ["effective_settings", "measure_methods"]
 

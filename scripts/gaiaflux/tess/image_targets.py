@@ -15,10 +15,10 @@ from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.batch import TargetFiles
 from gaiaflux.tess.images.pixels import FieldPixels
 from gaiaflux.tess.inputs import open_images
-from gaiaflux.tess.scene import REACH_PIX
-from gaiaflux.tess.stamp_view import StampView
-from gaiaflux.tess.stamps import around, default_size
-from gaiaflux.tess.target_group import target_group
+from gaiaflux.tess.stamp.scene import REACH_PIX
+from gaiaflux.tess.stamp.stamp_view import StampView
+from gaiaflux.tess.stamp.stamps import around, default_size
+from gaiaflux.tess.stamp.target_group import target_group
 
 __all__ = ["measure_stars", "stars_near"]
 

@@ -8,9 +8,9 @@ import numpy as np
 from astropy.table import Table
 
 from gaiaflux.io.tess.weight_map import WeightMap
-from gaiaflux.tess.light_curve_table import Measurement
-from gaiaflux.tess.metrics import edge_flux, performance
-from gaiaflux.tess.status import STATUS
+from gaiaflux.tess.stamp.light_curve_table import Measurement
+from gaiaflux.tess.stamp.metrics import edge_flux, performance
+from gaiaflux.tess.stamp.status import STATUS
 
 __all__ = ["MEASURED", "Record", "Recorded"]
 
@@ -27,7 +27,7 @@ class Record:
     Attributes
     ----------
     lightcurve : Table
-        See `gaiaflux.tess.light_curve_table`.
+        See `gaiaflux.tess.stamp.light_curve_table`.
     details : dict
         ``errors`` (list of str), ``skip_targets`` (list of int), and the figures of the light curve.
     status : STATUS

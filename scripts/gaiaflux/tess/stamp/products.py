@@ -12,9 +12,9 @@ from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import ApertureBit
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.tess.pixel_source import ClosedPixels
-from gaiaflux.tess.record import MEASURED, Record
-from gaiaflux.tess.stamp_view import StampView
+from gaiaflux.tess.stamp.pixel_source import ClosedPixels
+from gaiaflux.tess.stamp.record import MEASURED, Record
+from gaiaflux.tess.stamp.stamp_view import StampView
 
 __all__ = ["Notes", "StampFacts", "curve_name", "save_record", "stamp_facts", "tasoc_folder", "write_curve"]
 

@@ -10,9 +10,9 @@ from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.io.tess.light_curve_header import LightCurveHeader, header_of_target
 from gaiaflux.model.cadences import ApertureBit, TargetFile
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.tess.pixel_source import ZERO_POINT
-from gaiaflux.tess.quality import DEFAULT_BAD
-from gaiaflux.tess.stamps import Stamp, output_bits
+from gaiaflux.tess.stamp.pixel_source import ZERO_POINT
+from gaiaflux.tess.stamp.quality import DEFAULT_BAD
+from gaiaflux.tess.stamp.stamps import Stamp, output_bits
 
 __all__ = ["TargetPixels"]
 

@@ -8,9 +8,9 @@ from gaiaflux.core.cadences.scene import SceneStars
 from gaiaflux.core.sky.epoch import position_error_mas, propagate
 from gaiaflux.model.flags import FrameFlag
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.pixel_source import ZERO_POINT, PixelSource
-from gaiaflux.tess.quality import DEFAULT_BAD
-from gaiaflux.tess.stamps import Stamp
+from gaiaflux.tess.stamp.pixel_source import ZERO_POINT, PixelSource
+from gaiaflux.tess.stamp.quality import DEFAULT_BAD
+from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["ZERO_POINT", "expected_flux", "frames_of_stamp", "stars_of_stamp"]
 

@@ -1,0 +1,1 @@
+"""One target: its pixels, stars, movement, measurement and files."""
