@@ -181,6 +181,20 @@ def test_six_stars_are_no_ensemble(file):
         assert not found["frames/flags"][()].any()
 
 
+def test_stars_that_have_nothing_in_common_stay_as_they_are(file):
+    """The noise of a small ensemble would only make them worse."""
+    truth = Truth(7, n_stars=24, n_frames=400)
+    truth.flux = (truth.flux / truth.common).astype("f4")
+    note = "not calibrated: the stars of the CCD have less in common than their ensemble can tell; pscale is 1"
+    with file(truth) as found:
+        assert as_measured(found["psf"], note)
+        assert (found["psf/ensemble_status"].asstr()[()] == "used").sum() > 15
+    # Of two tenths of the noise of the brightest star they have something.
+    truth.flux = (truth.flux * truth.common**0.1).astype("f4")
+    with file(truth) as found:
+        assert found["psf"].attrs["calibration"] == "ok"
+
+
 def test_it_can_be_switched_off(file, few):
     with file(few, ensemble=False) as found:
         assert as_measured(found["psf"], "not calibrated: the ensemble is switched off")

@@ -14,7 +14,7 @@ import numpy as np
 from gaiaflux.core.calibration.ensemble_stars import choose_stars
 from gaiaflux.core.calibration.terms import SeriesFacts
 from gaiaflux.core.maths.field_basis import n_terms
-from gaiaflux.core.maths.robust import masked_median
+from gaiaflux.core.maths.robust import clipped_scatter, masked_median
 from gaiaflux.io.dataset import DatasetWriter
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK, StarUse
@@ -50,6 +50,7 @@ _SETTINGS = CalibrateSettings(spatial_order=1, max_iterations=20, min_stars=10, 
 _LEAST_SCATTER = 1e-4  # above the air a bright star can be trusted better than from the ground
 _MOST_STARS, _MOST_POINTS = 300, 6_000_000  # of an ensemble
 _SWITCHED_OFF = "not calibrated: the ensemble is switched off"
+_NOTHING_COMMON = "not calibrated: the stars of the CCD have less in common than their ensemble can tell; pscale is 1"
 _NO_FRAMES = "not calibrated: no target was measured"
 _UNIT = "electron/s"
 
@@ -210,6 +211,10 @@ def _solve(
     members[some] = np.arange(some.size)
     calibration = Calibration(solution, members, np.zeros(n_frames), photons)
     noise, factor = fit_series_noise(calibration, some, measured, ccd.places)
+    facts_of = calibration.facts(ccd.places, some)
+    cal, _ = calibrated_block(calibration, measured.flux, measured.flux_err, facts_of, some, (noise.excess, factor))
+    if not _quieter(measured, cal, solution.used):
+        return _CcdEnsemble(_NOTHING_COMMON, notes)
     record = {
         "n_stars": int(solution.used.sum()),
         "noise_floor_mag": MAG_PER_RELATIVE * noise.floor,
@@ -217,6 +222,25 @@ def _solve(
         "noise_note": noise.note,
     }
     return _CcdEnsemble(OK, notes, calibration, (noise.excess, factor), record)
+
+
+def _quieter(measured: Measured, flux_cal: np.ndarray, used: np.ndarray) -> bool:
+    """Whether the stars of an ensemble, each calibrated by the others, scatter less than as measured.
+
+    What they have in common is taken off the variance of each star, and what the ensemble does not know is put on it,
+    the same for faint stars and for bright ones: the bright ones show it.
+    """
+    use = measured.usable & np.isfinite(flux_cal) & used[:, None]
+    before, after = (_relative_variance(flux, use)[used] for flux in (measured.flux, flux_cal))
+    known = np.isfinite(before) & (after > 0)
+    return bool(((before - after)[known] / after[known] ** 2).sum() > 0)
+
+
+def _relative_variance(flux: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """Variance of each star without outliers, relative to its flux; NaN where not known."""
+    level = masked_median(np.where(use, flux, 0.0), use, 1)
+    deviation = np.where(use, flux - np.nan_to_num(level)[:, None], 0.0).astype(np.float64)
+    return np.asarray((clipped_scatter(deviation, use) / np.where(level > 0, level, np.nan)) ** 2)
 
 
 def _read(grids: Grids, ccd: CcdStars, some: np.ndarray) -> Measured:

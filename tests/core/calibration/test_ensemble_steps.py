@@ -7,6 +7,7 @@ import pytest
 
 from gaiaflux.core.calibration.ensemble import apply_ensemble, solve_ensemble
 from gaiaflux.core.calibration.ensemble_fit import (
+    LEAST_SCATTER,
     EnsembleFit,
     EnsemblePoints,
     _judge,
@@ -61,13 +62,19 @@ def test_medians_of_stars_and_frames_are_a_start():
     np.testing.assert_allclose(coefficients[:, 0], np.log(scale) - typical, atol=1e-9)
 
 
-def judge(value, noise=0.01, *, scatter=0.0, pull=0.0, settings=SETTINGS, strong=None, use=None):
+def judge(value, noise=0.01, *, scatter=0.0, pull=0.0, settings=SETTINGS, strong=None, use=None, least=LEAST_SCATTER):
     value = np.asarray(value, float)
     n, m = value.shape
     use = np.ones(value.shape, bool) if use is None else use
     former = _Verdict(np.full(n, scatter), np.ones(m), np.ones(n, bool), np.ones(n))
     found = _Residuals(value, np.broadcast_to(np.asarray(noise, float), value.shape) * np.ones(value.shape), use)
-    return _judge(found, np.full(value.shape, pull), former, np.ones(m, bool) if strong is None else strong, settings)
+    strong = np.ones(m, bool) if strong is None else strong
+    return _judge(found, np.full(value.shape, pull), former, strong, settings, least)
+
+
+@pytest.mark.parametrize("least", [1e-3, 1e-4])
+def test_a_quiet_star_has_the_least_scatter_that_is_believed(least):
+    assert judge(jumps(1e-5), noise=1e-4, least=least).scatter == pytest.approx(np.full(12, least))
 
 
 def jumps(size, n=12, m=20):
