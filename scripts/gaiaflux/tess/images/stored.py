@@ -71,7 +71,7 @@ def response_light(field: PreparedField, sky: SkySeries, part: Stamp) -> np.ndar
             if own.any():
                 origin = field.array("response/origin", (slice(j, j + 1), slice(i, i + 1)))[0, 0]
                 response = PixelResponse(own, np.zeros_like(own), origin)
-                made[:, rows, columns] = response.light(sky.mean(tile), sky.slopes(tile))
+                made[:, rows, columns] = response.light(*sky.plane(tile))
     return made
 
 

@@ -104,7 +104,7 @@ def _learn(
     (sky, motion), (rows, columns) = known, tile
     stamp = (rows.start, rows.stop, columns.start, columns.stop)
     residual = raw - sky.values(stamp)
-    level, slopes = sky.mean(stamp), sky.slopes(stamp)
+    level, slopes = sky.plane(stamp)
     middle = np.array([[(columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2]])
     shift = measured_shifts(kernel_offsets(motion.mode, motion.parameters, middle)[:, 0], mjd).shift
     response = fit_response(residual, level, slopes, shift, _variance(residual, good), good)
