@@ -88,14 +88,14 @@ def prepare_images(
     flags |= np.where(events.smeared & lit, FrameFlag.SMEARED, 0).astype(np.uint32)
     good = sound & ((flags & _NOT_USED) == 0)
     sky = _sky(frames, reference, facts["mjd_tdb"], lit)
-    learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"])
+    learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"], ~reference.starry)
     jumps = excess_flags(learnt.excess, good)
     flags |= np.where(jumps.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
     facts["flags"] = flags
     described = {**FRAME_FACTS, "mission_quality": ("", "bits of the mission, without those of target pixel files")}
     arrays = {f"frames/{name}": StoredArray(values, *described[name]) for name, values in facts.items()}
     arrays["frames/frame_id"] = StoredArray(frames.frame_id, "", "name of each frame")
-    arrays |= stored_sky(sky) | stored_response(learnt.terms, learnt.errors, learnt.origin)
+    arrays |= stored_sky(sky) | stored_response(learnt)
     arrays["motion/parameters"] = StoredArray(
         motion.parameters, "", f"{MODE} movement of each frame; NaN where unknown"
     )
