@@ -1,6 +1,7 @@
 """Photometry of one target of TESS, with the documented interface of the TASOC photometry module."""
 
 import configparser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,10 @@ class BasePhotometry(StampView):
     ) -> None:
         where = {"camera": camera, "ccd": ccd, "sector": sector, "cadence": cadence}
         opened = open_inputs(tic_number(starid), input_folder, datasource, cache, where)
-        with input_errors_as_documented():
+        with ExitStack() as files, input_errors_as_documented():
+            files.callback(opened.source.close)
             super().__init__(opened.source, opened.catalog, tic_number(starid), opened.samples, cache)
+            files.pop_all()
         self.input_folder, self.output_folder = str(input_folder), str(output_folder)
         self.datasource, self.cache, self.version = datasource.partition(":")[0], cache, version
         self.plot_folder = str(Path(output_folder) / "plots" / f"{self.starid:011d}") if plot else None

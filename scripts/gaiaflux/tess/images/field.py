@@ -30,7 +30,7 @@ from gaiaflux.model.status import OK
 from gaiaflux.tess.images.frame import sky_grid
 from gaiaflux.tess.images.joined import JoinedFrames
 from gaiaflux.tess.images.stored import stored_response, stored_sky
-from gaiaflux.tess.images.tiles import learn_tiles
+from gaiaflux.tess.images.tiles import TellingFrames, learn_tiles
 from gaiaflux.tess.stamp.quality import DEFAULT_BAD
 
 __all__ = ["TargetQuality", "prepare_images"]
@@ -98,7 +98,7 @@ def prepare_images(
     flags |= np.where(events.smeared & lit, FrameFlag.SMEARED, 0).astype(np.uint32)
     good = sound & ((flags & _NOT_USED) == 0)
     sky = _sky(frames, reference, facts["mjd_tdb"], lit)
-    learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"])
+    learnt = learn_tiles(frames, sky, motion, TellingFrames(good, _averaged(good, facts["quality"])), facts["mjd_tdb"])
     jumps = excess_flags(learnt.excess, good)
     flags |= np.where(jumps.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
     facts["flags"] = flags
@@ -112,11 +112,22 @@ def prepare_images(
     arrays["motion/error"] = StoredArray(motion.centre_error, "pixel", "one-sigma error in the middle, x and y")
     arrays["motion/rms"] = StoredArray(motion.rms, "pixel", "scatter of the stars along an axis")
     arrays["motion/n_used"] = StoredArray(motion.n_used, "", "stars that count")
-    arrays["mean_image"] = StoredArray(learnt.mean_image, "electron/s", "mean of the good frames, without the sky")
+    arrays["mean_image"] = StoredArray(
+        learnt.mean_image, "electron/s", "mean of the good frames of quality 0, without the sky"
+    )
     arrays["sky_pixels"] = StoredArray(~reference.starry, "", "pixels that tell the sky")
     arrays["sky_excess"] = StoredArray(jumps, "", "tiles in which the background jumps, by frame")
     write_prepared_field(path, _head(frames, reference, facts), arrays, frames.batches)
     _write_table(table, frames, flags)
+
+
+def _averaged(good: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Frames of the mean image: those of quality 0; where there are none, all that are good."""
+    averaged = good & (quality == 0)
+    if averaged.any():
+        return averaged
+    LOG.warning("no good image has quality 0: the mean image is of those without a disqualifying bit")
+    return good
 
 
 def _times(facts: dict[str, np.ndarray], reference: ImageReference) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Prepared full-frame images of a CCD as the pixels of a target."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -16,6 +17,7 @@ from gaiaflux.model.cadences import BTJD_ZERO_MJD, ApertureBit, CosmicRays, Dete
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.excluded import excluded_pixels
 from gaiaflux.tess.images.stored import in_ccd, read_sky, read_wcs, response_light
+from gaiaflux.tess.stamp.kept import Kept
 from gaiaflux.tess.stamp.pixel_source import ZERO_POINT, Movement
 from gaiaflux.tess.stamp.stamps import Stamp, output_bits
 
@@ -35,10 +37,13 @@ class FieldPixels:
         Open.
     seen : tuple of float, optional
         Row and column on the CCD whose movement `pos_corr` tells; the middle of the images without it.
+    shared : Kept
+        What was read and is the same for all places.
     """
 
     field: PreparedField
     seen: tuple[float, float] | None = None
+    shared: Kept = dataclasses.field(default_factory=lambda: Kept("basic"), repr=False, compare=False)
     whole = False
     subtracted = True
     zero_point = ZERO_POINT
@@ -67,7 +72,7 @@ class FieldPixels:
     @property
     def exposure_s(self) -> float:
         """Time in a cadence in which light is gathered [s]."""
-        return float(np.median(self.field.array("frames/exptime_s")))
+        return float(np.median(self._of_frames("exptime_s")))
 
     @property
     def limits(self) -> Stamp:
@@ -80,15 +85,15 @@ class FieldPixels:
         """Plate solution of the reference frame in coordinates of `limits`."""
         return read_wcs(self.field)
 
-    @cached_property
+    @property
     def time(self) -> np.ndarray:
         """Mid-exposure at the barycentre for the middle of the CCD, BTJD [d], shape (n_times,)."""
-        return self.field.array("frames/mjd_tdb") - BTJD_ZERO_MJD + self.timecorr
+        return self._of_frames("mjd_tdb") - BTJD_ZERO_MJD + self.timecorr
 
-    @cached_property
+    @property
     def timecorr(self) -> np.ndarray:
         """`time` less the time at the spacecraft [d], shape (n_times,)."""
-        return self.field.array("frames/timecorr_d")
+        return self._of_frames("timecorr_d")
 
     @property
     def timecorr_place(self) -> tuple[float, float] | None:
@@ -96,19 +101,24 @@ class FieldPixels:
         place = self.field.head["timecorr_place"]
         return (float(place[0]), float(place[1])) if place else None
 
-    @cached_property
+    @property
     def cadenceno(self) -> np.ndarray:
         """Number of each cadence, shape (n_times,)."""
-        return self.field.array("frames/cadenceno").astype(np.int32)
+        return self._of_frames("cadenceno").astype(np.int32)
 
-    @cached_property
+    @property
     def quality(self) -> np.ndarray:
         """Bits of the mission, shape (n_times,)."""
-        return self.field.array("frames/quality").astype(np.int32)
+        return self._of_frames("quality").astype(np.int32)
 
-    @cached_property
+    def _of_frames(self, name: str) -> np.ndarray:
+        """What is known of each frame, shape (n_times,)."""
+        return self.shared.get(name, lambda: self.field.array(f"frames/{name}"))
+
+    @property
     def _motion(self) -> tuple[str, np.ndarray]:
-        return str(self.field.head["motion"]["mode"]), self.field.array("motion/parameters")
+        parameters = self.shared.get("motion", lambda: self.field.array("motion/parameters"))
+        return str(self.field.head["motion"]["mode"]), parameters
 
     @cached_property
     def pos_corr(self) -> np.ndarray:
@@ -129,10 +139,15 @@ class FieldPixels:
         """The same pixels, with `pos_corr` of a place on the CCD."""
         return replace(self, seen=(row, column))
 
-    @cached_property
+    @property
+    def image_of_time(self) -> np.ndarray:
+        """Rows of `pixel_flags` for the cadences: each is an image itself, shape (n_times,)."""
+        return np.arange(self.field.n_frames)
+
+    @property
     def frame_flags(self) -> np.ndarray:
         """Bits of `gaiaflux.model.flags.FrameFlag`, shape (n_times,)."""
-        return self.field.array("frames/flags").astype(np.uint32)
+        return self._of_frames("flags").astype(np.uint32)
 
     def close(self) -> None:
         """Close the files of the images."""
@@ -179,9 +194,9 @@ class FieldPixels:
         """Function of ra and dec [deg]: row and column on the CCD [pixel, 0-based]; it does not hold the pixels."""
         return partial(_place, self.wcs, self.limits)
 
-    @cached_property
+    @property
     def _sky(self) -> SkySeries:
-        return read_sky(self.field)
+        return self.shared.get("sky", lambda: read_sky(self.field))
 
     def images(self, stamp: Stamp) -> np.ndarray:
         """Flux without the background [electron/s]."""
@@ -213,7 +228,7 @@ class FieldPixels:
         used = self.field.array("sky_pixels", (rows, columns))
         flags = np.zeros((self.field.n_frames, *used.shape), np.uint8)
         flags |= np.where(used, 0, PIXEL_BITS["not_background"]).astype(np.uint8)
-        mjd = self.field.array("frames/mjd_tdb")
+        mjd = self._of_frames("mjd_tdb")
         excluded = excluded_pixels((self.sector, self.camera, self.ccd), mjd, self.limits, stamp)
         flags[excluded] |= PIXEL_BITS["manual_exclude"]
         tile = int(self.field.head["tile_pix"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,14 +11,30 @@ from gaiaflux.core.cadences.motion import kernel_offsets, measured_shifts
 from gaiaflux.core.cadences.sky_excess import sky_excess
 from gaiaflux.core.cadences.sky_response import fit_response
 from gaiaflux.core.cadences.sky_series import SkySeries
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, finite_mean
 from gaiaflux.io.tess.frame_batch import TILE_PIX
 from gaiaflux.io.tess.prepared_field import FramePixels
 from gaiaflux.tess.images.joined import JoinedFrames
 
-__all__ = ["LearntTiles", "learn_tiles"]
+__all__ = ["LearntTiles", "TellingFrames", "learn_tiles"]
 
 _BLOCK_BYTES = 1 << 25
 _STEPS = 200  # differences between frames that tell a pixel's noise
+
+
+class TellingFrames(NamedTuple):
+    """Which frames tell what of a tile.
+
+    Attributes
+    ----------
+    response : ndarray of bool, shape (n_frames,)
+        Those from which the response to the sky is learnt.
+    mean : ndarray of bool, shape (n_frames,)
+        Those of the mean image.
+    """
+
+    response: np.ndarray
+    mean: np.ndarray
 
 
 @dataclass
@@ -31,7 +48,7 @@ class LearntTiles:
     origin : ndarray of float64, shape (n_tile_rows, n_tile_columns, 3)
         Sky and slopes of each tile at which it counts as none.
     mean_image : ndarray of float32, shape (ny, nx)
-        Mean of the good frames without sky and response [electron/s]; NaN where no good frame has a number.
+        Mean of frames without sky and response [electron/s]; NaN where none of them has a number.
     excess : ndarray of float32, shape (n_frames, n_tile_rows, n_tile_columns)
         Light of each tile over the mean image [electron/s]; NaN without any.
     """
@@ -44,7 +61,7 @@ class LearntTiles:
 
 
 def learn_tiles(
-    frames: JoinedFrames, sky: SkySeries, motion: FrameMotion, good: np.ndarray, mjd: np.ndarray
+    frames: JoinedFrames, sky: SkySeries, motion: FrameMotion, telling: TellingFrames, mjd: np.ndarray
 ) -> LearntTiles:
     """Go through the images tile by tile, in memory that is bounded by a block of tiles.
 
@@ -53,8 +70,7 @@ def learn_tiles(
     frames : JoinedFrames
     sky : SkySeries
     motion : FrameMotion
-    good : ndarray of bool, shape (n_frames,)
-        Frames that are learnt from.
+    telling : TellingFrames
     mjd : ndarray, shape (n_frames,)
         Their times [d].
 
@@ -76,7 +92,7 @@ def learn_tiles(
             raw = pixels.read("images", rows, columns)
             for tile in _tiles(columns):
                 inside = slice(tile.start - columns.start, tile.stop - columns.start)
-                _learn(made, raw[:, :, inside], (rows, tile), (sky, motion), good, mjd)
+                _learn(made, raw[:, :, inside], (rows, tile), (sky, motion), telling, mjd)
     return made
 
 
@@ -98,10 +114,10 @@ def _learn(
     raw: np.ndarray,
     tile: tuple[slice, slice],
     known: tuple[SkySeries, FrameMotion],
-    good: np.ndarray,
+    telling: TellingFrames,
     mjd: np.ndarray,
 ) -> None:
-    (sky, motion), (rows, columns) = known, tile
+    (sky, motion), (rows, columns), good = known, tile, telling.response
     stamp = (rows.start, rows.stop, columns.start, columns.stop)
     residual = raw - sky.values(stamp)
     level, slopes = sky.mean(stamp), sky.slopes(stamp)
@@ -113,7 +129,7 @@ def _learn(
     made.errors[:, rows, columns] = response.errors
     place = (rows.start // TILE_PIX, columns.start // TILE_PIX)
     made.origin[place] = response.origin
-    mean = _mean(residual[good])
+    mean = finite_mean(residual[telling.mean])
     made.mean_image[rows, columns] = mean
     made.excess[:, *place] = sky_excess(residual, mean)
 
@@ -125,12 +141,5 @@ def _variance(residual: np.ndarray, good: np.ndarray) -> np.ndarray:
     if not len(steps):
         return np.ones(residual.shape[1:])
     usual = np.median(np.abs(np.nan_to_num(steps)), axis=0)
-    variance = 0.5 * (1.4826 * usual.astype(np.float64)) ** 2
+    variance = 0.5 * (MAD_TO_SIGMA * usual.astype(np.float64)) ** 2
     return np.where(variance > 0, variance, np.inf)
-
-
-def _mean(frames: np.ndarray) -> np.ndarray:
-    finite = np.isfinite(frames)
-    count = finite.sum(axis=0)
-    total = np.where(finite, frames, np.float32(0.0)).sum(axis=0, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -74,7 +74,7 @@ def measure_methods(
 def _target(view: StampView) -> StampTarget:
     """The target of a view, in the stamp as it is."""
     source = view.source
-    stars, _ = stars_of_stamp(view.all_stars, view.starid, source, view.stamp, view.epoch)
+    stars, _ = stars_of_stamp(view.placed_stars, view.starid, view.stamp, source.zero_point)
     return StampTarget(
         frames=frames_of_stamp(source, view.stamp),
         shift_known=measured_shifts(source.pos_corr, source.time).known,
