@@ -116,7 +116,8 @@ def find_images(
     files = _field_files(input_folder)
     wanted = {"sector": sector, "camera": camera, "ccd": ccd, "cadence_s": cadence}
     found = images_of_ccd(files.images, wanted)
-    said = "".join(f", {key.removesuffix('_s')} {value}" for key, value in wanted.items() if value is not None)
+    names = {"ccd": "CCD", "cadence_s": "cadence"}
+    said = "".join(f", {names.get(key, key)} {value}" for key, value in wanted.items() if value is not None)
     if not found:
         others = f" (but {len(files.images)} of others)" if files.images else ""
         raise FileNotFoundError(
