@@ -27,8 +27,10 @@ from gaiaflux.model.flags import FrameFlag
 from gaiaflux.model.image_reference import ImageReference
 from gaiaflux.model.prepared_frame import FRAME_FACTS
 from gaiaflux.model.status import OK
+from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.frame import sky_grid
 from gaiaflux.tess.images.joined import JoinedFrames
+from gaiaflux.tess.images.mean_plate import mean_plate
 from gaiaflux.tess.images.stored import stored_response, stored_sky
 from gaiaflux.tess.images.tiles import TellingFrames, learn_tiles
 from gaiaflux.tess.stamp.quality import DEFAULT_BAD
@@ -117,7 +119,7 @@ def prepare_images(
     )
     arrays["sky_pixels"] = StoredArray(~reference.starry, "", "pixels that tell the sky")
     arrays["sky_excess"] = StoredArray(jumps, "", "tiles in which the background jumps, by frame")
-    write_prepared_field(path, _head(frames, reference, facts), arrays, frames.batches)
+    write_prepared_field(path, _head(frames, reference, facts, mean_plate(reference, motion)), arrays, frames.batches)
     _write_table(table, frames, flags)
 
 
@@ -166,7 +168,7 @@ def _sky(frames: JoinedFrames, reference: ImageReference, mjd: np.ndarray, lit: 
     return SkySeries(sky_grid(reference), level, level_err, glow, glow_err)
 
 
-def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.ndarray]) -> dict[str, Any]:
+def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.ndarray], wcs: TanSip) -> dict[str, Any]:
     grid = sky_grid(reference)
     first_row, _, first_column, _ = reference.stamp
     remarks = list(frames.remarks)
@@ -182,7 +184,7 @@ def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.n
         "shape": reference.shape,
         "reference": reference.frame_id,
         "jyear": reference.jyear,
-        "wcs": plate_record(reference.wcs),
+        "wcs": plate_record(wcs),
         "origin": str(facts["origin"][0]),
         "procver": str(facts["procver"][-1]),
         "data_release": int(facts["data_release"].max()),

@@ -82,7 +82,7 @@ class FieldPixels:
 
     @property
     def wcs(self) -> TanSip:
-        """Plate solution of the reference frame in coordinates of `limits`."""
+        """Plate solution of the mean of the images, in coordinates of `limits`."""
         return read_wcs(self.field)
 
     @property

@@ -257,8 +257,14 @@ class StampView:
         return FrameIterator(self._frames("pixel_flags"), self.source.image_of_time)
 
     def _frames(self, name: str) -> np.ndarray:
-        frames: np.ndarray = self._kept.get(name, lambda: getattr(self.source, name)(self._stamp), FULL)
-        return frames
+        """Frames of the source in the stamp, read-only: what is kept would change with them."""
+
+        def read() -> np.ndarray:
+            frames: np.ndarray = getattr(self.source, name)(self._stamp).view()
+            frames.flags.writeable = False
+            return frames
+
+        return self._kept.get(name, read, FULL)
 
     @property
     def aperture(self) -> np.ndarray:
@@ -366,7 +372,5 @@ class StampView:
 
 
 def _cube(frames: np.ndarray) -> np.ndarray:
-    """Time as the last axis: a view, which cannot be written into."""
-    view = np.moveaxis(frames, 0, -1)
-    view.flags.writeable = False
-    return view
+    """Time as the last axis: a view."""
+    return np.moveaxis(frames, 0, -1)
