@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gaiaflux.tess.inputs import input_errors_as_documented, open_inputs, tic_number
 from gaiaflux.tess.stamp.light_curve_table import Measurement, empty_table, light_curve_table
 from gaiaflux.tess.stamp.measurement import effective_settings
@@ -92,6 +94,10 @@ class BasePhotometry(StampView):
             self._restart()
         return changed
 
+    def _frames(self, name: str) -> np.ndarray:
+        with input_errors_as_documented():
+            return super()._frames(name)
+
     @property
     def settings(self) -> configparser.ConfigParser:
         """Settings and constants that are in force; changing them changes nothing."""
@@ -113,7 +119,8 @@ class BasePhotometry(StampView):
         It raises ValueError where the status stays unknown, or says that there is a light curve and none is finite.
         """
         self._restart()
-        status = self.do_photometry(*args, **kwargs)
+        with input_errors_as_documented():
+            status = self.do_photometry(*args, **kwargs)
         mask = self.final_phot_mask
         self.record.finish(status, None if mask is None else self.sumimage)
         if self.plot_folder and self.status in MEASURED:

@@ -22,7 +22,7 @@ PREPARED = ".h5"
 """Ending of the catalogue that the rule `tess_catalog` makes."""
 _NAMED_TABLES = (*_FITS, *_TABLES, PREPARED)
 _NAMED = 3  # files in a message
-_NO_CATALOG = ("pointing", "frames", "targets")  # names of other tables
+_NO_CATALOG = ("pointing", "frames", "targets", "images", "lightcurves")  # names of other tables
 
 
 @dataclass(frozen=True)

@@ -120,9 +120,9 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def saturated(tmp_path_factory):
-    """A CCD with a star that fills pixels, and one 6 pixels from it."""
+    """A CCD with a star that fills pixels, one 6 pixels from it, and one far away."""
     folder = tmp_path_factory.mktemp("saturated")
-    stars = (StampStar(4001, 20.3, 35.6, 4.8), StampStar(4002, 26.1, 36.0, 9.5), StampStar(4003, 40.2, 20.0, 9.5))
+    stars = (StampStar(4001, 20.3, 35.6, 4.0), StampStar(4002, 26.1, 36.0, 9.5), StampStar(4003, 40.2, 20.0, 9.5))
     setup = CcdSetup(shape=(72, 48), n_times=16, stars=stars, density=0.004, missing=0, gap_d=0.0, clear_pix=14.0)
     ccd = write_ccd_field(folder, setup)
     paths = sorted((folder / "ffi").glob("*.fits"))

@@ -18,13 +18,10 @@ from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.excluded import excluded_pixels
 from gaiaflux.tess.images.stored import in_ccd, read_sky, read_wcs, response_light
 from gaiaflux.tess.stamp.kept import Kept
-from gaiaflux.tess.stamp.pixel_source import ZERO_POINT, Movement
+from gaiaflux.tess.stamp.pixel_source import PIXEL_BITS, ZERO_POINT, Movement
 from gaiaflux.tess.stamp.stamps import Stamp, output_bits
 
-__all__ = ["PIXEL_BITS", "FieldPixels"]
-
-PIXEL_BITS = {"not_background": 1, "manual_exclude": 2, "background_shenanigans": 4}
-"""Bits of `FieldPixels.pixel_flags`, as in the data products of the TASOC photometry module."""
+__all__ = ["FieldPixels"]
 
 
 @dataclass(frozen=True)

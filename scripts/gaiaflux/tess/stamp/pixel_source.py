@@ -8,10 +8,12 @@ from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.stamp.stamps import Stamp
 
-__all__ = ["ZERO_POINT", "ClosedPixels", "Movement", "PixelSource", "spacecraft_time"]
+__all__ = ["PIXEL_BITS", "ZERO_POINT", "ClosedPixels", "Movement", "PixelSource", "spacecraft_time"]
 
 ZERO_POINT = 20.44
 """Magnitude of a star that gives one electron per second (TESS Instrument Handbook, section 5.1)."""
+PIXEL_BITS = {"not_background": 1, "manual_exclude": 2, "background_shenanigans": 4}
+"""Bits of `PixelSource.pixel_flags`, as in the data products of the TASOC photometry module."""
 
 
 class Movement(NamedTuple):
@@ -170,7 +172,7 @@ class PixelSource(Protocol):
         ...
 
     def pixel_flags(self, stamp: Stamp) -> np.ndarray:
-        """Flags of the pixels of full-frame images, uint8, shape (n_images, rows, columns)."""
+        """`PIXEL_BITS` in full-frame images, uint8, shape (n_images, rows, columns)."""
         ...
 
     @property
