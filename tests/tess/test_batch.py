@@ -13,10 +13,10 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.methods import TESS_METHODS, methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.sim.tess.stars import tess_flux
-from gaiaflux.tess import inputs
 from gaiaflux.tess.batch import TargetFiles, measure_targets
 from gaiaflux.tess.field_dataset import assemble_field
 from gaiaflux.tess.light_curve_files import write_light_curves
+from gaiaflux.tess.stamp import instrument
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 
 LARGE = 3_000_000_000
@@ -126,13 +126,13 @@ def test_a_bad_target_says_why_and_has_no_numbers(measured, name):
 
 
 def test_a_batch_reads_the_response_of_a_ccd_once(measure, monkeypatch):
-    read, places = inputs.read_prf, []
+    read, places = instrument.read_prf, []
 
     def counted(folder, *place):
         places.append(place)
         return read(folder, *place)
 
-    monkeypatch.setattr(inputs, "read_prf", counted)
+    monkeypatch.setattr(instrument, "read_prf", counted)
     found, _ = measure("good", "large", "elsewhere", methods=["aperture"])
     assert [name for name, (attrs, _) in found.items() if attrs["status"] == OK] == ["good", "large"]
     assert sorted(places) == [(1, 1, 1), (1, 4, 1)]

@@ -116,7 +116,8 @@ def find_images(
         with PreparedField(path) as field:
             if all(value in (None, round(field.head[key])) for key, value in wanted.items()):
                 found.append(path)
-    said = "".join(f", {key.removesuffix('_s')} {value}" for key, value in wanted.items() if value is not None)
+    names = {"ccd": "CCD", "cadence_s": "cadence"}
+    said = "".join(f", {names.get(key, key)} {value}" for key, value in wanted.items() if value is not None)
     if not found:
         others = f" (but {len(files.images)} of others)" if files.images else ""
         raise FileNotFoundError(
