@@ -114,7 +114,7 @@ def find_images(
     found = []
     for path in files.images:
         with PreparedField(path) as field:
-            if all(value in (None, round(field.head[key])) for key, value in wanted.items()):
+            if field.n_frames and all(value in (None, round(field.head[key])) for key, value in wanted.items()):
                 found.append(path)
     names = {"ccd": "CCD", "cadence_s": "cadence"}
     said = "".join(f", {names.get(key, key)} {value}" for key, value in wanted.items() if value is not None)
