@@ -125,9 +125,9 @@ def find_images(
             "read with datasource='tpf'"
         )
     if len(found) > 1:
-        names = ", ".join(map(str, found))
+        listed = ", ".join(map(str, found))
         raise FileNotFoundError(
-            f"There are {len(found)} sets of prepared images of{said[1:]}: {names}; choose with sector and cadence"
+            f"There are {len(found)} sets of prepared images of{said[1:]}: {listed}; choose with sector and cadence"
         )
     return TargetInputs(found[0], files.catalog, files.prf_folder, files.pointing)
 
@@ -144,7 +144,7 @@ def images_of_ccd(paths: Iterable[Path], wanted: Mapping[str, int | None]) -> li
     Returns
     -------
     list of Path
-        Those of the shortest cadence first.
+        Those of the shortest cadence first; none without any image.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def images_of_ccd(paths: Iterable[Path], wanted: Mapping[str, int | None]) -> li
     found = []
     for path in paths:
         with PreparedField(path) as field:
-            if all(value in (None, round(field.head[key])) for key, value in wanted.items()):
+            if field.n_frames and all(value in (None, round(field.head[key])) for key, value in wanted.items()):
                 found.append((field.head["cadence_s"], path))
     return [path for _, path in sorted(found)]
 

@@ -26,8 +26,10 @@ __all__ = [
     "input_errors_as_documented",
     "open_images",
     "open_inputs",
+    "open_prepared",
     "open_target",
     "tic_number",
+    "with_response",
 ]
 
 _IMAGES, _TARGETS = "ffi", "tpf"
@@ -172,9 +174,25 @@ def open_images(prepared: str | Path, catalog: TessCatalog, instrument: Instrume
         A file cannot be used.
     """
     with ExitStack() as files:
-        source = FieldPixels(files.enter_context(PreparedField(prepared)))
-        samples = instrument.response(source.sector, source.camera, source.ccd)
+        source = open_prepared(prepared)
+        files.callback(source.close)
+        opened = with_response(source, catalog, instrument)
         files.pop_all()
+    return opened
+
+
+def open_prepared(prepared: str | Path) -> FieldPixels:
+    """Open prepared full-frame images alone; parameters and errors as of `open_images`."""
+    field = PreparedField(prepared)
+    if not field.n_frames:
+        field.close()
+        raise InputError(f"no image could be used of those that {prepared} is of: images.csv beside it says why")
+    return FieldPixels(field)
+
+
+def with_response(source: FieldPixels, catalog: TessCatalog, instrument: InstrumentFiles) -> Opened[FieldPixels]:
+    """Images with catalogue and response function; parameters and errors as of `open_images`."""
+    samples = instrument.response(source.sector, source.camera, source.ccd)
     remarks = [*source.remarks]
     if samples is None:
         remarks.append("no pixel response function was given: an effective one is measured in the data")
@@ -188,7 +206,7 @@ def _with_full_frames(opened: Opened[TargetPixels], images: tuple[Path, ...]) ->
         return opened
     try:
         found = images_of_ccd(images, {"sector": file.sector, "camera": file.camera, "ccd": file.ccd})
-        full_frames = FieldPixels(PreparedField(found[0])) if found else None
+        full_frames = open_prepared(found[0]) if found else None
     except (InputError, FileNotFoundError) as reason:
         return replace(opened, remarks=(*remarks, f"no full-frame image tells the flags of the pixels: {reason}"))
     if full_frames is None:

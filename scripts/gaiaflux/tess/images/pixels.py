@@ -1,6 +1,5 @@
 """Prepared full-frame images of a CCD as the pixels of a target."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,7 +16,6 @@ from gaiaflux.model.cadences import BTJD_ZERO_MJD, ApertureBit, CosmicRays, Dete
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.excluded import excluded_pixels
 from gaiaflux.tess.images.stored import in_ccd, read_sky, read_wcs, response_light
-from gaiaflux.tess.stamp.kept import Kept
 from gaiaflux.tess.stamp.pixel_source import PIXEL_BITS, ZERO_POINT, Movement
 from gaiaflux.tess.stamp.stamps import Stamp, output_bits
 
@@ -34,13 +32,10 @@ class FieldPixels:
         Open.
     seen : tuple of float, optional
         Row and column on the CCD whose movement `pos_corr` tells; the middle of the images without it.
-    shared : Kept
-        What was read and is the same for all places.
     """
 
     field: PreparedField
     seen: tuple[float, float] | None = None
-    shared: Kept = dataclasses.field(default_factory=lambda: Kept("basic"), repr=False, compare=False)
     whole = False
     subtracted = True
     zero_point = ZERO_POINT
@@ -69,7 +64,7 @@ class FieldPixels:
     @property
     def exposure_s(self) -> float:
         """Time in a cadence in which light is gathered [s]."""
-        return float(np.median(self._of_frames("exptime_s")))
+        return float(np.median(self.field.array("frames/exptime_s")))
 
     @property
     def limits(self) -> Stamp:
@@ -82,15 +77,15 @@ class FieldPixels:
         """Plate solution of the mean of the images, in coordinates of `limits`."""
         return read_wcs(self.field)
 
-    @property
+    @cached_property
     def time(self) -> np.ndarray:
         """Mid-exposure at the barycentre for the middle of the CCD, BTJD [d], shape (n_times,)."""
-        return self._of_frames("mjd_tdb") - BTJD_ZERO_MJD + self.timecorr
+        return self.field.array("frames/mjd_tdb") - BTJD_ZERO_MJD + self.timecorr
 
-    @property
+    @cached_property
     def timecorr(self) -> np.ndarray:
         """`time` less the time at the spacecraft [d], shape (n_times,)."""
-        return self._of_frames("timecorr_d")
+        return self.field.array("frames/timecorr_d")
 
     @property
     def timecorr_place(self) -> tuple[float, float] | None:
@@ -98,24 +93,19 @@ class FieldPixels:
         place = self.field.head["timecorr_place"]
         return (float(place[0]), float(place[1])) if place else None
 
-    @property
+    @cached_property
     def cadenceno(self) -> np.ndarray:
         """Number of each cadence, shape (n_times,)."""
-        return self._of_frames("cadenceno").astype(np.int32)
+        return self.field.array("frames/cadenceno").astype(np.int32)
 
-    @property
+    @cached_property
     def quality(self) -> np.ndarray:
         """Bits of the mission, shape (n_times,)."""
-        return self._of_frames("quality").astype(np.int32)
+        return self.field.array("frames/quality").astype(np.int32)
 
-    def _of_frames(self, name: str) -> np.ndarray:
-        """What is known of each frame, shape (n_times,)."""
-        return self.shared.get(name, lambda: self.field.array(f"frames/{name}"))
-
-    @property
+    @cached_property
     def _motion(self) -> tuple[str, np.ndarray]:
-        parameters = self.shared.get("motion", lambda: self.field.array("motion/parameters"))
-        return str(self.field.head["motion"]["mode"]), parameters
+        return str(self.field.head["motion"]["mode"]), self.field.array("motion/parameters")
 
     @cached_property
     def pos_corr(self) -> np.ndarray:
@@ -141,10 +131,10 @@ class FieldPixels:
         """Rows of `pixel_flags` for the cadences: each is an image itself, shape (n_times,)."""
         return np.arange(self.field.n_frames)
 
-    @property
+    @cached_property
     def frame_flags(self) -> np.ndarray:
         """Bits of `gaiaflux.model.flags.FrameFlag`, shape (n_times,)."""
-        return self._of_frames("flags").astype(np.uint32)
+        return self.field.array("frames/flags").astype(np.uint32)
 
     def close(self) -> None:
         """Close the files of the images."""
@@ -191,9 +181,9 @@ class FieldPixels:
         """Function of ra and dec [deg]: row and column on the CCD [pixel, 0-based]; it does not hold the pixels."""
         return partial(_place, self.wcs, self.limits)
 
-    @property
+    @cached_property
     def _sky(self) -> SkySeries:
-        return self.shared.get("sky", lambda: read_sky(self.field))
+        return read_sky(self.field)
 
     def images(self, stamp: Stamp) -> np.ndarray:
         """Flux without the background [electron/s]."""
@@ -209,10 +199,21 @@ class FieldPixels:
         """One-sigma error of each pixel, with the background's [electron/s]."""
         return np.hypot(self.errors(stamp), self.background_errors(stamp))
 
+    @cached_property
+    def _last(self) -> dict[Stamp, np.ndarray]:
+        """Background of the last stamp that was asked for."""
+        return {}
+
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
-        """Sky with the pixels' response to it [electron/s]."""
-        part = self._part(stamp)
-        return self._sky.values(part) + response_light(self.field, self._sky, part)
+        """Sky with the pixels' response to it [electron/s]; read-only."""
+        if stamp not in self._last:
+            part = self._part(stamp)
+            made = self._sky.values(part) + response_light(self.field, self._sky, part)
+            made.flags.writeable = False
+            # The images of the stamp ask for it too.
+            self._last.clear()
+            self._last[stamp] = made
+        return self._last[stamp]
 
     def background_errors(self, stamp: Stamp) -> np.ndarray:
         """Its one-sigma error [electron/s]."""
@@ -225,7 +226,7 @@ class FieldPixels:
         used = self.field.array("sky_pixels", (rows, columns))
         flags = np.zeros((self.field.n_frames, *used.shape), np.uint8)
         flags |= np.where(used, 0, PIXEL_BITS["not_background"]).astype(np.uint8)
-        mjd = self._of_frames("mjd_tdb")
+        mjd = self.field.array("frames/mjd_tdb")
         excluded = excluded_pixels((self.sector, self.camera, self.ccd), mjd, self.limits, stamp)
         flags[excluded] |= PIXEL_BITS["manual_exclude"]
         tile = int(self.field.head["tile_pix"])
@@ -253,7 +254,7 @@ class FieldPixels:
         return np.zeros((stamp[1] - stamp[0], stamp[3] - stamp[2]), bool)
 
     def mean_image(self, stamp: Stamp) -> np.ndarray:
-        """Mean of the good frames [electron/s], float64, shape (rows, columns)."""
+        """Mean of the good frames of quality 0 [electron/s], float64, shape (rows, columns)."""
         first, last, left, right = self._part(stamp)
         return self.field.array("mean_image", (slice(first, last), slice(left, right))).astype(np.float64)
 
