@@ -149,13 +149,18 @@ def images_of_ccd(paths: Iterable[Path], wanted: Mapping[str, int | None]) -> li
     Raises
     ------
     FileNotFoundError, InputError
-        As `PreparedField`.
+        As `PreparedField`, where none is found but a file cannot be read, which may be of any CCD.
     """
-    found = []
+    found, unread = [], []
     for path in paths:
-        with PreparedField(path) as field:
-            if field.n_frames and all(value in (None, round(field.head[key])) for key, value in wanted.items()):
-                found.append((field.head["cadence_s"], path))
+        try:
+            with PreparedField(path) as field:
+                if field.n_frames and all(value in (None, round(field.head[key])) for key, value in wanted.items()):
+                    found.append((field.head["cadence_s"], path))
+        except (FileNotFoundError, InputError) as reason:
+            unread.append(reason)
+    if unread and not found:
+        raise unread[0]
     return [path for _, path in sorted(found)]
 
 

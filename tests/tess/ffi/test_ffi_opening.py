@@ -94,6 +94,36 @@ def test_without_a_catalogue(linked, tmp_path):
         PSFPhotometry(1001, linked("prepared", "prf"), tmp_path, **WHERE)
 
 
+def test_tables_of_the_workflow_are_no_catalogues(prepared, linked, tmp_path):
+    folder = linked("prepared", "prf")
+    assert (folder / "prepared" / "images.csv").is_file()
+    shutil.copy(prepared.folder / "catalog.csv", folder / "stars.csv")
+    with PSFPhotometry(1001, folder, tmp_path, **WHERE) as target:
+        assert len(target.all_stars) > 30
+
+
+def test_another_ccd_may_be_damaged(linked, tmp_path):
+    folder = linked("prepared", "prf", "catalog.csv")
+    (folder / "another").mkdir()
+    (folder / "another" / "prepared.h5").write_bytes(b"nothing")
+    with PSFPhotometry(1001, folder, tmp_path, **WHERE) as target:
+        assert target.source.ccd == 4
+    with pytest.raises(ValueError, match=r"another/prepared.h5 cannot be read"):
+        PSFPhotometry(1001, folder, tmp_path, camera=1, ccd=3)
+
+
+def test_a_batch_that_was_made_again_is_not_taken(prepared, linked, tmp_path):
+    folder = linked("prf", "catalog.csv")
+    shutil.copytree(prepared.folder / "prepared", folder / "prepared")
+    batches = folder / "prepared" / "frames"
+    shutil.copy(batches / "30.h5", batches / "15.h5")  # of 14 images in the place of 15
+    with (
+        PSFPhotometry(1001, folder, tmp_path, **WHERE) as target,
+        pytest.raises(ValueError, match=r"14 frames instead of 15.*prepare its images anew"),
+    ):
+        target.images_cube  # noqa: B018
+
+
 def test_a_star_that_no_catalogue_has(prepared, tmp_path):
     with pytest.raises(RuntimeError, match="TIC 77 is not in the catalogue"):
         PSFPhotometry(77, prepared.folder, tmp_path, **WHERE)

@@ -16,6 +16,7 @@ from gaiaflux.core.cadences.shared_quality import shared_quality
 from gaiaflux.core.cadences.sky_excess import excess_flags
 from gaiaflux.core.cadences.sky_series import SkySeries, smooth_sky
 from gaiaflux.core.sky.projection import pixel_to_sky
+from gaiaflux.core.sky.sphere import directions, sky_of_direction
 from gaiaflux.core.sky.timing import earth_position_au, light_time_d
 from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.io.tess.frame_batch import TILE_PIX
@@ -90,7 +91,7 @@ def prepare_images(
     flags |= np.where(events.smeared & lit, FrameFlag.SMEARED, 0).astype(np.uint32)
     good = sound & ((flags & _NOT_USED) == 0)
     sky = _sky(frames, reference, facts["mjd_tdb"], lit)
-    telling = TellingFrames(good, _averaged(good, facts["quality"]))
+    telling = TellingFrames(good, _averaged(good, lit, facts["quality"]))
     learnt = learn_tiles(frames, sky, motion, telling, facts["mjd_tdb"], ~reference.starry)
     jumps = excess_flags(learnt.excess, good)
     flags |= np.where(jumps.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
@@ -114,20 +115,22 @@ def prepare_images(
     write_images_table(table, {"frame_id": frames.frame_id, **facts}, frames.lost)
 
 
-def _averaged(good: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Frames of the mean image: those of quality 0; where there are none, all that are good."""
-    averaged = good & (quality == 0)
-    if averaged.any():
-        return averaged
-    LOG.warning("no good image has quality 0: the mean image is of those without a disqualifying bit")
-    return good
+def _averaged(good: np.ndarray, lit: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Frames of the mean image: the good ones of quality 0; where there are none, the good ones, else all with light."""
+    quiet = good & (quality == 0)
+    if quiet.any():
+        return quiet
+    rest = "those without a disqualifying bit" if good.any() else "all that have light"
+    LOG.warning("no good image has quality 0: the mean image is of %s", rest)
+    return good if good.any() else lit
 
 
 def _times(facts: dict[str, np.ndarray], reference: ImageReference) -> dict[str, Any]:
     """Facts with a light time for every frame, all for one direction: that of most files, or the images' middle."""
     known = np.isfinite(facts["timecorr_d"]) & np.isfinite(facts["timecorr_ra"])
     if known.any():
-        ra, dec = (float(np.median(facts[f"timecorr_{axis}"][known])) for axis in ("ra", "dec"))
+        places = directions(facts["timecorr_ra"][known], facts["timecorr_dec"][known])
+        ra, dec = sky_of_direction(np.median(places, axis=0))
     else:
         ny, nx = reference.shape
         ra, dec = (float(np.squeeze(v)) for v in pixel_to_sky(reference.wcs, (nx - 1) / 2, (ny - 1) / 2))
