@@ -116,7 +116,7 @@ def prepare_images(
 
 
 def _averaged(good: np.ndarray, lit: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Frames of the mean image: the good ones of quality 0; where there are none, the good ones, else all with light."""
+    """Frames of the mean image: good ones of quality 0; where there are none, all good ones, else all with light."""
     quiet = good & (quality == 0)
     if quiet.any():
         return quiet

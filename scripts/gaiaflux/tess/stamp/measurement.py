@@ -86,7 +86,7 @@ def _sky_jumps(view: StampView) -> np.ndarray:
 def _target(view: StampView) -> StampTarget:
     """The target of a view, in the stamp as it is."""
     source = view.source
-    stars, _ = stars_of_stamp(view.placed_stars, view.starid, view.stamp, source.zero_point)
+    stars, _ = stars_of_stamp(view.placed_stars, view.starid, source, view.stamp)
     return StampTarget(
         frames=frames_of_stamp(source, view.stamp),
         shift_known=measured_shifts(source.pos_corr, source.time).known,

@@ -51,7 +51,9 @@ def frames_of_stamp(source: PixelSource, stamp: Stamp) -> StampFrames:
     return StampFrames(flux, error, background, good, shifts.shift)
 
 
-def stars_of_stamp(placed: PlacedStars, starid: int, stamp: Stamp, zero_point: float) -> tuple[SceneStars, np.ndarray]:
+def stars_of_stamp(
+    placed: PlacedStars, starid: int, source: PixelSource, stamp: Stamp
+) -> tuple[SceneStars, np.ndarray]:
     """Stars whose light may reach a stamp, the target first.
 
     Parameters
@@ -60,9 +62,8 @@ def stars_of_stamp(placed: PlacedStars, starid: int, stamp: Stamp, zero_point: f
         Of several numbers of one source of Gaia one counts.
     starid : int
         Target.
+    source : PixelSource
     stamp : Stamp
-    zero_point : float
-        Magnitude of a star that gives one electron per second.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def stars_of_stamp(placed: PlacedStars, starid: int, stamp: Stamp, zero_point: f
     rows = rows[placed.catalog[rows].one_per_source(starid)]
     rows = rows[np.argsort(placed.catalog.star_id[rows] != starid, kind="stable")]
     catalog = placed.catalog[rows]
-    flux = expected_flux(catalog.mag, zero_point)
+    flux = expected_flux(catalog.mag, source.zero_point)
     place_err = np.nan_to_num(position_error_mas(catalog, placed.epoch), nan=0.0) / PIXEL_MAS
     stars = SceneStars(
         x=x[rows],
