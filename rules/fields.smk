@@ -105,6 +105,14 @@ def prepared_of_series(wildcards):
     return prepared_of(wildcards.series, LEDGERS)
 
 
+def image_tables_of_series(wildcards):
+    """Tables of the images of a dataset, which say why some of them gave no frame."""
+    return [
+        path.replace("prepared.h5", "images.csv")
+        for path in prepared_of_series(wildcards)
+    ]
+
+
 def star_batches_of(wildcards):
     """Batches of the targets that are measured in full-frame images; none where the dataset has none."""
     targets = field_config(wildcards)["targets"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gaiaflux.io.dataset import empty_frames
-from gaiaflux.model.flags import FRAME_FLAGS, FrameFlag, decode_flags
+from gaiaflux.model.flags import FRAME_FLAGS, OF_IMAGES, FrameFlag, decode_flags
 from gaiaflux.series.frame_flags import frame_flags
 
 M = 20
@@ -35,6 +35,10 @@ def test_ordinary_frames_of_two_cameras_have_no_flag(frames, calibration):
     flags = frame_flags(frames, {"aperture": calibration})
     assert flags.dtype == np.uint32
     np.testing.assert_array_equal(flags, 0)
+
+
+# Found by this module: not what another says.
+FOUND = [flag.name for flag in FRAME_FLAGS if flag.name != "not_measured" and not flag.bit & OF_IMAGES]
 
 
 def spoil(name):
@@ -74,7 +78,7 @@ def spoil(name):
     return change
 
 
-@pytest.mark.parametrize("name", [flag.name for flag in FRAME_FLAGS if flag.name != "not_measured"])
+@pytest.mark.parametrize("name", FOUND)
 def test_each_flag_is_set_on_its_frames_and_on_no_other(name, frames, calibration):
     rows = np.array([3, 14])
     spoil(name)(frames, calibration, rows)

@@ -13,10 +13,10 @@ from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.methods import TESS_METHODS, methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.sim.tess.stars import tess_flux
-from gaiaflux.tess import inputs
 from gaiaflux.tess.batch import TargetFiles, measure_targets
-from gaiaflux.tess.field_dataset import assemble_field
+from gaiaflux.tess.field_dataset import Provenance, assemble_field
 from gaiaflux.tess.light_curve_files import write_light_curves
+from gaiaflux.tess.stamp import instrument
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 
 LARGE = 3_000_000_000
@@ -86,7 +86,9 @@ def measure(field, tmp_path_factory):
             measure_targets(members, given, methods, out)
         settings = {"methods": methods, "ensemble": True}
         declared = methods_named(methods, TESS_METHODS)
-        assemble_field(folder / "d.h5", "tess/F/c120", [folder / "1.h5"], given.catalog, declared, settings, "abc")
+        assemble_field(
+            folder / "d.h5", "tess/F/c120", [folder / "1.h5"], given.catalog, declared, settings, Provenance("abc")
+        )
         listed = write_light_curves(folder / "1.h5", folder / "d.h5", folder / "curves")
         assert sorted(row["file"] for row in listed) == sorted(path.name for path in folder.glob("curves/*"))
         with BatchReader(folder / "1.h5") as batch:
@@ -126,13 +128,13 @@ def test_a_bad_target_says_why_and_has_no_numbers(measured, name):
 
 
 def test_a_batch_reads_the_response_of_a_ccd_once(measure, monkeypatch):
-    read, places = inputs.read_prf, []
+    read, places = instrument.read_prf, []
 
     def counted(folder, *place):
         places.append(place)
         return read(folder, *place)
 
-    monkeypatch.setattr(inputs, "read_prf", counted)
+    monkeypatch.setattr(instrument, "read_prf", counted)
     found, _ = measure("good", "large", "elsewhere", methods=["aperture"])
     assert [name for name, (attrs, _) in found.items() if attrs["status"] == OK] == ["good", "large"]
     assert sorted(places) == [(1, 1, 1), (1, 4, 1)]

@@ -10,7 +10,7 @@ from gaiaflux.model.flags import FrameFlag, StarFlag
 from gaiaflux.model.methods import TESS_METHODS, methods_named
 from gaiaflux.report.html.page import write_report
 from gaiaflux.tess import field_calibration
-from gaiaflux.tess.field_dataset import assemble_field
+from gaiaflux.tess.field_dataset import Provenance, assemble_field
 
 METHODS = methods_named(["psf"], TESS_METHODS)
 N_STARS, N_FRAMES, FEW = 60, 1300, 60
@@ -68,7 +68,7 @@ def assemble(field_parts, tmp_path_factory):
         half = dict(list(targets.items())[::2]), dict(list(targets.items())[1::2])
         batches = [write_batch(folder / f"{j}.h5", part) for j, part in enumerate(half)]
         settings = {"methods": ["psf"], "ensemble": ensemble}
-        assemble_field(folder / "dataset.h5", "tess/F/c1800", batches, stars, METHODS, settings, "abc")
+        assemble_field(folder / "dataset.h5", "tess/F/c1800", batches, stars, METHODS, settings, Provenance("abc"))
         return folder / "dataset.h5"
 
     return make

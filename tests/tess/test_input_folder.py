@@ -15,6 +15,7 @@ def prepare(field, folder, **changes):
     write_prepared_catalog(folder / "catalog.h5", read_tess_catalog(field.folder / "catalog.csv"))
     stated = {
         "targets": [str(field.pixels)],
+        "images": [],
         "catalog": str(folder / "catalog.h5"),
         "prf": str(field.folder / "prf"),
         "pointing": "",

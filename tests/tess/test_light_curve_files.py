@@ -11,7 +11,7 @@ from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.model.methods import TESS_METHODS, methods_named
-from gaiaflux.tess.field_dataset import assemble_field
+from gaiaflux.tess.field_dataset import Provenance, assemble_field
 from gaiaflux.tess.light_curve_files import remove_others, write_light_curves
 from gaiaflux.tess.photometry import AperturePhotometry
 from gaiaflux.tess.stamp.target_group import read_kept, target_group
@@ -58,7 +58,7 @@ def write(measured, quiet, tmp_path_factory):
                 out.add("t99", attrs, arrays)
         settings = {"methods": ["aperture"], "ensemble": ensemble}
         path = folder / "dataset.h5"
-        table = assemble_field(path, "tess/F/c120", [folder / "1.h5"], catalog, METHODS, settings, "abc")
+        table = assemble_field(path, "tess/F/c120", [folder / "1.h5"], catalog, METHODS, settings, Provenance("abc"))
         return folder, write_light_curves(folder / "1.h5", path, folder / "curves"), table
 
     return run

@@ -67,7 +67,7 @@ def test_defaults_are_those_of_the_documentation(quiet, tmp_path):
 
 
 def test_full_frames_that_are_not_there_are_named(quiet, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"camera 4, CCD 1 .*datasource='tpf'"):
+    with pytest.raises(FileNotFoundError, match=r"camera 4, CCD 1.*datasource='tpf'"):
         PSFPhotometry(1001, quiet.folder, tmp_path, camera=4, ccd=1, cadence=1800)
 
 

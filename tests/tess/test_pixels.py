@@ -5,9 +5,9 @@ import pytest
 from astropy.io import fits
 
 from gaiaflux.tess.photometry import LinPSFPhotometry, PSFPhotometry
-from gaiaflux.tess.stamp.pixel_source import _finite_mean
 from gaiaflux.tess.stamp.psf import PSF
 from gaiaflux.tess.stamp.status import STATUS
+from gaiaflux.tess.stamp.target_pixels import _finite_mean
 
 STAMP = (700, 711, 1200, 1211)
 CUBES = ("images_cube", "images_err_cube", "backgrounds_cube")

@@ -12,6 +12,7 @@ __all__ = [
     "FRAME_FLAGS",
     "NOT_GOOD",
     "NO_COUNTS",
+    "OF_IMAGES",
     "PIXEL_FLAGS",
     "PIXEL_TO_STAR",
     "SPOILED",
@@ -129,6 +130,15 @@ class FrameFlag:
         int, "somewhere the background jumps against the mean image by more than the sky's mesh follows"
     ] = 131072
 
+
+OF_IMAGES = (
+    FrameFlag.NO_LIGHT
+    | FrameFlag.MODELLED_ERRORS
+    | FrameFlag.SMEARED
+    | FrameFlag.NO_POINTING
+    | FrameFlag.BACKGROUND_EXCESS
+)
+"""Flags that the preparation of full-frame images finds; those of a series of images come from its measurements."""
 
 SPOILED = (
     StarFlag.BAD_PIXEL

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from gaiaflux.tess.field_calibration import CcdStars, calibrate_method
 from gaiaflux.tess.field_members import FieldFrames, Member, find_members, frames_of_members, open_members
 from gaiaflux.tess.stamp.scene import ZERO_POINT
 
-__all__ = ["assemble_field"]
+__all__ = ["Provenance", "assemble_field"]
 
 LOG = logging.getLogger(__name__)
 FAMILY, SYSTEM = "tess", "TESS T"
@@ -54,6 +55,21 @@ _METHOD_FACTS: dict[str, str | int | float] = {
 }
 
 
+class Provenance(NamedTuple):
+    """What a dataset says of where it is from, besides its targets.
+
+    Attributes
+    ----------
+    catalog_sha256 : str
+        Checksum of the catalogue's file.
+    lost_images : mapping of str to str
+        Full-frame images that gave no frame, and why.
+    """
+
+    catalog_sha256: str
+    lost_images: Mapping[str, str] = MappingProxyType({})
+
+
 class _Grid(NamedTuple):
     """Dataset of the file that is filled, the array of the targets that it takes, and what stands where it lacks."""
 
@@ -69,7 +85,7 @@ def assemble_field(
     catalog: TessCatalog,
     methods: Sequence[Method],
     config: Mapping[str, Any],
-    catalog_sha256: str,
+    provenance: Provenance,
 ) -> list[dict[str, Any]]:
     """Write the dataset of a field, in memory that does not grow with the number of its targets.
 
@@ -87,8 +103,7 @@ def assemble_field(
         Each of which every batch has.
     config : mapping
         Settings that decide the numbers, stored as JSON: ``methods``, and ``ensemble``, whether fluxes are calibrated.
-    catalog_sha256 : str
-        Checksum of the catalogue's file.
+    provenance : Provenance
 
     Returns
     -------
@@ -101,8 +116,9 @@ def assemble_field(
     with DatasetWriter(path) as out:
         out.attributes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "series": series, **dataset_facts(config)})
         left_out = {row["member"]: row["status"] for row in table if row["status"] != OK}
+        left_out |= provenance.lost_images
         out.attributes({"n_targets": len(table), "left_out": json.dumps(left_out), **_FIELD_FACTS})
-        out.attributes({"catalog_sha256": catalog_sha256, "catalog_source": catalog.source})
+        out.attributes({"catalog_sha256": provenance.catalog_sha256, "catalog_source": catalog.source})
         columns = _star_columns(stars, catalog, members)
         out.stars(columns, {**STAR_COLUMNS, **_STAR_COLUMNS})
         found = _write_arrays(out, methods, members, frames, stars)

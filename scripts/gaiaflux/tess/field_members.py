@@ -188,7 +188,8 @@ def _facts(members: Sequence[Member], frames: FieldFrames, n_frames: int) -> dic
     for place, member, batch in _by_batch(members):
         at = frames.of(member, batch.array(member.name, "cadenceno"))
         quality[at] &= batch.array(member.name, "quality")
-        flags[at] |= batch.array(member.name, "frame_flags")
+        if "frame_flags" in batch.names(member.name):
+            flags[at] |= batch.array(member.name, "frame_flags")
         owners[at] += 1
         first = at[place < owner[at]]
         owner[first], exptime[first] = place, member.attrs["exptime_s"]

@@ -114,9 +114,10 @@ def find_images(
     found = []
     for path in files.images:
         with PreparedField(path) as field:
-            if all(value in (None, round(field.head[key])) for key, value in wanted.items()):
+            if field.n_frames and all(value in (None, round(field.head[key])) for key, value in wanted.items()):
                 found.append(path)
-    said = "".join(f", {key.removesuffix('_s')} {value}" for key, value in wanted.items() if value is not None)
+    names = {"ccd": "CCD", "cadence_s": "cadence"}
+    said = "".join(f", {names.get(key, key)} {value}" for key, value in wanted.items() if value is not None)
     if not found:
         others = f" (but {len(files.images)} of others)" if files.images else ""
         raise FileNotFoundError(
@@ -124,9 +125,9 @@ def find_images(
             "read with datasource='tpf'"
         )
     if len(found) > 1:
-        names = ", ".join(map(str, found))
+        listed = ", ".join(map(str, found))
         raise FileNotFoundError(
-            f"There are {len(found)} sets of prepared images of{said[1:]}: {names}; choose with sector and cadence"
+            f"There are {len(found)} sets of prepared images of{said[1:]}: {listed}; choose with sector and cadence"
         )
     return TargetInputs(found[0], files.catalog, files.prf_folder, files.pointing)
 

@@ -25,8 +25,10 @@ __all__ = [
     "input_errors_as_documented",
     "open_images",
     "open_inputs",
+    "open_prepared",
     "open_target",
     "tic_number",
+    "with_response",
 ]
 
 _IMAGES, _TARGETS = "ffi", "tpf"
@@ -169,7 +171,25 @@ def open_images(prepared: str | Path, catalog: TessCatalog, instrument: Instrume
     InputError
         A file cannot be used.
     """
-    source = FieldPixels(PreparedField(prepared))
+    source = open_prepared(prepared)
+    try:
+        return with_response(source, catalog, instrument)
+    except FileNotFoundError:
+        source.close()
+        raise
+
+
+def open_prepared(prepared: str | Path) -> FieldPixels:
+    """Open prepared full-frame images alone; parameters and errors as of `open_images`."""
+    field = PreparedField(prepared)
+    if not field.n_frames:
+        field.close()
+        raise InputError(f"no image could be used of those that {prepared} is of: images.csv beside it says why")
+    return FieldPixels(field)
+
+
+def with_response(source: FieldPixels, catalog: TessCatalog, instrument: InstrumentFiles) -> Opened[FieldPixels]:
+    """Images with catalogue and response function; parameters and errors as of `open_images`."""
     samples = instrument.response(source.sector, source.camera, source.ccd)
     remarks = [*source.remarks]
     if samples is None:

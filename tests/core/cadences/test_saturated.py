@@ -64,7 +64,7 @@ def scores(stamp, table):
 @pytest.mark.parametrize("up", [0.5, 0.8])
 @pytest.mark.parametrize("tmag", [3.0, 4.0, 5.0, 6.0, 6.6])
 def test_a_star_that_fills_pixels_has_all_of_its_light(response, tmag, up):
-    stamp = simulated(tmag, bleed_up=up, variation="sine")
+    stamp = simulated(tmag, bleed_up=up, variation="waves")
     made = measured(stamp, response)
     found = scores(stamp, made.tables["aperture"])
     assert made.grown
@@ -143,7 +143,7 @@ def test_columns_that_leave_the_stamp_make_a_lower_limit_and_say_how_far(respons
 
 @pytest.mark.parametrize("tmag", [4.0, 6.0])
 def test_a_halo_keeps_the_variation_of_the_star(response, tmag):
-    stamp = simulated(tmag, n_times=600, variation="sine")
+    stamp = simulated(tmag, n_times=600, variation="waves")
     made = measured(stamp, response, saturated="halo")
     found = scores(stamp, made.tables["aperture"])
     assert found["amplitude"] == pytest.approx(1.0, abs=0.03)

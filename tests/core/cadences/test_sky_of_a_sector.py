@@ -63,8 +63,8 @@ def fitted_response(series, sector):
     left = images[:, TILE[0] : TILE[1], TILE[2] : TILE[3]] - series.values(TILE)
     variance = np.full(left.shape[1:], 0.33**2)
     no_shifts = np.zeros((N, 2))
-    fitted = fit_response(left, series.mean(TILE), series.slopes(TILE), no_shifts, variance, np.ones(N, bool))
-    return left, fitted.light(series.mean(TILE), series.slopes(TILE)), rise > LOUD
+    fitted = fit_response(left, *series.plane(TILE), no_shifts, variance, np.ones(N, bool))
+    return left, fitted.light(*series.plane(TILE)), rise > LOUD
 
 
 def test_the_skys_changes_are_followed(sector, sky_series):

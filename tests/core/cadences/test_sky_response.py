@@ -196,3 +196,18 @@ def test_what_pixels_may_do_is_a_choice():
     tile = Tile(8)
     tight = tile.fit(tile.residual(), prior=ResponsePrior(1e-6, 1e-6))
     assert np.abs(tight.terms).max() < 1e-4
+
+
+def test_a_star_that_moves_by_tenths_of_a_pixel_hides_no_response():
+    """Its light in a pixel is no straight line then."""
+    tile = Tile(11)
+    tile.shifts = np.stack([np.linspace(-0.3, 0.3, N), 0.25 * np.sin(2 * np.pi * TIME / 20.0)], axis=1)
+    tile.shifts += tile.rng.normal(0.0, 0.005, (N, 2))
+    y, x = np.indices((SIDE, SIDE))
+    away = np.hypot(x - 7.2 - tile.shifts[:, 0, None, None], y - 7.9 - tile.shifts[:, 1, None, None])
+    light = 1000.0 * np.exp(-0.5 * (away / 0.9) ** 2) / (2 * np.pi * 0.9**2)
+    fitted = tile.fit(tile.residual(light))
+    core = np.hypot(x - 7.2, y - 7.9) < 2.0
+    assert (fitted.terms[0] - tile.truth[0])[core].std() < 8e-4
+    pull = ((fitted.terms[0] - tile.truth[0]) / fitted.errors[0])[core]
+    assert np.sqrt((pull**2).mean()) < 1.5

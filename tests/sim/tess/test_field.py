@@ -55,7 +55,7 @@ def test_light_changes_as_it_is_told():
         assert light.min() == pytest.approx(0.8, abs=1e-3)
         assert light[500] == pytest.approx(0.8)
         assert (light[:440] == 1).all()
-    sine = relative_light(StampStar(1, 0, 0, 10, "sine", 0.01, 1.0, epoch_d=0.25), time)
+    sine = relative_light(StampStar(1, 0, 0, 10, "waves", 0.01, 1.0, epoch_d=0.25), time)
     assert sine[[0, 250, 500, 750]] == pytest.approx([0.99, 1.0, 1.01, 1.0])
     assert tess_flux(20.44) == 1
 

@@ -1,6 +1,6 @@
 """The fit of all frames at known places: static scene, two passes with a cut in time, frames that are elsewhere."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -124,6 +124,7 @@ def solve_scene(
     tables: StarTables,
     shapes: StarTables,
     options: FitOptions,
+    start: StaticScene | None = None,
 ) -> StaticScene:
     """Choose the stars that matter, and solve for them in the mean of the good frames.
 
@@ -139,6 +140,8 @@ def solve_scene(
     shapes : StarTables
         How their function may differ, see `gaiaflux.core.psf.stamp_light.shape_tables`.
     options : FitOptions
+    start : StaticScene, optional
+        Solution of the same stars, in their order, with a function that is nearly this one.
 
     Returns
     -------
@@ -157,7 +160,9 @@ def solve_scene(
     cells = ShiftCells(cells.cell, cells.place[seen], cells.centre[seen], cells.share[seen])
     rows = choose_stars(stars, tables, cells.share @ cells.centre, weight, options.light_part, options.most_stars)
     limited = MeanImage(np.where(usable, mean.image, np.nan), mean.count, mean.variance)
-    scene = solve_static(limited, cells, stars.of(rows), tables.of(rows), shapes, options.static)
+    if start is not None:
+        start = replace(start, x=start.x[rows], y=start.y[rows], flux=start.flux[rows])
+    scene = solve_static(limited, cells, stars.of(rows), tables.of(rows), shapes, options.static, start)
     return StaticScene(**{**vars(scene), "rows": rows})
 
 

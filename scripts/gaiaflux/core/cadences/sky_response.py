@@ -23,6 +23,8 @@ CHANCE_SIGMA = 3.0
 ODD_SIGMA = 5.0  # of the prior and the fit together, beyond which what was fitted is no response
 LEAST_ROWS = 12  # of a tile, by which a column's own response is known
 COLUMN_SIGMA = 5.0
+FRAMES_FOR_ORDER_2, FRAMES_FOR_ORDER_3 = 60, 150  # of the movement of stars
+_LEAST_AMOUNT = 1e-3
 _TINY = 1e-9
 
 
@@ -184,7 +186,7 @@ def fit_response(
 
     Notes
     -----
-    Per pixel a constant, two terms of the shift, which take a star's movement off, and the three of the response; one
+    Per pixel a constant, the three of the response, and terms of the shift, which take a star's movement off; one
     normal matrix for all pixels, in which outliers are replaced by the fit (Huber 1981, Robust Statistics, section
     7.8). A star's own changes are no response. They are known by their slowness, the block means of the residual, which
     widens the error of the fit against the prior; and where the fit asks for more than any pixel does, there is none.
@@ -193,8 +195,8 @@ def fit_response(
     prior = prior or ResponsePrior()
     shape = residual.shape[1:]
     level = sky if sky.ndim == 1 else sky.reshape(len(sky), -1).mean(axis=1)
-    regressors = np.column_stack([shifts, level, slopes]).astype(np.float64)
-    used = good & np.isfinite(regressors).all(axis=1)
+    regressors = np.column_stack([level, slopes]).astype(np.float64)
+    used = good & np.isfinite(regressors).all(axis=1) & np.isfinite(shifts).all(axis=1)
     nothing = np.broadcast_to(prior.sigmas()[:, None, None], (3, *shape)).astype(np.float32)
     if np.count_nonzero(used) < LEAST_FRAMES:
         return PixelResponse(np.zeros((3, *shape), np.float32), nothing)
@@ -202,21 +204,38 @@ def fit_response(
     design = regressors[used] - centre
     scale = np.sqrt(np.mean(design**2, axis=0))
     scale[scale < _TINY * (1.0 + np.abs(centre))] = np.inf  # what does not change says nothing
-    design = np.column_stack([np.ones(len(design)), design / scale]).astype(np.float32)
+    design = np.column_stack([np.ones(len(design)), design / scale, _movement(shifts[used])]).astype(np.float32)
     pixels = residual[used].reshape(len(design), -1).astype(np.float32, copy=False)
-    inverse = np.linalg.inv(design.T.astype(np.float64) @ design + _TINY * len(design) * np.eye(6))
+    inverse = np.linalg.inv(design.T.astype(np.float64) @ design + _TINY * len(design) * np.eye(design.shape[1]))
     terms, left, scatter = _robust_fit(design, inverse, pixels)
     stated = np.asarray(variance, np.float64).ravel()
     spread = np.fmax(scatter**2, np.where(np.isfinite(stated), stated, 0.0)) * _slowness(left, scatter)
-    units = np.where(np.isfinite(scale), 1.0 / scale, 0.0)[2:]
+    units = np.where(np.isfinite(scale), 1.0 / scale, 0.0)
     # What does not change is as uncertain as can be.
-    wide = np.where(np.isfinite(scale[2:]), 0.0, 1.0 / _TINY)
-    covariance = inverse[3:, 3:] * np.outer(units, units)
+    wide = np.where(np.isfinite(scale), 0.0, 1.0 / _TINY)
+    covariance = inverse[1:4, 1:4] * np.outer(units, units)
     errors = spread[:, None, None] * covariance + np.diag(wide)
-    values, sigma = _with_prior(terms[3:].T * units, errors, prior, shape)
+    values, sigma = _with_prior(terms[1:4].T * units, errors, prior, shape)
     return PixelResponse(
-        values.T.reshape(3, *shape).astype(np.float32), sigma.T.reshape(3, *shape).astype(np.float32), centre[2:]
+        values.T.reshape(3, *shape).astype(np.float32), sigma.T.reshape(3, *shape).astype(np.float32), centre
     )
+
+
+def _movement(shifts: np.ndarray) -> np.ndarray:
+    """What a moving star may do to a pixel: products of the shifts up to an order, orthogonal to each other, of rms 1.
+
+    Shape (m, n_terms). Stars move by tenths of a pixel over a sector, over which their light in a pixel is no straight
+    line.
+    """
+    n = len(shifts)
+    x, y = (shifts - shifts.mean(axis=0)).T
+    order = 1 + int(n >= FRAMES_FOR_ORDER_2) + int(n >= FRAMES_FOR_ORDER_3)
+    powers = [x ** (total - k) * y**k for total in range(1, order + 1) for k in range(total + 1)]
+    terms = np.stack(powers, axis=1)
+    terms -= terms.mean(axis=0)
+    size = np.sqrt(np.mean(terms**2, axis=0))
+    vectors, amount, _ = np.linalg.svd(terms / np.where(size > _TINY, size, np.inf), full_matrices=False)
+    return np.asarray(vectors[:, amount > _LEAST_AMOUNT * amount[0]] * np.sqrt(n)) if amount[0] > 0 else terms[:, :0]
 
 
 def _axes(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

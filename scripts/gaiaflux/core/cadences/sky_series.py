@@ -249,8 +249,8 @@ class SkySeries:
             found += rings.of(self.glow_err) ** 2 @ (rings.weights**2).T
         return np.sqrt(found).reshape(len(self), *_size(stamp))
 
-    def mean(self, stamp: Stamp) -> np.ndarray:
-        """Mean of `values` over the stamp.
+    def plane(self, stamp: Stamp) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and slopes of the plane that fits `values` best.
 
         Parameters
         ----------
@@ -259,36 +259,21 @@ class SkySeries:
 
         Returns
         -------
-        ndarray of float64, shape (n,)
-            [electron/s].
-        """
-        return self._plane(stamp)[:, 0]
-
-    def slopes(self, stamp: Stamp) -> np.ndarray:
-        """Slopes of the plane that fits `values` best.
-
-        Parameters
-        ----------
-        stamp : tuple of int
-            As for `values`.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, 2)
+        mean : ndarray of float64, shape (n,)
+            Over the stamp [electron/s].
+        slopes : ndarray of float64, shape (n, 2)
             Along x and y [electron/s/pixel].
         """
-        return self._plane(stamp)[:, 1:]
-
-    def _plane(self, stamp: Stamp) -> np.ndarray:
-        """Mean, slope along x and along y, shape (n, 3): the fit of the weights is the fit of what they weigh."""
         rows, columns = _size(stamp)
         y, x = (axis.ravel() - axis.mean() for axis in np.indices((rows, columns)).astype(np.float64))
-        fit = np.linalg.pinv(np.stack([np.ones_like(x), x, y], axis=1))
+        # One row or column has no slope across.
+        fit = np.stack([np.ones_like(x), x, y]) / [[x.size], [x @ x or 1.0], [y @ y or 1.0]]
         mesh, rings = self._mesh(stamp), self._rings(stamp)
+        # The fit of the weights is the fit of what they weigh.
         found = mesh.of(self.level) @ (fit @ mesh.weights).T
         if rings is not None:
             found = found + rings.of(self.glow) @ (fit @ rings.weights).T
-        return np.asarray(found)
+        return found[:, 0], found[:, 1:]
 
     def _mesh(self, stamp: Stamp) -> _Nodes:
         along = []

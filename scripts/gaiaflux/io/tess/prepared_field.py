@@ -191,16 +191,23 @@ class PreparedField:
             BatchRows(folder / one["path"], np.array(one["rows"], np.int64)) for one in self.head["batches"]
         ]
         self._pixels = FramePixels(self.batches, self.n_frames)
+        self._whole: dict[str, np.ndarray] = {}
 
     def __contains__(self, name: str) -> bool:
         """Whether there is an array of this name."""
         return name in self._file
 
     def array(self, name: str, part: tuple[slice, ...] = ()) -> np.ndarray:
-        """An array, or a part of it."""
+        """An array, or a part of it; a whole one is read once, and is read-only."""
+        if not part and name in self._whole:
+            return self._whole[name]
         dataset = self._file[name]
         text = h5py.check_string_dtype(dataset.dtype)
-        return np.asarray(dataset.asstr()[part] if text else dataset[part])
+        values = np.asarray(dataset.asstr()[part] if text else dataset[part])
+        if not part:
+            values.flags.writeable = False
+            self._whole[name] = values
+        return values
 
     def names(self, group: str) -> list[str]:
         """Arrays of a group."""
@@ -219,6 +226,7 @@ class PreparedField:
         """Close the files; a second time does nothing."""
         self._pixels.close()
         self._file.close()
+        self._whole.clear()
 
     def __enter__(self) -> "PreparedField":
         return self

@@ -1,6 +1,5 @@
 """All prepared images of a CCD together: sky smoothed in time, motion, the pixels' response, mean image, flags."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,16 +17,14 @@ from gaiaflux.core.cadences.sky_excess import excess_flags
 from gaiaflux.core.cadences.sky_series import SkySeries, smooth_sky
 from gaiaflux.core.sky.projection import pixel_to_sky
 from gaiaflux.core.sky.timing import earth_position_au, light_time_d
-from gaiaflux.io.atomic import replacing
 from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.io.tess.frame_batch import TILE_PIX
 from gaiaflux.io.tess.prepared_field import StoredArray, write_prepared_field
-from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import FrameFlag
 from gaiaflux.model.image_reference import ImageReference
 from gaiaflux.model.prepared_frame import FRAME_FACTS
-from gaiaflux.model.status import OK
 from gaiaflux.tess.images.frame import sky_grid
+from gaiaflux.tess.images.images_table import write_images_table
 from gaiaflux.tess.images.joined import JoinedFrames
 from gaiaflux.tess.images.stored import stored_response, stored_sky
 from gaiaflux.tess.images.tiles import learn_tiles
@@ -70,18 +67,11 @@ def prepare_images(
     path, table : str or Path
         File to write, and CSV with a line for each image: its frame, or why it gave none.
     frames : JoinedFrames
+        At least one.
     reference : ImageReference
     targets : sequence of TargetQuality
         Of target pixel files of the CCD, in any number.
-
-    Raises
-    ------
-    InputError
-        There is no frame.
     """
-    if not len(frames):
-        reasons = "; ".join(f"{one.frame_id}: {one.reason}" for one in frames.lost[:3])
-        raise InputError(f"no image of {path} can be used ({reasons} ...): give others")
     facts = _times(frames.facts, reference)
     facts["mission_quality"] = facts["quality"]
     facts["quality"] = facts["quality"].astype(np.int32)
@@ -98,14 +88,14 @@ def prepare_images(
     flags |= np.where(events.smeared & lit, FrameFlag.SMEARED, 0).astype(np.uint32)
     good = sound & ((flags & _NOT_USED) == 0)
     sky = _sky(frames, reference, facts["mjd_tdb"], lit)
-    learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"])
+    learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"], ~reference.starry)
     jumps = excess_flags(learnt.excess, good)
     flags |= np.where(jumps.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
     facts["flags"] = flags
     described = {**FRAME_FACTS, "mission_quality": ("", "bits of the mission, without those of target pixel files")}
     arrays = {f"frames/{name}": StoredArray(values, *described[name]) for name, values in facts.items()}
     arrays["frames/frame_id"] = StoredArray(frames.frame_id, "", "name of each frame")
-    arrays |= stored_sky(sky) | stored_response(learnt.terms, learnt.errors, learnt.origin)
+    arrays |= stored_sky(sky) | stored_response(learnt)
     arrays["motion/parameters"] = StoredArray(
         motion.parameters, "", f"{MODE} movement of each frame; NaN where unknown"
     )
@@ -116,7 +106,7 @@ def prepare_images(
     arrays["sky_pixels"] = StoredArray(~reference.starry, "", "pixels that tell the sky")
     arrays["sky_excess"] = StoredArray(jumps, "", "tiles in which the background jumps, by frame")
     write_prepared_field(path, _head(frames, reference, facts), arrays, frames.batches)
-    _write_table(table, frames, flags)
+    write_images_table(table, {"frame_id": frames.frame_id, **facts}, frames.lost)
 
 
 def _times(facts: dict[str, np.ndarray], reference: ImageReference) -> dict[str, Any]:
@@ -140,9 +130,14 @@ def _motion(frames: JoinedFrames, reference: ImageReference, sound: np.ndarray) 
     )
     LOG.info(
         "motion of %d frames from %d stars, error %.4f pixel; %d frames without",
-        *(len(frames), len(reference.tells), float(np.nanmedian(motion.centre_error)), int(motion.lost.sum())),
+        *(len(frames), len(reference.tells), _usual(motion.centre_error), int(motion.lost.sum())),
     )
     return motion
+
+
+def _usual(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _sky(frames: JoinedFrames, reference: ImageReference, mjd: np.ndarray, lit: np.ndarray) -> SkySeries:
@@ -158,7 +153,7 @@ def _sky(frames: JoinedFrames, reference: ImageReference, mjd: np.ndarray, lit: 
 def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.ndarray]) -> dict[str, Any]:
     grid = sky_grid(reference)
     first_row, _, first_column, _ = reference.stamp
-    remarks = list(frames.remarks)
+    remarks = [*reference.remarks, *frames.remarks]
     if frames.lost:
         remarks.append(f"{len(frames.lost)} images gave no frame: images.csv says why")
     if not np.isfinite(frames.facts["timecorr_d"]).all():
@@ -183,15 +178,3 @@ def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.n
         "tile_pix": TILE_PIX,
         "remarks": remarks,
     }
-
-
-def _write_table(path: str | Path, frames: JoinedFrames, flags: np.ndarray) -> None:
-    rows: list[tuple] = [
-        (name, frames.facts["path"][k], frames.facts["cadenceno"][k], frames.facts["mjd_tdb"][k], int(flags[k]), OK)
-        for k, name in enumerate(frames.frame_id)
-    ]
-    rows += [(one.frame_id, one.path, "", "", "", one.reason) for one in frames.lost]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("frame_id", "path", "cadenceno", "mjd_tdb", "flags", "status"))
-        writer.writerows(sorted(rows))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from functools import cached_property, partial
 from typing import Any
 
@@ -39,6 +40,7 @@ class FieldPixels:
 
     field: PreparedField
     seen: tuple[float, float] | None = None
+    _last: dict[Stamp, np.ndarray] = attribute(default_factory=dict, init=False, repr=False, compare=False)
     whole = False
     subtracted = True
     zero_point = ZERO_POINT
@@ -198,9 +200,15 @@ class FieldPixels:
         return np.hypot(self.errors(stamp), self.background_errors(stamp))
 
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
-        """Sky with the pixels' response to it [electron/s]."""
-        part = self._part(stamp)
-        return self._sky.values(part) + response_light(self.field, self._sky, part)
+        """Sky with the pixels' response to it [electron/s]; read-only."""
+        if stamp not in self._last:
+            part = self._part(stamp)
+            made = self._sky.values(part) + response_light(self.field, self._sky, part)
+            made.flags.writeable = False
+            # The images of the stamp ask for it too.
+            self._last.clear()
+            self._last[stamp] = made
+        return self._last[stamp]
 
     def background_errors(self, stamp: Stamp) -> np.ndarray:
         """Its one-sigma error [electron/s]."""

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from gaiaflux.core.cadences.sky_columns import column_blocks
 from gaiaflux.core.cadences.sky_response import PixelResponse
 from gaiaflux.core.cadences.sky_series import SkySeries
 from gaiaflux.core.image.ccd_sky import SkyGrid
 from gaiaflux.io.plate_solution import plate_of_record
 from gaiaflux.io.tess.prepared_field import PreparedField, StoredArray
 from gaiaflux.model.wcs import TanSip
+from gaiaflux.tess.images.tiles import LearntTiles
 from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["in_ccd", "read_sky", "read_wcs", "response_light", "stored_response", "stored_sky"]
@@ -32,17 +34,20 @@ def read_sky(field: PreparedField) -> SkySeries:
     return SkySeries(grid, *(field.array(f"sky/{name}") for name in _SKY))
 
 
-def stored_response(terms: np.ndarray, errors: np.ndarray, origin: np.ndarray) -> dict[str, StoredArray]:
+def stored_response(learnt: LearntTiles) -> dict[str, StoredArray]:
     """Arrays of a prepared field that hold the response to the sky."""
+    at_none = "sky and slopes of each tile at which it counts as none"
+    columns = "light that a column always has more than its neighbours, by blocks of rows"
     return {
-        "response/terms": StoredArray(terms, "", _RESPONSE),
-        "response/errors": StoredArray(errors, "", "their one-sigma errors"),
-        "response/origin": StoredArray(origin, "electron/s", "sky and slopes of each tile at which it counts as none"),
+        "response/terms": StoredArray(learnt.terms, "", _RESPONSE),
+        "response/errors": StoredArray(learnt.errors, "", "their one-sigma errors"),
+        "response/origin": StoredArray(learnt.origin, "electron/s", at_none),
+        "response/columns": StoredArray(learnt.columns, "electron/s", columns),
     }
 
 
 def response_light(field: PreparedField, sky: SkySeries, part: Stamp) -> np.ndarray:
-    """Light of the response to the sky in a stamp, tile by tile.
+    """Light of the response to the sky in a stamp, tile by tile, and of columns that always have more of it.
 
     Parameters
     ----------
@@ -61,7 +66,8 @@ def response_light(field: PreparedField, sky: SkySeries, part: Stamp) -> np.ndar
     side = int(field.head["tile_pix"])
     pixels = (slice(part[0], part[1]), slice(part[2], part[3]))
     terms = field.array("response/terms", (slice(None), *pixels))
-    made = np.zeros((len(sky), *terms.shape[1:]), np.float32)
+    always = field.array("response/columns", (slice(None), pixels[1]))[column_blocks(ny)[pixels[0]]]
+    made = np.repeat(always[None].astype(np.float32), len(sky), axis=0)
     for j in range(part[0] // side, (part[1] - 1) // side + 1):
         for i in range(part[2] // side, (part[3] - 1) // side + 1):
             tile = (j * side, min((j + 1) * side, ny), i * side, min((i + 1) * side, nx))
@@ -71,7 +77,7 @@ def response_light(field: PreparedField, sky: SkySeries, part: Stamp) -> np.ndar
             if own.any():
                 origin = field.array("response/origin", (slice(j, j + 1), slice(i, i + 1)))[0, 0]
                 response = PixelResponse(own, np.zeros_like(own), origin)
-                made[:, rows, columns] = response.light(sky.mean(tile), sky.slopes(tile))
+                made[:, rows, columns] += response.light(*sky.plane(tile))
     return made
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from gaiaflux.core.cadences.frame_motion import FrameMotion
 from gaiaflux.core.cadences.motion import kernel_offsets, measured_shifts
+from gaiaflux.core.cadences.sky_columns import column_blocks, column_light
 from gaiaflux.core.cadences.sky_excess import sky_excess
 from gaiaflux.core.cadences.sky_response import fit_response
 from gaiaflux.core.cadences.sky_series import SkySeries
@@ -30,6 +31,8 @@ class LearntTiles:
         Response of each pixel to the sky and its slopes (`PixelResponse`).
     origin : ndarray of float64, shape (n_tile_rows, n_tile_columns, 3)
         Sky and slopes of each tile at which it counts as none.
+    columns : ndarray of float32, shape (n_blocks, nx)
+        Light that columns always have more than their neighbours, as of `column_light` [electron/s].
     mean_image : ndarray of float32, shape (ny, nx)
         Mean of the good frames without sky and response [electron/s]; NaN where no good frame has a number.
     excess : ndarray of float32, shape (n_frames, n_tile_rows, n_tile_columns)
@@ -39,12 +42,18 @@ class LearntTiles:
     terms: np.ndarray
     errors: np.ndarray
     origin: np.ndarray
+    columns: np.ndarray
     mean_image: np.ndarray
     excess: np.ndarray
 
 
 def learn_tiles(
-    frames: JoinedFrames, sky: SkySeries, motion: FrameMotion, good: np.ndarray, mjd: np.ndarray
+    frames: JoinedFrames,
+    sky: SkySeries,
+    motion: FrameMotion,
+    good: np.ndarray,
+    mjd: np.ndarray,
+    sky_pixels: np.ndarray,
 ) -> LearntTiles:
     """Go through the images tile by tile, in memory that is bounded by a block of tiles.
 
@@ -57,6 +66,8 @@ def learn_tiles(
         Frames that are learnt from.
     mjd : ndarray, shape (n_frames,)
         Their times [d].
+    sky_pixels : ndarray of bool, shape (ny, nx)
+        Pixels that tell the sky.
 
     Returns
     -------
@@ -68,6 +79,7 @@ def learn_tiles(
         terms=np.zeros((3, ny, nx), np.float32),
         errors=np.zeros((3, ny, nx), np.float32),
         origin=np.zeros((*tiles, 3)),
+        columns=np.zeros((0, nx), np.float32),
         mean_image=np.full((ny, nx), np.nan, np.float32),
         excess=np.full((n, *tiles), np.nan, np.float32),
     )
@@ -77,6 +89,8 @@ def learn_tiles(
             for tile in _tiles(columns):
                 inside = slice(tile.start - columns.start, tile.stop - columns.start)
                 _learn(made, raw[:, :, inside], (rows, tile), (sky, motion), good, mjd)
+    made.columns = column_light(made.mean_image, sky_pixels)
+    made.mean_image -= made.columns[column_blocks(ny)]
     return made
 
 
@@ -104,7 +118,7 @@ def _learn(
     (sky, motion), (rows, columns) = known, tile
     stamp = (rows.start, rows.stop, columns.start, columns.stop)
     residual = raw - sky.values(stamp)
-    level, slopes = sky.mean(stamp), sky.slopes(stamp)
+    level, slopes = sky.plane(stamp)
     middle = np.array([[(columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2]])
     shift = measured_shifts(kernel_offsets(motion.mode, motion.parameters, middle)[:, 0], mjd).shift
     response = fit_response(residual, level, slopes, shift, _variance(residual, good), good)

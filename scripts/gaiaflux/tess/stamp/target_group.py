@@ -109,8 +109,9 @@ def _arrays(view: StampView, made: Mapping[str, Measurement]) -> dict[str, np.nd
         "mjd_tdb": spacecraft_mjd_tdb(source.time, source.timecorr),
         "timecorr": source.timecorr,
         "quality": source.quality,
-        "frame_flags": source.frame_flags,
     }
+    if source.frame_flags.any():
+        arrays["frame_flags"] = source.frame_flags
     for method, measured in made.items():
         columns = {
             name: getattr(measured, name).astype(np.float32)
