@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "snakemake") -> None:
-    """Write ``output.images``, ``output.prf`` and ``output.truth``, which are all in the folder of ``output.catalog``."""
+    """Write ``output.images``, ``output.prf`` and ``output.truth``, all in the folder of ``output.catalog``."""
     write_ccd_field(Path(smk.output.catalog).parent, demo_ccd())
 
 
