@@ -54,12 +54,13 @@ def solve_in_field(
         No pixel of the mean is usable.
     """
     rows, place, turn = np.arange(len(stars)), np.zeros(2), 0
+    scene: StaticScene | None = None
     while True:
         some = stars.of(rows)
         x, y = corner[0] + some.x + place[0], corner[1] + some.y + place[1]
         origin = (float(place[0] / FIELD_PIX), float(place[1] / FIELD_PIX))
         here = replace(options, static=replace(options.static, field_origin=origin))
-        scene = solve_scene(frames, mean, some, star_tables(psf, x, y), shape_tables(psf, x[0], y[0]), here)
+        scene = solve_scene(frames, mean, some, star_tables(psf, x, y), shape_tables(psf, x[0], y[0]), here, scene)
         step = np.clip(scene.shape * FIELD_PIX, -LONGEST_PIX, LONGEST_PIX)
         scene = replace(scene, rows=rows[scene.rows], shape=scene.shape + origin)
         turn += 1

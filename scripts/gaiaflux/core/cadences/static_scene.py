@@ -12,9 +12,11 @@ __all__ = ["StaticOptions", "solve_static"]
 
 SEARCH_STEP = 0.5  # [pixel]
 BRIGHTEST = 8  # stars whose places are fitted, and by which the common shift is searched
-ROUNDS = 12
+TURNS, ROUNDS = 6, 12
+SAME_MISFIT = 0.9  # of the turn before, from which on another turn would change nothing
 LONGEST_STEP = 0.4  # [pixel]
 SETTLED = 1e-4  # [pixel]
+LEAST_OWN = 1e-3
 ALONE = 30.0  # signal to noise from which a star's light needs no promise of the catalogue
 
 
@@ -87,16 +89,19 @@ class _Fit:
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         return self.stars.x + self.common[0] + self.own[:, 0], self.stars.y + self.common[1] + self.own[:, 1]
 
-    def columns(self, made: StampLight) -> np.ndarray:
+    def columns(self, made: StampLight, shapes: np.ndarray) -> np.ndarray:
         """Derivatives of the image with respect to all parameters, shape (n_parameters, n_pixels)."""
         to_x, to_y = (self.flux[:, None, None] * part for part in (made.along_x, made.along_y))
         one = np.ones((1, *self.image.shape))
         shared = [to_x.sum(axis=0, keepdims=True), to_y.sum(axis=0, keepdims=True)]
-        parts = [made.light, one, *shared, to_x[self.moves], to_y[self.moves], self.shape_columns()]
+        parts = [made.light, one, *shared, to_x[self.moves], to_y[self.moves], shapes]
         return np.concatenate(parts).reshape(-1, self.image.size)
 
     def model(self, made: StampLight) -> np.ndarray:
         return np.tensordot(self.flux, made.light, 1) + self.background
+
+    def chi2(self, made: StampLight) -> float:
+        return float(np.sum(self.weight * (self.image - self.model(made)) ** 2))
 
 
 def solve_static(
@@ -106,6 +111,7 @@ def solve_static(
     tables: StarTables,
     shapes: StarTables,
     options: StaticOptions,
+    start: StaticScene | None = None,
 ) -> StaticScene:
     """Fit the mean of the frames: light and places of the stars, and a constant.
 
@@ -126,6 +132,8 @@ def solve_static(
     shapes : StarTables
         See `gaiaflux.core.psf.stamp_light.shape_tables`.
     options : StaticOptions
+    start : StaticScene, optional
+        Solution of the same stars with a function that is nearly this one: where the fit begins.
 
     Returns
     -------
@@ -142,15 +150,23 @@ def solve_static(
         raise ValueError("no pixel of the stamp has a usable mean")
     weight = np.where(usable, np.maximum(mean.count, 1) / np.where(usable, mean.variance, 1.0), 0.0)
     fit = _start(np.where(usable, mean.image, 0.0), weight, stars, tables, cells, shapes)
-    _search(fit, options)
-    misfit = 1.0
+    if start is None:
+        _search(fit, options)
+    else:
+        fit.flux, fit.common, fit.background = start.flux.copy(), start.common.copy(), start.background
+        fit.own[:] = np.stack([start.x - stars.x, start.y - stars.y], axis=1) - start.common
+    free = max(1, int(usable.sum()) - len(stars) - 3)
+    made = fit.light()
+    # Of what the catalogue says, without whose misfit stars would move by pixels to make up for it.
+    misfit = max(1.0, fit.chi2(made) / free)
     covariance = np.zeros((0, 0))
-    for turn in range(3):
+    for turn in range(0 if start is None else 1, TURNS):
         covariance = _iterate(fit, misfit, options, free_light=turn > 0)
         made = fit.light()
-        chi2 = float(np.sum(weight * (fit.image - fit.model(made)) ** 2))
-        free = max(1, int(usable.sum()) - len(stars) - 3)
-        misfit = max(1.0, chi2 / free)
+        chi2 = fit.chi2(made)
+        before, misfit = misfit, max(1.0, chi2 / free)
+        if turn > 1 and misfit > SAME_MISFIT * before:
+            break
     error = np.sqrt(np.diag(covariance)[: len(stars)])
     x, y = fit.places()
     return StaticScene(
@@ -209,10 +225,12 @@ def _iterate(fit: _Fit, misfit: float, options: StaticOptions, free_light: bool)
     n, m = len(fit.stars), len(fit.moves)
     weight = fit.weight.ravel() / misfit
     promised = np.where(np.isfinite(fit.stars.flux), fit.stars.flux, 0.0)
-    inverse = np.eye(n + 3 + 2 * m + len(fit.shape))
+    normal = np.eye(n + 3 + 2 * m + len(fit.shape))
+    # Steps change them hardly, and the next turn makes them anew.
+    shapes = fit.shape_columns()
     for _ in range(ROUNDS):
         made = fit.light()
-        columns = fit.columns(made)
+        columns = fit.columns(made, shapes)
         residual = (fit.image - fit.model(made)).ravel()
         weighted = columns * weight
         normal, right = weighted @ columns.T, weighted @ residual
@@ -221,7 +239,7 @@ def _iterate(fit: _Fit, misfit: float, options: StaticOptions, free_light: bool)
         now = np.concatenate([fit.flux - promised, [0.0], fit.common, fit.own[fit.moves].T.ravel(), there])
         normal[np.diag_indices_from(normal)] += known
         right -= known * now
-        inverse, step = _solve(normal, right)
+        step = _solve(normal, right)
         places = slice(n + 1, n + 3 + 2 * m)
         longest = max(float(np.abs(step[places]).max()), 1e-12)
         moved = step[places] * min(1.0, LONGEST_STEP / longest)
@@ -232,7 +250,7 @@ def _iterate(fit: _Fit, misfit: float, options: StaticOptions, free_light: bool)
         fit.shape = fit.shape + step[places.stop :]
         if longest < SETTLED:
             break
-    return inverse
+    return _inverse(normal)
 
 
 def _promises(fit: _Fit, normal: np.ndarray, options: StaticOptions, free_light: bool) -> np.ndarray:
@@ -252,8 +270,26 @@ def _promises(fit: _Fit, normal: np.ndarray, options: StaticOptions, free_light:
     return np.concatenate([light, [0.0], common, own, shape if free_light else 1e6 * shape])
 
 
-def _solve(normal: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse and solution, also where stars are on one place or out of sight: the smallest change then."""
+def _scaled(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations with a diagonal of 1, and what they were divided by."""
     scale = np.sqrt(np.where(np.diag(normal) > 0, np.diag(normal), 1.0))
-    inverse = np.linalg.pinv(normal / np.outer(scale, scale), rcond=1e-9, hermitian=True) / np.outer(scale, scale)
-    return inverse, inverse @ right
+    return normal / np.outer(scale, scale), scale
+
+
+def _solve(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solution; where stars are on one place or out of sight the smallest change that does."""
+    scaled, scale = _scaled(normal)
+    try:
+        lower = np.linalg.cholesky(scaled)
+    except np.linalg.LinAlgError:
+        return _inverse(normal) @ right
+    # The least of its diagonal tells what a parameter adds to those before it.
+    if np.diag(lower).min() < LEAST_OWN:
+        return _inverse(normal) @ right
+    return np.asarray(np.linalg.solve(scaled, right / scale) / scale)
+
+
+def _inverse(normal: np.ndarray) -> np.ndarray:
+    """Inverse, also where stars are on one place or out of sight."""
+    scaled, scale = _scaled(normal)
+    return np.asarray(np.linalg.pinv(scaled, rcond=1e-9, hermitian=True) / np.outer(scale, scale))
