@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from dataclasses import field as attribute
 from functools import cached_property, partial
 from typing import Any
 
@@ -40,7 +39,6 @@ class FieldPixels:
 
     field: PreparedField
     seen: tuple[float, float] | None = None
-    _last: dict[Stamp, np.ndarray] = attribute(default_factory=dict, init=False, repr=False, compare=False)
     whole = False
     subtracted = True
     zero_point = ZERO_POINT
@@ -184,6 +182,11 @@ class FieldPixels:
     @cached_property
     def _sky(self) -> SkySeries:
         return read_sky(self.field)
+
+    @cached_property
+    def _last(self) -> dict[Stamp, np.ndarray]:
+        """Background of the stamp that was asked for last."""
+        return {}
 
     def images(self, stamp: Stamp) -> np.ndarray:
         """Flux without the background [electron/s]."""
