@@ -15,7 +15,7 @@ __all__ = ["PixelResponse", "PlaneSeries", "ResponsePrior", "fit_response", "pla
 
 LEAST_FRAMES = 30
 CLIP_SIGMA = 5.0
-CLIP_ROUNDS = 4
+CLIP_ROUNDS = 3
 SAMPLES = 200  # frames by which a pixel's scatter is known well enough to clip
 BLOCKS = (6, 16, 48, 128)  # frames over which slow changes are looked for
 LEAST_BLOCKS = 8

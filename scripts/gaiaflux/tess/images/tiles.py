@@ -18,7 +18,7 @@ from gaiaflux.tess.images.joined import JoinedFrames
 __all__ = ["LearntTiles", "learn_tiles"]
 
 _BLOCK_BYTES = 1 << 25
-_STEPS = 200  # differences between frames that tell a pixel's noise
+_STEPS = 100  # differences between frames that tell a pixel's noise
 
 
 @dataclass
