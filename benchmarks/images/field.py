@@ -106,11 +106,25 @@ class PreparedCcd:
                     return Curve(flux.astype(np.float64), error.astype(np.float64), flags)
         return None
 
-    def calibrate(self) -> dict[str, dict[int, Curve]]:
-        """Light curves of all measured stars after the ensemble, by method and star."""
+    def calibrate(self, common: np.ndarray) -> dict[str, dict[int, Curve]]:
+        """Light curves of all measured stars after the ensemble, by method and star.
+
+        Parameters
+        ----------
+        common : ndarray, shape (n,)
+            What all stars do alike, which the simulation does not have: their light is multiplied with it before.
+        """
+        changed = self.folder / "changed.h5"
+        with BatchReader(self.batch) as batch, BatchWriter(changed, kind="targets") as out:
+            for name in batch.frame_ids:
+                arrays = {one: batch.array(name, one) for one in batch.names(name)}
+                for one in arrays:
+                    if one.endswith(("_flux", "_flux_err")):
+                        arrays[one] = (arrays[one] * common).astype(arrays[one].dtype)
+                out.add(name, batch.attrs(name), arrays)
         path = self.folder / "dataset.h5"
         config = {"methods": list(METHODS), "ensemble": True}
-        assemble_field(path, "benchmark", [self.batch], self.catalog, TESS_METHODS, config, "")
+        assemble_field(path, "benchmark", [changed], self.catalog, TESS_METHODS, config, "")
         with h5py.File(path) as file:
             stars = file["stars/star_id"][:].tolist()
             return {
