@@ -105,6 +105,7 @@ rule assemble_field:
         targets=targets_of_series,
         prf=prf_of_field,
         pointing=pointing_of_field,
+        images=image_tables_of_series,
     output:
         dataset="results/{series}/dataset.h5",
         frames="results/{series}/frames.csv",

@@ -7,8 +7,9 @@ from gaiaflux.io.export.light_curves import write_rows
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
 from gaiaflux.model.methods import TESS_METHODS, methods_named
 from gaiaflux.series.frames_table import write_frames_csv
-from gaiaflux.tess.field_dataset import assemble_field
+from gaiaflux.tess.field_dataset import Provenance, assemble_field
 from gaiaflux.tess.field_members import TARGET_COLUMNS
+from gaiaflux.tess.images.images_table import lost_images
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ def main(smk: "snakemake") -> None:
     catalog = read_prepared_catalog(smk.input.catalog)
     settings = smk.params.settings
     methods = methods_named(settings["methods"], TESS_METHODS)
-    name = smk.wildcards.series
-    batches, checksum = list(smk.input.measured), file_sha256(smk.input.catalog)
-    table = assemble_field(smk.output.dataset, name, batches, catalog, methods, settings, checksum)
+    lost = {name: why for path in smk.input.get("images", []) for name, why in lost_images(path).items()}
+    provenance = Provenance(file_sha256(smk.input.catalog), lost)
+    batches = list(smk.input.measured)
+    table = assemble_field(smk.output.dataset, smk.wildcards.series, batches, catalog, methods, settings, provenance)
     write_frames_csv(smk.output.dataset, smk.output.frames)
     write_rows(smk.output.targets, TARGET_COLUMNS, table)
 

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from gaiaflux.io.checksum import file_sha256
 from gaiaflux.io.tess.image_reference import read_image_reference
-from gaiaflux.tess.images.batch import prepare_batch
+from gaiaflux.model.image_reference import NoReference
+from gaiaflux.tess.images.batch import lose_batch, prepare_batch
 from gaiaflux.tess.images.nominal import response_or_nominal
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.workflow.job import run_job
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 def main(smk: "snakemake") -> None:
     """Write ``output.frames``."""
     reference = read_image_reference(smk.input.reference)
+    if isinstance(reference, NoReference):
+        lose_batch(smk.params.members, reference.reason, smk.output.frames)
+        return
     psf = response_or_nominal(InstrumentFiles(smk.params.prf_folder, None), reference)
     key = f"{smk.params.code} {file_sha256(smk.input.reference)} {smk.params.prf_folder}"
     prepare_batch(smk.params.members, reference, psf, smk.output.frames, key)

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 from gaiaflux.io.tess.frame_batch import read_frame_batch
 from gaiaflux.io.tess.image_reference import read_image_reference
+from gaiaflux.model.image_reference import NoReference
 from gaiaflux.tess.images.field import prepare_images
 from gaiaflux.tess.images.joined import join_frames
+from gaiaflux.tess.images.none_left import write_no_images
 from gaiaflux.tess.images.target_quality import quality_of_targets
 from gaiaflux.workflow.job import run_job
 
@@ -16,7 +18,15 @@ if TYPE_CHECKING:
 def main(smk: "snakemake") -> None:
     """Write ``output.prepared`` and ``output.images``."""
     reference = read_image_reference(smk.input.reference)
-    frames = join_frames([read_frame_batch(path) for path in smk.input.frames], reference)
+    batches = [read_frame_batch(path) for path in smk.input.frames]
+    if isinstance(reference, NoReference):
+        lost = [one for batch in batches for one in batch.lost]
+        write_no_images(smk.output.prepared, smk.output.images, lost, reference.place)
+        return
+    frames = join_frames(batches, reference)
+    if not len(frames):
+        write_no_images(smk.output.prepared, smk.output.images, frames.lost, reference.place)
+        return
     targets = quality_of_targets(smk.input.get("targets", []), reference.place)
     prepare_images(smk.output.prepared, smk.output.images, frames, reference, targets)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from gaiaflux.io.tess.image_reference import write_image_reference
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
-from gaiaflux.tess.images.reference import image_reference
+from gaiaflux.tess.images.reference import settled_reference
 from gaiaflux.workflow.job import run_job
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def main(smk: "snakemake") -> None:
     catalog = read_prepared_catalog(smk.input.catalog)
     sector, camera, ccd = smk.params.ccd
     candidates = [(str(name), str(path)) for name, path in smk.params.candidates]
-    write_image_reference(smk.output.reference, image_reference(candidates, (sector, camera, ccd), catalog))
+    write_image_reference(smk.output.reference, settled_reference(candidates, (sector, camera, ccd), catalog))
 
 
 if __name__ == "__main__":

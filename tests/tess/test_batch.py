@@ -14,7 +14,7 @@ from gaiaflux.model.methods import TESS_METHODS, methods_named
 from gaiaflux.model.status import OK
 from gaiaflux.sim.tess.stars import tess_flux
 from gaiaflux.tess.batch import TargetFiles, measure_targets
-from gaiaflux.tess.field_dataset import assemble_field
+from gaiaflux.tess.field_dataset import Provenance, assemble_field
 from gaiaflux.tess.light_curve_files import write_light_curves
 from gaiaflux.tess.stamp import instrument
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
@@ -86,7 +86,9 @@ def measure(field, tmp_path_factory):
             measure_targets(members, given, methods, out)
         settings = {"methods": methods, "ensemble": True}
         declared = methods_named(methods, TESS_METHODS)
-        assemble_field(folder / "d.h5", "tess/F/c120", [folder / "1.h5"], given.catalog, declared, settings, "abc")
+        assemble_field(
+            folder / "d.h5", "tess/F/c120", [folder / "1.h5"], given.catalog, declared, settings, Provenance("abc")
+        )
         listed = write_light_curves(folder / "1.h5", folder / "d.h5", folder / "curves")
         assert sorted(row["file"] for row in listed) == sorted(path.name for path in folder.glob("curves/*"))
         with BatchReader(folder / "1.h5") as batch:

@@ -17,7 +17,7 @@ from gaiaflux.report.html.page import write_report
 from gaiaflux.series.frames_table import write_frames_csv
 from gaiaflux.series.variability_table import rank_stars
 from gaiaflux.tess import field_dataset, field_members
-from gaiaflux.tess.field_dataset import assemble_field
+from gaiaflux.tess.field_dataset import Provenance, assemble_field
 from gaiaflux.tess.field_members import TARGET_COLUMNS
 
 LARGE = 2**33 + 5  # beyond 32 bits, and beyond 2^31
@@ -27,7 +27,13 @@ SECOND = np.delete(np.arange(200, 260), 17)
 
 def assemble(path, batches, stars):
     return assemble_field(
-        path, "tess/F/c120", batches, stars, METHODS, {"methods": ["psf", "aperture"], "ensemble": True}, "abc"
+        path,
+        "tess/F/c120",
+        batches,
+        stars,
+        METHODS,
+        {"methods": ["psf", "aperture"], "ensemble": True},
+        Provenance("abc"),
     )
 
 

@@ -8,6 +8,7 @@ from gaiaflux.workflow.ccd_frames import (
     candidate_images,
     ccd_of_series,
     find_images,
+    image_entries,
     is_images,
     prepared_of,
     star_batches,
@@ -38,7 +39,7 @@ def found(folder, **field):
 def test_images_are_sorted_by_ccd_and_cadence(folder):
     groups = found(folder)
     assert {series: len(frames) for series, frames in groups.items()} == {
-        "tess/F/s0001-1-4/c1800": 2,
+        "tess/F/s0001-1-4/c1800": 4,
         "tess/F/s0001-3-1/c1800": 1,
         "tess/F/s0030-2-3/c600": 1,
     }
@@ -49,9 +50,29 @@ def test_images_are_sorted_by_ccd_and_cadence(folder):
 def test_images_of_the_other_pipeline_count_only_where_there_are_no_better_ones(folder):
     groups = found(folder)
     both, alone = groups["tess/F/s0001-1-4/c1800"], groups["tess/F/s0001-3-1/c1800"]
-    assert [one.frame_id.startswith("tess2018") for one in both] == [True, True]
-    assert both[0].overrides["instead_of"].startswith("2 images of another pipeline (hlsp_tica")
+    assert [one.frame_id.startswith("tess2018") for one in both] == [True, True, False, False]
+    assert [one.overrides.get("unused", "") for one in both] == ["", ""] + 2 * [
+        "of TICA, where there are images of SPOC"
+    ]
     assert alone[0].overrides == {}
+
+
+def test_the_reference_is_sought_among_the_images_that_count(folder):
+    spoc = sorted(folder.glob("tess*-1-4-*"))
+    away = [path.rename(folder / f"{path.name}.later") for path in spoc]
+    series = "tess/F/s0001-1-4/c1800"
+    first = update_ledger(None, found(folder)[series], 10)
+    assert [one.frame_id[:9] for one in candidate_images(first)] == ["hlsp_tica"] * 2
+    for path, old in zip(away, spoc, strict=True):
+        path.rename(old)
+    both = update_ledger(first, found(folder)[series], 10)
+    assert [one.frame_id[:8] for one in candidate_images(both)] == ["tess2018"] * 2
+
+
+def test_a_name_that_no_rule_can_take_is_refused(folder):
+    (folder / "a{b}.fits").touch()
+    with pytest.raises(InputError, match=r"a\{b\}\.fits' has a brace"):
+        found(folder)
 
 
 def test_of_two_files_of_an_exposure_the_newer_release_counts(tmp_path):
@@ -99,6 +120,14 @@ def field_of_images(pixels):
     return {"tess/F/s0001-1-4/c1800": update_ledger(None, frames, 10), "tess/F/c1800": Ledger()}
 
 
+def test_a_batch_of_images_does_not_ask_how_large_they_are():
+    """An image that is still to be made, or was cut off and is whole now, is the same image."""
+    unknown, known = FrameFile("f1", "f1.fits"), FrameFile("f1", "f1.fits", {"pixels": 9, "instead_of": "f0.fits"})
+    entries = [image_entries(update_ledger(None, [one], 10), "0001") for one in (unknown, known)]
+    assert entries[0] == [{"frame_id": "f1", "path": "f1.fits", "overrides": {}}]
+    assert entries[1] == [{"frame_id": "f1", "path": "f1.fits", "overrides": {"instead_of": "f0.fits"}}]
+
+
 def test_a_new_target_changes_one_batch():
     ledgers = field_of_images(2048**2)
     targets = [10**9 + 7 * k for k in range(100)]
@@ -115,6 +144,8 @@ def test_stars_by_magnitude_are_shared_out_to_batches_by_the_size_of_the_images(
     assert parts == [{"tmag_max": 12, "part": part, "parts": 4} for part in range(4)]
     assert star_batches("tess/F/c1800", "all", field_of_images(100**2)) == ["0001"]
     assert targets_of_batch("all", "0001") == {"tmag_max": None, "part": 0, "parts": 1}
+    listed = {"file": "list.csv", "tmag_max": 13}
+    assert targets_of_batch(listed, "0102") == {"tmag_max": 13, "listed": True, "part": 1, "parts": 2}
     assert star_batches("tess/F/c600", "all", field_of_images(100**2)) == []
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from gaiaflux.model.cadences import CosmicRays, Detector
 from gaiaflux.model.wcs import TanSip
 
-__all__ = ["ImageReference"]
+__all__ = ["ImageReference", "NoReference"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class ImageReference:
         Their places [pixel, 0-based in the images], and light as the catalogue has it [electron/s].
     tells : ndarray of int64, shape (m,)
         Rows of those that tell how the images move.
+    remarks : tuple of str
+        What the user has to know of all images.
     """
 
     frame_id: str
@@ -57,6 +59,7 @@ class ImageReference:
     y: np.ndarray
     flux: np.ndarray
     tells: np.ndarray
+    remarks: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,3 +70,19 @@ class ImageReference:
     def place(self) -> tuple[int, int, int]:
         """Sector, camera, CCD."""
         return self.sector, self.camera, self.ccd
+
+
+@dataclass(frozen=True)
+class NoReference:
+    """What stands in place of a reference where no image can be one: the images of the CCD are all lost.
+
+    Attributes
+    ----------
+    place : tuple of int
+        Sector, camera, CCD.
+    reason : str
+        Why.
+    """
+
+    place: tuple[int, int, int]
+    reason: str

@@ -7,10 +7,13 @@ import numpy as np
 
 from gaiaflux.model.catalog import SkyCatalog
 
-__all__ = ["STATED", "TessCatalog"]
+__all__ = ["FIRST_OWN_STAR", "STATED", "TessCatalog"]
 
 STATED = "catalogue"
 """`TessCatalog.mag_source` of a magnitude that the catalogue itself gives."""
+
+FIRST_OWN_STAR = 90_000_000_001
+"""Number of the first star that no list names: larger than those of the TIC, with eleven digits as file names have."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,10 @@ from gaiaflux.series.method_choice import first_method_that_measures, write_choi
 from gaiaflux.series.star_summary import star_blocks
 from gaiaflux.tess.field_calibration import CcdStars, calibrate_method
 from gaiaflux.tess.field_members import FieldFrames, Member, find_members, frames_of_members, open_members
+from gaiaflux.tess.stamp.quality import POINTED_ELSEWHERE
 from gaiaflux.tess.stamp.scene import ZERO_POINT
 
-__all__ = ["assemble_field"]
+__all__ = ["Provenance", "assemble_field"]
 
 LOG = logging.getLogger(__name__)
 FAMILY, SYSTEM = "tess", "TESS T"
@@ -54,6 +56,21 @@ _METHOD_FACTS: dict[str, str | int | float] = {
 }
 
 
+class Provenance(NamedTuple):
+    """What a dataset says of where it is from, besides its targets.
+
+    Attributes
+    ----------
+    catalog_sha256 : str
+        Checksum of the catalogue's file.
+    lost_images : mapping of str to str
+        Full-frame images that gave no frame, and why.
+    """
+
+    catalog_sha256: str
+    lost_images: Mapping[str, str] = MappingProxyType({})
+
+
 class _Grid(NamedTuple):
     """Dataset of the file that is filled, the array of the targets that it takes, and what stands where it lacks."""
 
@@ -69,7 +86,7 @@ def assemble_field(
     catalog: TessCatalog,
     methods: Sequence[Method],
     config: Mapping[str, Any],
-    catalog_sha256: str,
+    provenance: Provenance,
 ) -> list[dict[str, Any]]:
     """Write the dataset of a field, in memory that does not grow with the number of its targets.
 
@@ -87,8 +104,7 @@ def assemble_field(
         Each of which every batch has.
     config : mapping
         Settings that decide the numbers, stored as JSON: ``methods``, and ``ensemble``, whether fluxes are calibrated.
-    catalog_sha256 : str
-        Checksum of the catalogue's file.
+    provenance : Provenance
 
     Returns
     -------
@@ -101,8 +117,9 @@ def assemble_field(
     with DatasetWriter(path) as out:
         out.attributes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "series": series, **dataset_facts(config)})
         left_out = {row["member"]: row["status"] for row in table if row["status"] != OK}
+        left_out |= provenance.lost_images
         out.attributes({"n_targets": len(table), "left_out": json.dumps(left_out), **_FIELD_FACTS})
-        out.attributes({"catalog_sha256": catalog_sha256, "catalog_source": catalog.source})
+        out.attributes({"catalog_sha256": provenance.catalog_sha256, "catalog_source": catalog.source})
         columns = _star_columns(stars, catalog, members)
         out.stars(columns, {**STAR_COLUMNS, **_STAR_COLUMNS})
         found = _write_arrays(out, methods, members, frames, stars)
@@ -188,11 +205,14 @@ def _write_arrays(
 def _ccds(members: Sequence[Member], frames: FieldFrames, stars: np.ndarray) -> list[CcdStars]:
     """Stars and frames of each CCD in each sector."""
     found = []
+    given_up = (frames.columns["mission_quality"] & POINTED_ELSEWHERE) != 0
+    given_up |= (frames.columns["flags"] & FrameFlag.NO_POINTING) != 0
     for ccd, (_, columns) in sorted(frames.places.items()):
         mine = [member for member in members if member.ccd == ccd]
         rows = np.searchsorted(stars, [member.star_id for member in mine])
         x, y = np.array([member.place for member in mine], np.float64).T
-        found.append(CcdStars(FieldFrames.name_of(ccd), np.sort(columns), rows, x, y))
+        shown = np.sort(columns)
+        found.append(CcdStars(FieldFrames.name_of(ccd), shown, rows, x, y, given_up[shown]))
     return found
 
 

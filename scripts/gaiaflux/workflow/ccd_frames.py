@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from gaiaflux.io.tess.ccd_head import CcdHead, read_ccd_heads
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.frames import FrameFile, files_of_globs, frame_id_of
 from gaiaflux.workflow.ledger import Ledger, LedgerFrame
+from gaiaflux.workflow.params import frame_entries
 
 __all__ = [
     "FRAME_SERIES",
@@ -16,6 +16,7 @@ __all__ = [
     "candidate_images",
     "ccd_of_series",
     "find_images",
+    "image_entries",
     "images_series",
     "is_images",
     "prepared_of",
@@ -31,6 +32,7 @@ for so many pixels of the largest image, 64 for a whole CCD."""
 N_CANDIDATES = 15
 _BEST_ORIGIN = "spoc-ffi"
 _SIZE = "pixels"  # of an image, in the overrides of its frame
+_UNUSED = "unused"  # why it does not count, there as well
 
 
 def images_series(field: str, head: CcdHead) -> str:
@@ -70,6 +72,8 @@ def ccd_of_series(images: str) -> tuple[int, int, int]:
 def candidate_images(ledger: Ledger) -> list[LedgerFrame]:
     """Images of the first run among which the reference is sought: some, from the middle one outwards.
 
+    Where none of them counts any more, as those of TICA when those of SPOC have come, others take their place.
+
     Parameters
     ----------
     ledger : Ledger
@@ -80,7 +84,9 @@ def candidate_images(ledger: Ledger) -> list[LedgerFrame]:
     list of LedgerFrame
         That are present.
     """
-    first = sorted((one for one in ledger.first_run if one.present), key=lambda one: one.frame_id)
+    first = [one for one in ledger.first_run if one.present and _UNUSED not in one.overrides]
+    first = first or [one for one in ledger.present if _UNUSED not in one.overrides]
+    first.sort(key=lambda one: one.frame_id)
     step = max(1, len(first) // N_CANDIDATES)
     some = first[len(first) // 2 % step :: step]
     middle = len(some) // 2
@@ -106,17 +112,22 @@ def find_images(
     Returns
     -------
     dict of str to list of FrameFile
-        By `images_series`, sorted by name. Of two files of one name the newest data release counts, and of the two
-        pipelines' images of a CCD those of SPOC; `overrides` name the others as ``instead_of``.
+        By `images_series`, sorted by name, those that do not count last. Of two versions of an exposure the newest data
+        release counts; `overrides` name the others as ``instead_of``. Of the two pipelines' images of a CCD those of
+        SPOC count; the `overrides` of the others say so (``unused``).
 
     Raises
     ------
     InputError
-        A pattern that matches nothing, no image that says which CCD it is of, or two images of one name.
+        A pattern that matches nothing, no image that says which CCD it is of, two images of one name, or a brace in a
+        name.
     """
     patterns = field.get("ffis", [])
     patterns = [patterns] if isinstance(patterns, str) else patterns
     paths = files_of_globs(f"tess.{name}.ffis", patterns, made, folder)
+    braced = next((path for path in paths if set(path) & set("{}")), None)
+    if braced:
+        raise InputError(f"tess.{name}.ffis: '{braced}' has a brace in its name, which no rule can take; rename it")
     read = read_ccd_heads(Path(folder) / path for path in paths)
     heads = {path: read[Path(folder) / path] for path in paths}
     unknown = [path for path, head in heads.items() if not (head.sector and head.camera and head.ccd)]
@@ -135,16 +146,34 @@ def find_images(
     return {series: _frames(name, members, heads) for series, members in sorted(groups.items())}
 
 
+def image_entries(ledger: Ledger, batch: str) -> list[dict]:
+    """Images of a batch as a job gets them.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Of the images.
+    batch : str
+        Name of the batch.
+
+    Returns
+    -------
+    list of dict
+        As of `gaiaflux.workflow.params.frame_entries`, without the size: that is not known of an image that is still to
+        be made or cannot be read, and decides nothing of the batch.
+    """
+    entries = frame_entries(ledger, batch)
+    for entry in entries:
+        entry["overrides"].pop(_SIZE, None)
+    return entries
+
+
 def _frames(name: str, paths: Iterable[str], heads: Mapping[str, CcdHead]) -> list[FrameFile]:
     """Files of a CCD that count, by name."""
     best = any(heads[path].origin == _BEST_ORIGIN for path in paths)
     versions: dict[tuple, list[str]] = {}
-    other: list[str] = []
     for path in sorted(paths, key=lambda one: (heads[one].data_release, one)):
-        if best and heads[path].origin not in ("", _BEST_ORIGIN):
-            other.append(path)
-        else:
-            versions.setdefault(heads[path].observation or (path,), []).append(path)
+        versions.setdefault(heads[path].observation or (path,), []).append(path)
     frames: dict[str, FrameFile] = {}
     for members in versions.values():
         path, older = members[-1], members[:-1]
@@ -156,14 +185,14 @@ def _frames(name: str, paths: Iterable[str], heads: Mapping[str, CcdHead]) -> li
             )
         said: dict[str, str | float] = {"instead_of": ", ".join(older)} if older else {}
         said |= {_SIZE: math.prod(heads[path].shape)} if all(heads[path].shape) else {}
+        said |= {_UNUSED: "of TICA, where there are images of SPOC"} if _is_second(heads[path], best=best) else {}
         frames[frame_id] = FrameFile(frame_id, path, said)
-    ordered = [frames[frame_id] for frame_id in sorted(frames)]
-    if other:
-        words = f"{len(other)} images of another pipeline ({Path(other[0]).name} ...)"
-        former = ordered[0].overrides.get("instead_of")
-        both = f"{former}, {words}" if former else words
-        ordered[0] = replace(ordered[0], overrides={**ordered[0].overrides, "instead_of": both})
-    return ordered
+    return sorted(frames.values(), key=lambda one: (_UNUSED in one.overrides, one.frame_id))
+
+
+def _is_second(head: CcdHead, *, best: bool) -> bool:
+    """Whether an image is of the other pipeline, where there are better ones."""
+    return best and head.origin not in ("", _BEST_ORIGIN)
 
 
 def prepared_of(series: str, ledgers: Mapping[str, Ledger]) -> list[str]:
@@ -224,11 +253,13 @@ def targets_of_batch(targets: str | list | Mapping, batch: str) -> dict:
     Returns
     -------
     dict
-        ``stars``, the TIC numbers that are asked for; or ``tmag_max`` (None: no limit), and the ``part`` of ``parts``
-        to which the number of a star belongs.
+        ``stars``, the TIC numbers that are asked for; or ``tmag_max`` (None: no limit), ``listed`` where the stars of a
+        list are measured, too (without ``tmag_max`` no others), and the ``part`` of ``parts`` to which the number of a
+        star belongs.
     """
     part, parts = int(batch[:-2]), int(batch[-2:])
     if isinstance(targets, list):
         return {"stars": [star for star in sorted(targets) if star % parts == part]}
-    limit = targets.get("tmag_max") if isinstance(targets, Mapping) else None
-    return {"tmag_max": limit, "part": part, "parts": parts}
+    named = targets if isinstance(targets, Mapping) else {}
+    listed = {"listed": True} if "file" in named else {}
+    return {"tmag_max": named.get("tmag_max"), **listed, "part": part, "parts": parts}

@@ -71,6 +71,12 @@ def _fields(fields: Mapping) -> list[str]:
             )
         if field["targets"] == []:
             problems.append(f"tess.{name}.targets: empty; give TIC numbers, or leave it out to measure all files")
+        listed = isinstance(field["targets"], Mapping) and "file" in field["targets"]
+        if listed and ("catalog_file" in given or "ffis" not in given):
+            problems.append(
+                f"tess.{name}.targets.file: goes only together with ffis and without catalog_file; name the stars by "
+                "their TIC numbers"
+            )
         if "pointing_file" in field and "cutouts" not in given:
             problems.append(f"tess.{name}.pointing_file: goes only together with cutouts")
     return problems

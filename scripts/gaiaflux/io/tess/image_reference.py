@@ -11,7 +11,7 @@ import numpy as np
 from gaiaflux.io.hdf5 import new_hdf5
 from gaiaflux.io.plate_solution import plate_of_record, plate_record
 from gaiaflux.model.cadences import CosmicRays, Detector
-from gaiaflux.model.image_reference import ImageReference
+from gaiaflux.model.image_reference import ImageReference, NoReference
 
 __all__ = ["read_image_reference", "write_image_reference"]
 
@@ -25,13 +25,17 @@ _STARS = {
 _NUMBERS = {"sector": int, "camera": int, "ccd": int, "cadence_s": float, "jyear": float}
 
 
-def write_image_reference(path: str | Path, reference: ImageReference) -> None:
-    """Write a reference; the file appears when all of it is there."""
+def write_image_reference(path: str | Path, reference: ImageReference | NoReference) -> None:
+    """Write a reference, or why there is none; the file appears when all of it is there."""
     with new_hdf5(path) as file:
+        if isinstance(reference, NoReference):
+            file.attrs["place"], file.attrs["no_reference"] = reference.place, reference.reason
+            return
         for name in (*_NUMBERS, "frame_id", "stamp"):
             file.attrs[name] = getattr(reference, name)
         for name in ("detector", "cosmic_rays"):
             file.attrs[name] = json.dumps(asdict(getattr(reference, name)))
+        file.attrs["remarks"] = json.dumps(reference.remarks)
         file.attrs["wcs"] = json.dumps(plate_record(reference.wcs))
         packed = file.create_dataset("starry", data=np.packbits(reference.starry, axis=1))
         packed.attrs["description"] = "pixels whose light is stars', eight of a row in a byte"
@@ -40,9 +44,12 @@ def write_image_reference(path: str | Path, reference: ImageReference) -> None:
             dataset.attrs["unit"], dataset.attrs["description"] = unit, description
 
 
-def read_image_reference(path: str | Path) -> ImageReference:
+def read_image_reference(path: str | Path) -> ImageReference | NoReference:
     """Read what `write_image_reference` wrote."""
     with h5py.File(path, "r") as file:
+        if "no_reference" in file.attrs:
+            sector, camera, ccd = (int(value) for value in file.attrs["place"])
+            return NoReference((sector, camera, ccd), str(file.attrs["no_reference"]))
         first, last, left, right = (int(value) for value in file.attrs["stamp"])
         return ImageReference(
             frame_id=str(file.attrs["frame_id"]),
@@ -53,6 +60,7 @@ def read_image_reference(path: str | Path) -> ImageReference:
             wcs=plate_of_record({"wcs": json.loads(str(file.attrs["wcs"]))}),
             starry=np.unpackbits(file["starry"][()], axis=1, count=right - left).astype(bool),
             **{name: file[f"stars/{name}"][()] for name in _STARS},
+            remarks=tuple(json.loads(str(file.attrs["remarks"]))),
         )
 
 

@@ -14,7 +14,7 @@ from gaiaflux.model.errors import BadFrameError, InputError
 from gaiaflux.model.image_reference import ImageReference
 from gaiaflux.tess.images.frame import FrameKit, prepare_frame
 
-__all__ = ["prepare_batch"]
+__all__ = ["lose_batch", "prepare_batch"]
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ def prepare_batch(
     Parameters
     ----------
     members : sequence of mapping
-        frame_id, path and overrides of each image.
+        frame_id, path and overrides of each image (``instead_of``: versions in whose place it stands; ``unused``: why
+        it does not count).
     reference : ImageReference
     psf : SampledPsf
         Response function, in coordinates of the CCD.
@@ -43,9 +44,9 @@ def prepare_batch(
     lost: list[LostFrame] = []
     for one in members:
         frame_id, image_path = str(one["frame_id"]), str(one["path"])
-        if one["overrides"].get("instead_of"):
-            LOG.warning("%s: used instead of %s", frame_id, one["overrides"]["instead_of"])
+        lost += _replaced(one)
         try:
+            _refuse_unused(one)
             file = _file(image_path)
             if not parts.has(frame_id, file):
                 parts.add(frame_id, prepare_frame(read_ccd_image(image_path), kit), file)
@@ -56,6 +57,37 @@ def prepare_batch(
         ready.append(frame_id)
     write_frame_batch(path, parts, ready, lost, (reference.stamp[0], reference.stamp[2]))
     parts.remove()
+
+
+def lose_batch(members: Sequence[Mapping[str, Any]], reason: str, path: str | Path) -> None:
+    """Write a batch whose images are all lost for one reason.
+
+    Parameters
+    ----------
+    members : sequence of mapping
+        As of `prepare_batch`.
+    reason : str
+    path : str or Path
+        Batch to write.
+    """
+    lost = [LostFrame(str(one["frame_id"]), str(one["path"]), reason) for one in members]
+    lost += [other for one in members for other in _replaced(one)]
+    LOG.warning("%d images are lost: %s", len(members), reason)
+    parts = FrameParts(f"{path}.parts", reason)
+    write_frame_batch(path, parts, [], lost, (0, 0))
+    parts.remove()
+
+
+def _refuse_unused(member: Mapping[str, Any]) -> None:
+    if member["overrides"].get("unused"):
+        raise InputError(str(member["overrides"]["unused"]))
+
+
+def _replaced(member: Mapping[str, Any]) -> list[LostFrame]:
+    """Older versions in whose place an image stands."""
+    frame_id, others = str(member["frame_id"]), str(member["overrides"].get("instead_of", ""))
+    reason = f"{frame_id} is a newer version and counts in its place"
+    return [LostFrame(Path(other).name, other, reason) for other in others.split(", ") if other]
 
 
 def _file(path: str) -> dict[str, int]:

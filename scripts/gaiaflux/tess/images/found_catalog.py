@@ -16,21 +16,21 @@ from gaiaflux.core.stars.prf_list import find_prf_stars
 from gaiaflux.model.ccd_image import CcdImage
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.flags import StarFlag
-from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.images.reference import CandidateImage, usable_images
+from gaiaflux.model.tess_catalog import FIRST_OWN_STAR, TessCatalog
+from gaiaflux.tess.images.reference import CandidateImage, tried_images
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.tess.stamp.scene import PIXEL_MAS, ZERO_POINT
 
-__all__ = ["FIRST_OWN_STAR", "SOURCE", "ImageGroup", "find_catalog"]
+__all__ = ["SOURCE", "ImageGroup", "find_catalog"]
 
 LOG = logging.getLogger(__name__)
-FIRST_OWN_STAR = 90_000_000_001
-"""Number of the first star that no list names: larger than those of the TIC, with eleven digits as file names have."""
 SOURCE = "full-frame image"
 MATCH_ARCSEC = 21.0
 """So near a star of the list must be."""
 MATCH_MAG = 1.5
 """So alike in magnitude."""
+NOT_SEEN = "no star of its magnitude is found on the images within a pixel of its place"
+NOT_THERE = "outside of the images"
 _UNSURE_MAG = 0.5  # of a star in whose light there is another's
 
 
@@ -71,21 +71,29 @@ def find_catalog(
     Raises
     ------
     InputError
-        A CCD has no image that can be used, or no response function, or no star is found.
+        No star is found.
     """
     found: list[TessCatalog] = []
+    remarks: list[str] = []
     for group in groups:
-        frame_id, image = next(usable_images(group.candidates, group.ccd), ("", None))
-        psf = instrument.response(*group.ccd)
-        if image is None or psf is None:
-            lacking = "image that can be used" if image is None else "pixel response function"
-            raise InputError(f"sector {group.ccd[0]}, camera {group.ccd[1]}, CCD {group.ccd[2]} has no {lacking}")
+        image = next((image for _, image, _ in tried_images(group.candidates, group.ccd) if image is not None), None)
+        where = "sector {}, camera {}, CCD {}".format(*group.ccd)
+        if image is None:
+            remarks.append(f"no stars of {where}: it has no image that can be used")
+            continue
+        try:
+            psf = instrument.response(*group.ccd)
+        except FileNotFoundError as reason:
+            remarks.append(f"no stars of {where}: {reason}")
+            continue
+        if psf is None:
+            raise InputError("stars are found by the pixel response function: give prf_folder, or a catalogue")
         stars = _stars(image, psf)
-        LOG.info("%s: %d stars", frame_id, len(stars))
+        LOG.info("%s: %d stars", where, len(stars))
         found.append(stars[_new(stars, found)])
-    everything = _joined(found)
-    if not len(everything):
-        raise InputError("no star is found on the images: give a catalogue (catalog_file)")
+    if not any(map(len, found)):
+        raise InputError("; ".join(["no star is found on the images: give a catalogue (catalog_file)", *remarks]))
+    everything = replace(_joined(found), remarks=tuple(remarks))
     return _sorted(everything if listed is None else _named(everything, listed))
 
 
@@ -149,18 +157,22 @@ def _named(stars: TessCatalog, listed: TessCatalog) -> TessCatalog:
     reach = separation_deg(there, middle).max() + 2.0 * MATCH_ARCSEC / 3600.0
     near = np.flatnonzero(separation_deg(directions(ra, dec), middle) <= reach)
     numbers, taken = stars.star_id.copy(), np.zeros(len(stars), bool)
-    missed = 0
+    there_not, missed = np.setdiff1d(np.arange(len(listed)), near), []
     for row in near[np.argsort(listed.mag[near], kind="stable")]:
         distance = 3600.0 * separation_deg(there, directions(ra[[row]], dec[[row]])[0])
         unlike = np.abs(stars.mag - listed.mag[row]) > MATCH_MAG
         distance = np.where(taken | (unlike & np.isfinite(listed.mag[row])), np.inf, distance)
         best = int(np.argmin(distance))
         if distance[best] > MATCH_ARCSEC:
-            missed += 1
+            missed.append(row)
             continue
         numbers[best], taken[best] = listed.star_id[row], True
-    LOG.info("%d stars have the number of the list; %d of the list near the images are not found", taken.sum(), missed)
-    return replace(stars, star_id=numbers)
+    LOG.info("%d of %d stars of the list are found on the images", taken.sum(), len(listed))
+    left_out = dict(listed.left_out)
+    for reason, rows in ((NOT_SEEN, missed), (NOT_THERE, there_not)):
+        if len(rows):
+            left_out[reason] = np.sort(listed.star_id[rows])
+    return replace(stars, star_id=numbers, left_out=left_out, remarks=(*stars.remarks, *listed.remarks))
 
 
 def _sorted(stars: TessCatalog) -> TessCatalog:

@@ -26,6 +26,7 @@ from gaiaflux.tess.images.excluded import excluded_pixels
 __all__ = ["FrameKit", "prepare_frame", "sky_grid"]
 
 CENTROIDING = CentroidOptions()
+_CADENCE_AGREES = 0.01
 
 
 def sky_grid(reference: ImageReference) -> SkyGrid:
@@ -76,24 +77,20 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     Raises
     ------
     BadFrameError
-        It is of another CCD or part of it, has no time, or no pixel that tells the sky.
+        It is of another CCD, part of it or cadence, has no time, no number of its cadence or no exposure time, or no
+        pixel that tells the sky.
     """
     reference = kit.reference
-    place = (image.sector, image.camera, image.ccd)
-    if place != reference.place:
-        others = "{}, {}, {}".format(*reference.place)
-        raise BadFrameError("of sector {}, camera {}, CCD {}, where the others are of {}".format(*place, others))
-    if image.stamp != reference.stamp:
-        here, there = ("rows {} to {}, columns {} to {}".format(*one) for one in (image.stamp, reference.stamp))
-        raise BadFrameError(f"it shows {here} of the CCD, where the others show {there}")
-    if not np.isfinite(image.mjd_tdb):
-        raise BadFrameError("its header states no time")
+    _refuse_unlike(image, reference)
     if without_light(image.flux):
         return _without_light(image, kit)
     dark = ~np.isfinite(image.flux) | _excluded(image)
-    errors = complete_error(
-        image.flux, image.flux_err, image.detector, exptime_s=image.exptime_s, first_column=image.first_column
-    )
+    try:
+        errors = complete_error(
+            image.flux, image.flux_err, image.detector, exptime_s=image.exptime_s, first_column=image.first_column
+        )
+    except ValueError as reason:
+        raise BadFrameError(f"the errors of its pixels cannot be told ({reason})") from reason
     sky = measure_sky(image.flux, reference.starry | dark, kit.grid)
     noise = PixelNoise(0.0, 0.0, errors.error**2)
     found = measure_centroids(image.flux, kit.stars, noise, CENTROIDING, unusable=dark)
@@ -106,6 +103,25 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
     centroids = CentroidTable(reference.star_id[reference.tells], *(getattr(found, name) for name in CENTROIDS))
     flux = np.where(dark, np.float32(np.nan), image.flux)
     return PreparedFrame(facts, flux, errors.error, asdict(sky), centroids, image.wcs, image.remarks)
+
+
+def _refuse_unlike(image: CcdImage, reference: ImageReference) -> None:
+    """Refuse an image that is not one of those that the reference is of."""
+    place = (image.sector, image.camera, image.ccd)
+    if place != reference.place:
+        others = "{}, {}, {}".format(*reference.place)
+        raise BadFrameError("of sector {}, camera {}, CCD {}, where the others are of {}".format(*place, others))
+    if np.isfinite(image.cadence_s) and abs(image.cadence_s - reference.cadence_s) > _CADENCE_AGREES * image.cadence_s:
+        raise BadFrameError(
+            f"it is one of an image every {image.cadence_s:.0f} s, where the others are every {reference.cadence_s:.0f}"
+        )
+    if image.stamp != reference.stamp:
+        here, there = ("rows {} to {}, columns {} to {}".format(*one) for one in (image.stamp, reference.stamp))
+        raise BadFrameError(f"it shows {here} of the CCD, where the others show {there}")
+    if not np.isfinite(image.mjd_tdb):
+        raise BadFrameError("its header states no time")
+    if image.cadenceno < 0:
+        raise BadFrameError("its header does not state the number of its cadence (FFIINDEX, CADENCE)")
 
 
 def _excluded(image: CcdImage) -> np.ndarray:

@@ -7,6 +7,8 @@ import numpy as np
 
 from gaiaflux.io.tess.frame_batch import FrameBatch, LostFrame
 from gaiaflux.io.tess.prepared_field import BatchRows
+from gaiaflux.model.errors import InputError
+from gaiaflux.model.flags import FrameFlag
 from gaiaflux.model.image_reference import ImageReference
 from gaiaflux.model.prepared_frame import CENTROIDS, FRAME_FACTS
 
@@ -58,9 +60,16 @@ def join_frames(batches: Sequence[FrameBatch], reference: ImageReference) -> Joi
     Returns
     -------
     JoinedFrames
-        Of two frames of one cadence that of the newer data release, or of the first name, counts.
+        Of two frames of one cadence that with light, of the newer data release, or of the first name, counts.
+
+    Raises
+    ------
+    InputError
+        A batch was prepared with another reference.
     """
     filled = [batch for batch in batches if batch.frame_id]
+    for batch in filled:
+        _refuse_other(batch, reference)
     frame_id = np.array([name for batch in filled for name in batch.frame_id], object)
     facts = {
         name: np.concatenate([np.asarray(batch.facts[name]) for batch in filled]) if filled else np.zeros(0)
@@ -91,10 +100,22 @@ def join_frames(batches: Sequence[FrameBatch], reference: ImageReference) -> Joi
     )
 
 
+def _refuse_other(batch: FrameBatch, reference: ImageReference) -> None:
+    corner = (reference.stamp[0], reference.stamp[2])
+    stars = reference.star_id[reference.tells]
+    same = (batch.corner, batch.shape) == (corner, reference.shape)
+    if not (same and all(np.array_equal(table.star_id, stars) for table in batch.centroids)):
+        raise InputError(
+            f"{batch.path} was made with another reference than {reference.frame_id}: delete it, and run the workflow "
+            "again"
+        )
+
+
 def _once(frame_id: np.ndarray, facts: dict[str, np.ndarray], lost: list[LostFrame]) -> np.ndarray:
     """Rows by time, each cadence once; the others are added to the lost ones."""
     best: dict[int, int] = {}
-    for row in np.lexsort((frame_id.astype(str), -facts["data_release"])) if len(frame_id) else ():
+    dark = (facts["flags"].astype(np.int64) & FrameFlag.NO_LIGHT) != 0
+    for row in np.lexsort((frame_id.astype(str), -facts["data_release"], dark)) if len(frame_id) else ():
         first = best.setdefault(int(facts["cadenceno"][row]), int(row))
         if first != row:
             reason = f"{frame_id[first]} is of the same cadence {facts['cadenceno'][row]} and counts in its place"
@@ -107,4 +128,4 @@ def _counted(remarks: Sequence[str]) -> list[str]:
     counts: dict[str, int] = {}
     for remark in remarks:
         counts[remark] = counts.get(remark, 0) + 1
-    return [f"{number} images: {remark}" for remark, number in counts.items()]
+    return [f"{number} image{'s' if number > 1 else ''}: {remark}" for remark, number in counts.items()]

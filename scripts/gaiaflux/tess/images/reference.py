@@ -1,26 +1,27 @@
 """Settles what the images of a CCD have in common: plate solution, pixels of stars, and stars that tell the motion."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from gaiaflux.core.cadences.motion_stars import StarChoice, choose_motion_stars
 from gaiaflux.core.cadences.sky_excess import without_light
-from gaiaflux.core.image.ccd_sky import SkyGrid
+from gaiaflux.core.image.ccd_sky import SkyGrid, measure_sky
+from gaiaflux.core.image.spots import bright_spots
 from gaiaflux.core.image.star_mask import star_mask
 from gaiaflux.core.sky.epoch import jyear_of_mjd, propagate
 from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.io.tess.ccd_image import read_ccd_image
 from gaiaflux.model.ccd_image import CcdImage
-from gaiaflux.model.errors import InputError
-from gaiaflux.model.image_reference import ImageReference
+from gaiaflux.model.errors import BadFrameError, InputError
+from gaiaflux.model.image_reference import ImageReference, NoReference
 from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.stamp.quality import DEFAULT_BAD
 from gaiaflux.tess.stamp.scene import ZERO_POINT, expected_flux
 
-__all__ = ["CandidateImage", "image_reference", "usable_images"]
+__all__ = ["CandidateImage", "image_reference", "settled_reference", "tried_images"]
 
 LOG = logging.getLogger(__name__)
 BEYOND_PIX = 12.0
@@ -28,34 +29,45 @@ BEYOND_PIX = 12.0
 SKY_NOISE = 0.4
 """Of the sky in a pixel of half an hour: light below half of it hides no sky [electron/s]."""
 
+SPOT = 150.0
+"""Light of a pixel that only a star has, one of about T 14 [electron/s]."""
+FEWEST_SPOTS = 3
+
 CandidateImage = tuple[str, str]
 """Frame identifier and path."""
 
 
-def usable_images(candidates: Sequence[CandidateImage], ccd: tuple[int, int, int]) -> Iterator[tuple[str, CcdImage]]:
-    """Images of a CCD that can be a reference, in the order given: with light, a plate solution and no bad quality.
+def tried_images(
+    candidates: Sequence[CandidateImage], ccd: tuple[int, int, int]
+) -> Iterator[tuple[str, CcdImage | None, str]]:
+    """Images of a CCD, and whether each can be a reference: with light, a plate solution and no bad quality.
 
     Parameters
     ----------
     candidates : sequence of CandidateImage
+        In the order in which they are read.
     ccd : tuple of int
         Sector, camera, CCD.
 
     Yields
     ------
-    tuple of str and CcdImage
+    frame_id : str
+    image : CcdImage or None
+        None where it cannot.
+    reason : str
+        Why not, in few words.
     """
     for frame_id, path in candidates:
+        image, unfit = None, "not readable"
         try:
             image = read_ccd_image(path)
         except (InputError, FileNotFoundError) as reason:
             LOG.warning("%s: %s", frame_id, reason)
-            continue
-        unfit = _unfit(image, ccd)
-        if unfit:
-            LOG.info("%s: no reference, %s", frame_id, unfit)
         else:
-            yield frame_id, image
+            unfit = _unfit(image, ccd)
+            if unfit:
+                LOG.info("%s: no reference, %s", frame_id, unfit)
+        yield frame_id, None if unfit else image, unfit
 
 
 def _unfit(image: CcdImage, ccd: tuple[int, int, int]) -> str:
@@ -90,13 +102,8 @@ def image_reference(
     InputError
         No candidate can be the reference.
     """
-    frame_id, image = next(usable_images(candidates, ccd), ("", None))
-    if image is None or image.wcs is None:
-        raise InputError(
-            f"none of {len(candidates)} images of sector {ccd[0]}, camera {ccd[1]}, CCD {ccd[2]} that were tried, "
-            f"{Path(candidates[0][1]).name} ..., can be read and has light, a plate solution and no bad quality; the "
-            "log says why of each; give images that have"
-        )
+    frame_id, image = _first_fit(candidates, ccd)
+    assert image.wcs is not None
     LOG.info("%s is the reference", frame_id)
     shape = ny, nx = image.flux.shape
     jyear = jyear_of_mjd(image.mjd_tdb)
@@ -105,10 +112,15 @@ def image_reference(
     near = (x > -BEYOND_PIX) & (x < nx + BEYOND_PIX) & (y > -BEYOND_PIX) & (y < ny + BEYOND_PIX) & np.isfinite(flux)
     rows = np.flatnonzero(near & catalog.one_per_source())
     x, y, flux = x[rows], y[rows], flux[rows]
+    remarks = []
     if not len(rows):
-        LOG.warning("no star of the catalogue is on the images: their motion is not known")
+        remarks.append("no star of the catalogue is on the images: their motion is not known")
     grid = SkyGrid.of(shape, image.camera, image.ccd, first_row=image.first_row, first_column=image.first_column)
     chosen = choose_motion_stars(x, y, flux, shape, StarChoice())
+    starry = star_mask(x, y, flux, grid, SKY_NOISE)
+    remarks += _unlisted(image, starry, grid)
+    for remark in remarks:
+        LOG.warning("%s", remark)
     return ImageReference(
         frame_id=frame_id,
         sector=ccd[0],
@@ -120,10 +132,51 @@ def image_reference(
         stamp=image.stamp,
         wcs=image.wcs,
         jyear=jyear,
-        starry=star_mask(x, y, flux, grid, SKY_NOISE),
+        starry=starry,
         star_id=catalog.star_id[rows],
         x=x,
         y=y,
         flux=flux,
         tells=chosen,
+        remarks=tuple(remarks),
     )
+
+
+def _first_fit(candidates: Sequence[CandidateImage], ccd: tuple[int, int, int]) -> tuple[str, CcdImage]:
+    refused: Counter[str] = Counter()
+    for frame_id, image, reason in tried_images(candidates, ccd):
+        if image is not None:
+            return frame_id, image
+        refused[reason] += 1
+    said = ", ".join(f"{number} {reason}" for reason, number in refused.items())
+    raise InputError(
+        f"none of the {len(candidates)} images of sector {ccd[0]}, camera {ccd[1]}, CCD {ccd[2]} that were tried can "
+        f"be the reference ({said}): fetch them again, or leave them out"
+    )
+
+
+def settled_reference(
+    candidates: Sequence[CandidateImage], ccd: tuple[int, int, int], catalog: TessCatalog
+) -> ImageReference | NoReference:
+    """The reference of the images of a CCD, or why they are all lost; parameters as of `image_reference`."""
+    try:
+        return image_reference(candidates, ccd, catalog)
+    except InputError as reason:
+        LOG.warning("%s", reason)
+        return NoReference(ccd, str(reason))
+
+
+def _unlisted(image: CcdImage, starry: np.ndarray, grid: SkyGrid) -> list[str]:
+    """Whether the image shows stars that the catalogue does not have, as where it ends inside the image."""
+    try:
+        sky = measure_sky(image.flux, starry | ~np.isfinite(image.flux), grid)
+    except BadFrameError:
+        return []
+    x, y = bright_spots(sky.subtract(image.flux, grid), starry, SPOT)
+    if len(x) < FEWEST_SPOTS:
+        return []
+    return [
+        f"{len(x)} stars of the images are not in the catalogue, at columns {x.min() + image.first_column} to "
+        f"{x.max() + image.first_column}, rows {y.min() + image.first_row} to {y.max() + image.first_row}: it ends "
+        "there, or is not complete; fluxes beside them are too large"
+    ]
