@@ -9,12 +9,13 @@ import numpy as np
 from gaiaflux.core.cadences.aperture import contamination, sum_aperture, threshold_aperture
 from gaiaflux.core.cadences.effective_psf import effective_psf, with_unlisted
 from gaiaflux.core.cadences.field_place import solve_in_field
-from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene, usable_pixels
+from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene
 from gaiaflux.core.cadences.frames import MeanImage, mean_image
 from gaiaflux.core.cadences.newton import fit_frames_with_places
 from gaiaflux.core.cadences.saturated import bleeding_of_stamp, bleeding_of_star, stars_outside
 from gaiaflux.core.cadences.saturated_sums import SaturatedSums, WingFit, sum_saturated
 from gaiaflux.core.cadences.scene import StaticScene, target_noise
+from gaiaflux.core.cadences.scene_fit import usable_pixels
 from gaiaflux.core.cadences.target import SATURATED, CadenceTable, MeasureOptions, StampTarget
 from gaiaflux.core.image.bleeding import Bleeding
 from gaiaflux.core.maths.robust import relative_steps, robust_scatter

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaiaflux.core.cadences.frame_fit import FitOptions
 from gaiaflux.core.cadences.frames import StampFrames
 from gaiaflux.core.cadences.newton import PlaceOptions
 from gaiaflux.core.cadences.scene import SceneStars
+from gaiaflux.core.cadences.scene_fit import FitOptions
 
 __all__ = ["SATURATED", "CadenceTable", "MeasureOptions", "StampTarget"]
 
