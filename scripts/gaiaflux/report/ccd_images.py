@@ -7,6 +7,7 @@ import numpy as np
 
 from gaiaflux.core.cadences.motion import kernel_offsets
 from gaiaflux.core.image.ccd_sky import FrameSky, SkyGrid
+from gaiaflux.core.image.star_mask import SATURATION
 from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.model.flags import FRAME_FLAGS, FrameFlag
 from gaiaflux.report.series import SeriesSummary
@@ -81,6 +82,12 @@ class CcdSummary:
         """First and last column, first and last row of the picture on the CCD [pixel]."""
         ny, nx = (self.step * n for n in self.mean_image.shape)
         return self.corner[0] - 0.5, self.corner[0] + nx - 0.5, self.corner[1] - 0.5, self.corner[1] + ny - 0.5
+
+    @property
+    def saturated(self) -> np.ndarray:
+        """Pixels that are full in the mean image, shape (ny, nx)."""
+        known = self.sky[np.isfinite(self.sky)]
+        return np.asarray(self.mean_image + (np.median(known) if known.size else 0.0) >= SATURATION)
 
     def flag_rows(self) -> list[FrameRow]:
         """Flags that occur, with their frames."""

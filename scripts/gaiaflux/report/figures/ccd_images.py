@@ -37,17 +37,14 @@ def field_figure(ccd: CcdSummary, series: SeriesSummary) -> Figure:
     bar = figure.colorbar(drawn, ax=left, shrink=0.85, pad=0.02, aspect=28)
     bar.outline.set_visible(False)
     bar.set_label("mean of the good frames without the sky (electron/s)")
-    rows, column, row = stars_on_ccd(series, ccd.name)
-    saturated = np.zeros(len(series.stars["star_id"]), bool)
-    for method in series.methods:
-        saturated |= np.nan_to_num(method.statistics.saturated) >= 0.5
-    for use, color, size, label in (
-        (~saturated[rows], BLUE, 26, "measured star"),
-        (saturated[rows], VERMILION, 70, "saturated"),
-    ):
-        if use.any():
-            rings = left.scatter(column[use], row[use], size, fc="none", ec=color, lw=0.8, label=label)
-            thin(rings, 5 * int(use.sum()))
+    _, column, row = stars_on_ccd(series, ccd.name)
+    if column.size:
+        rings = left.scatter(column, row, 30, fc="none", ec=ORANGE, lw=0.9, label="measured star")
+        thin(rings, 5 * column.size)
+    y, x = np.nonzero(ccd.saturated)
+    if x.size:
+        x, y = (first + ccd.step * place for first, place in zip(ccd.corner, (x, y), strict=True))
+        thin(left.plot(x, y, "s", ms=1.2, mew=0, color=VERMILION, label="saturated pixel")[0], x.size)
     right.imshow(
         np.where(ccd.starry, 1.0, 0.0), origin="lower", cmap="Greys", vmin=0, vmax=1.6, extent=ccd.extent,
         interpolation="nearest",
@@ -122,7 +119,8 @@ def motion_figure(ccd: CcdSummary) -> Figure:
         thin(upper.plot(time, shown, ".", ms=3.5, color=color, label=f"along {name}")[0], time.size)
         error = np.where(ccd.shift_err[:, axis] > 0, 1e3 * ccd.shift_err[:, axis], np.nan)
         thin(lower.plot(time, error, ".", ms=3.0, color=color)[0], time.size)
-    lower.set_yscale("log")
+    lower.yaxis.set_major_locator(few_ticks(3))
+    lower.set_ylim(bottom=0.0)
     for axes in (upper, lower):
         axes.grid(True, axis="y", color="#eeeeee", lw=0.6)
         axes.set_axisbelow(True)
