@@ -102,12 +102,14 @@ def test_calibrated_fluxes_are_in_the_file(calibrated):
                 data, head = hdus[1].data, hdus[0].header
                 assert head["TICID"] == FIRST + row
                 assert np.array_equal(data["FLUX_RAW"].astype("f4"), batch.array(f"t{row:02d}", "aperture_flux"))
-                assert np.array_equal(data["PDCSAP_FLUX"], cal)
-                assert np.array_equal(data["PDCSAP_FLUX_ERR"], error)
-                level = np.median(cal.astype(float))
-                assert data["FLUX_CORR"] == pytest.approx(1e6 * (cal / level - 1.0), abs=0.2)
-                assert data["FLUX_CORR_ERR"] == pytest.approx(1e6 * error / level, rel=1e-6)
-                assert np.std(data["FLUX_CORR"]) < 700.0 < 1e6 * np.std(data["FLUX_RAW"] / level)
+                assert np.array_equal(data["PDCSAP_FLUX"], cal, equal_nan=True)
+                assert np.array_equal(data["PDCSAP_FLUX_ERR"], error, equal_nan=True)
+                # The cadence in which the spacecraft looks elsewhere has no scale.
+                assert np.array_equal(np.isnan(cal), data["PIXEL_QUALITY"] == 8)
+                level = np.nanmedian(cal.astype(float))
+                assert data["FLUX_CORR"] == pytest.approx(1e6 * (cal / level - 1.0), abs=0.2, nan_ok=True)
+                assert data["FLUX_CORR_ERR"] == pytest.approx(1e6 * error / level, rel=1e-6, nan_ok=True)
+                assert np.nanstd(data["FLUX_CORR"]) < 700.0 < 1e6 * np.std(data["FLUX_RAW"] / level)
             assert rows[row]["calibration"].startswith("corrected by an ensemble of ")
 
 
@@ -137,3 +139,19 @@ def test_what_a_field_has_no_more_is_removed(tmp_path):
     assert [row["file"] for row in rows] == ["tess1_lc.fits.gz", "tess3_lc.fits.gz"]
     assert sorted(path.name for path in curves.iterdir()) == ["notes.txt", "tess1_lc.fits.gz", "tess3_lc.fits.gz"]
     assert remove_others(tmp_path / "missing", []) == []
+
+
+def test_weights_of_the_pixels_go_into_the_file(measured, calibrated, tmp_path):
+    """As of a halo: of a flux that is no plain sum."""
+    folder, _, _ = calibrated
+    arrays = {**measured[2]}
+    record = json.loads(arrays["light_curve_facts"].tobytes()) | {"n_saturated": {"aperture": 3}}
+    arrays["light_curve_facts"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    arrays["aperture_weights"] = np.random.default_rng(2).random(arrays["sumimage"].shape)
+    with BatchWriter(tmp_path / "1.h5", kind="targets") as out:
+        out.add("t00", measured[1], arrays)
+    (curve,) = write_light_curves(tmp_path / "1.h5", folder / "dataset.h5", tmp_path / "curves")
+    with fits.open(tmp_path / "curves" / curve["file"]) as hdus:
+        row = hdus["WEIGHTMAP"].data[0]
+        assert row["SAT_PIXELS"] == 3
+        np.testing.assert_allclose(row["WEIGHTMAP"], arrays["aperture_weights"], rtol=1e-6)
