@@ -1,4 +1,5 @@
 # Functions that rules name under input: which files, for the wildcards of a job.
+from gaiaflux.workflow.ccd_frames import prepared_of
 from gaiaflux.workflow.inputs import (
     batch_files,
     configured_reference,
@@ -70,10 +71,10 @@ def reference_of_start(wildcards):
 
 
 def origins_of(wildcards):
-    """What led to the dataset of images; that of a field says all of it itself."""
+    """What led to the dataset of images; that of a field says all of it itself, but for its full-frame images."""
     series = wildcards.series
     if series not in config["series"]:
-        return {}
+        return {"images": prepared_of(series, LEDGERS)}
     records = {"pin": "gaia.json", "reference": "reference.json"}
     return {
         **measured_of(wildcards),

@@ -1,7 +1,7 @@
 """Write the page that a person looks at first: what was measured, how well, and what was left out.
 
-Input: dataset; pin (gaia.json), reference (reference.json), wcs (batches of refine_wcs) and those of each method of
-photometry where the rule gives them.
+Input: dataset; pin (gaia.json), reference (reference.json), wcs (batches of refine_wcs), images (prepared full-frame
+images) and batches of each method of photometry where the rule gives them.
 Output: report (one HTML file without external resources).
 """
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def main(smk: "snakemake") -> None:
     """Write ``output.report``."""
     pin, reference = (_record(smk.input.get(name)) for name in ("pin", "reference"))
-    measured = batches_by_method(smk.input, "dataset", "pin", "reference", "wcs")
-    write_report(smk.output.report, smk.input.dataset, pin, reference, smk.input.get("wcs", ()), measured)
+    measured = batches_by_method(smk.input, "dataset", "pin", "reference", "wcs", "images")
+    wcs, images = (smk.input.get(name, ()) for name in ("wcs", "images"))
+    write_report(smk.output.report, smk.input.dataset, pin, reference, wcs, measured, images)
 
 
 def _record(path: str | None) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ import numpy as np
 
 from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.status import OK
+from gaiaflux.report.ccd_images import CcdSummary, read_ccd
+from gaiaflux.report.figures.ccd_images import field_figure, motion_figure, sky_figure
 from gaiaflux.report.figures.conditions import conditions_figure
 from gaiaflux.report.figures.field_map import map_figure, on_image, reference_shape
 from gaiaflux.report.figures.light_curve import light_curve_figure
@@ -36,6 +38,7 @@ def write_report(
     reference: Mapping[str, Any] | None = None,
     wcs: Sequence[str | Path] = (),
     measured: Mapping[str, Sequence[str | Path]] | None = None,
+    images: Sequence[str | Path] = (),
 ) -> None:
     """Write the page; the same input gives the same bytes.
 
@@ -54,6 +57,8 @@ def write_report(
     measured : mapping of str to sequence of path, optional
         Batches by method of photometry, for the picture of the reference image's PSF; without those of a method that
         holds it, it is left out.
+    images : sequence of path, optional
+        Prepared full-frame images in which stars of a field were measured, a file for each CCD; they are drawn.
     """
     with DatasetReader(dataset) as source, drawing():
         series = read_series(source)
@@ -88,6 +93,7 @@ def write_report(
             )
             if reference is not None
             else [],
+            "ccds": [_ccd_content(read_ccd(one), series) for one in images],
             "band": series.band,
             "place": "on the reference image" if on_image(series) else "in the sky",
         }
@@ -154,6 +160,20 @@ def _method_content(
         "curves": curves,
         "flags": words.flag_rows(method),
         "facts": words.method_facts(method),
+    }
+
+
+def _ccd_content(ccd: CcdSummary, series: SeriesSummary) -> dict[str, Any]:
+    sector, camera, number = ccd.name.removeprefix("s").split("-")
+    return {
+        "name": ccd.name,
+        "title": f"Sector {int(sector)}, camera {camera}, CCD {number}",
+        "n_frames": words.count(len(ccd.mjd_tdb), "frame"),
+        "field": svg_uri(field_figure(ccd, series), dpi=110),
+        "sky": svg_uri(sky_figure(ccd)),
+        "motion": svg_uri(motion_figure(ccd)),
+        "flags": ccd.flag_rows(),
+        "remarks": ccd.remarks,
     }
 
 

@@ -65,6 +65,7 @@ PAGE = (
 <h1>{{ name }}</h1>
 <p class="sub">gaiaflux {{ versions.gaiaflux }}, dataset of {{ created }}</p>
 <nav><a href="#left-out">What was left out</a><a href="#conditions">Conditions</a>
+{%- if ccds %}<a href="#images">Images</a>{% endif %}
 
 {%- if plate %}<a href="#astrometry">Astrometry</a>{% endif %}
 {%- if comparison %}<a href="#comparison">Methods</a>{% endif %}
@@ -93,6 +94,23 @@ hold.{% if lost %} Red ticks at the foot: frames that were not measured.{% endif
 {% if not one_night %} Vertical lines: gaps of more than half a day.{% endif %}
  All numbers of the frames are in frames.csv beside this page.</figcaption></figure>
 
+{% if ccds %}<h2 id="images">Full-frame images</h2>
+{% for ccd in ccds %}<h3>{{ ccd.title }}: {{ ccd.n_frames }}</h3>
+<figure><img src="{{ ccd.field }}" alt="Mean image with the measured stars; pixels of stars">
+<figcaption>Left: mean of the good frames, the sky and what the pixels make of it taken off, with the stars that were
+measured in it. Right: pixels that stars light; the others tell the sky.</figcaption></figure>
+<figure><img src="{{ ccd.sky }}" alt="Sky of some frames, and its level against time">
+<figcaption>Sky of some frames (with the days of the axis below), all in one scale, and its median in each frame, as
+measured and smoothed over at most three frames.</figcaption></figure>
+<figure><img src="{{ ccd.motion }}" alt="Movement of the images against time">
+<figcaption>How far the middle of each image has moved against the mean, and the error of that. Frames that are 3 pixels
+and more off are not drawn.</figcaption></figure>
+{% if ccd.flags %}<table><thead><tr><th>flag</th><th class="r">frames</th><th>meaning</th></tr></thead><tbody>
+{% for row in ccd.flags %}<tr><td>{{ row.flag }}</td><td class="r">{{ row.count }}</td><td>{{ row.meaning }}</td></tr>
+{% endfor %}</tbody></table>{% endif %}
+{% if ccd.remarks %}<ul>{% for remark in ccd.remarks %}<li>{{ remark }}</li>
+{% endfor %}</ul>{% endif %}
+{% endfor %}{% endif %}
 {% if plate %}<h2 id="astrometry">Astrometry</h2>
 <figure><img src="{{ plate }}" alt="Pointing of the frames and distortion of the plate solution">
 <figcaption>Left: centres of the frames from their refined plate solutions (cross: reference image). Then: distortion of
