@@ -17,6 +17,7 @@ UPSTREAM_OF_IMAGES = (
     "settle_images",
     "prepare_frames",
     "prepare_images",
+    "solve_field_scene",
     "image_photometry",
 )
 
@@ -104,6 +105,16 @@ def image_tables_of_series(wildcards):
     """Tables of the images of a dataset, which say why some of them gave no frame."""
     return [
         path.replace("prepared.h5", "images.csv")
+        for path in prepared_of_series(wildcards)
+    ]
+
+
+def scenes_of_series(wildcards):
+    """Scenes beside the prepared images; none where there is no response function."""
+    if not field_config(wildcards).get("prf_folder"):
+        return []
+    return [
+        f"{path.removesuffix('prepared.h5')}scene.h5"
         for path in prepared_of_series(wildcards)
     ]
 

@@ -30,6 +30,8 @@ class StampTarget:
         Column and row of the stamp's first pixel, in the coordinates of the PSF.
     aperture : ndarray of bool, shape (ny, nx), or None
         Pixels of the mission's aperture; None or an empty one for one from the mean of the frames.
+    solved : bool
+        Whether light and places of the stars are those of a solution for all stars around, and not a catalogue's.
     """
 
     frames: StampFrames
@@ -37,6 +39,7 @@ class StampTarget:
     stars: SceneStars
     corner: tuple[int, int]
     aperture: np.ndarray | None = None
+    solved: bool = False
 
 
 @dataclass(frozen=True)

@@ -74,13 +74,14 @@ def measure_methods(
 def _target(view: StampView) -> StampTarget:
     """The target of a view, in the stamp as it is."""
     source = view.source
-    stars, _ = stars_of_stamp(view.all_stars, view.starid, source, view.stamp, view.epoch)
+    stars, _, solved = stars_of_stamp(view.all_stars, view.starid, source, view.stamp, view.epoch)
     return StampTarget(
         frames=frames_of_stamp(source, view.stamp),
         shift_known=measured_shifts(source.pos_corr, source.time).known,
         stars=stars,
         corner=(view.stamp[2], view.stamp[0]),
         aperture=source.mission_mask(view.stamp, view.starid),
+        solved=solved,
     )
 
 

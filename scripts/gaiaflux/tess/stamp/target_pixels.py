@@ -32,6 +32,7 @@ class TargetPixels:
 
     file: TargetFile
     whole = True
+    scene = None
 
     @property
     def sector(self) -> int:
