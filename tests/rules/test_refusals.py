@@ -5,8 +5,8 @@ import pytest
 CASES = {
     "misspelt key": ("series: {a: {imags: 'images/*'}}", "series.a.imags: unknown key; did you mean 'images'?"),
     "later capability": (
-        "tess: {f: {ffis: 'images/*', catalog_file: stars.csv}}",
-        "tess.f.ffis: unknown key",
+        "photometry: {dia: {}}\nseries: {a: {images: 'images/*'}}",
+        "photometry.dia: unknown key",
     ),
     "pictures of a method that is not chosen": (
         "series: {a: {images: 'images/*'}}\nphotometry: {psf: {residual_pictures: true}}",

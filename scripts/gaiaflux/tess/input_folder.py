@@ -125,9 +125,9 @@ def find_images(
             "read with datasource='tpf'"
         )
     if len(found) > 1:
-        names = ", ".join(map(str, found))
+        listed = ", ".join(map(str, found))
         raise FileNotFoundError(
-            f"There are {len(found)} sets of prepared images of{said[1:]}: {names}; choose with sector and cadence"
+            f"There are {len(found)} sets of prepared images of{said[1:]}: {listed}; choose with sector and cadence"
         )
     return TargetInputs(found[0], files.catalog, files.prf_folder, files.pointing)
 
