@@ -136,7 +136,7 @@ def _window(edges: list[np.ndarray], tile: tuple[int, int], shape: tuple[int, in
 
 
 def _middle(inner: tuple[slice, slice]) -> tuple[float, float]:
-    """x and y of the middle of a tile."""
+    """Place of the middle of a tile, x and y."""
     rows, columns = inner
     return (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
 

@@ -40,8 +40,8 @@ def mean_psf(psf: SampledPsf, shifts: np.ndarray, share: np.ndarray) -> SampledP
     # Weight of the samples j and i steps away from a sample, in y and x.
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
     for (x, y), (i, j), part in zip(places - whole, whole, share, strict=True):
-        rows, columns = (np.arange(first - 1, first + 3) + reach for first in (j, i))
-        kernel[np.ix_(rows, columns)] += part * np.outer(cubic_weights(y), cubic_weights(x))
+        along, across = (np.arange(first - 1, first + 3) + reach for first in (j, i))
+        kernel[np.ix_(along, across)] += part * np.outer(cubic_weights(y), cubic_weights(x))
     size = psf.samples.shape[-1]
     padded = np.pad(psf.samples, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
     samples = np.zeros_like(psf.samples)

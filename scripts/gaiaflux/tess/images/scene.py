@@ -79,8 +79,17 @@ def solve_scene(source: FieldPixels, catalog: TessCatalog, psf: SampledPsf) -> C
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.nan_to_num(_PER_SNR * made.flux_err / made.flux, nan=np.inf)
     error = np.maximum(np.minimum(np.where(found > 0, found, np.inf), stars.position_err), _LEAST_ERR)
-    columns = (ids, x, y, error, made.flux, made.flux_err, made.chi2)
-    return CcdScene(*(values[order] for values in columns), made.common, _sky(made))
+    return CcdScene(
+        star_id=ids[order],
+        x=x[order],
+        y=y[order],
+        position_err=error[order],
+        flux=made.flux[order],
+        flux_err=made.flux_err[order],
+        chi2=made.chi2[order],
+        common=made.common,
+        sky=_sky(made),
+    )
 
 
 def _sky(made: FieldScene) -> np.ndarray:
