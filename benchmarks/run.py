@@ -19,7 +19,7 @@ os.environ.update(
     dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1")
 )
 
-BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow", "real", "tess")
+BENCHMARKS = ("frame", "accuracy", "psf", "calibration", "wcs_stress", "workflow", "real", "tess", "images")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
     parser.add_argument("--work", metavar="DIR", help="keep the images and runs here instead of a temporary folder")
     parser.add_argument("--scenarios", metavar="A,B", help="truth: these scenarios instead of all")
-    parser.add_argument("--seed", type=int, default=1, help="truth: seed of all that is drawn")
+    parser.add_argument("--seed", type=int, default=1, help="truth, images: seed of all that is drawn")
     parser.add_argument("--frames", type=int, help="truth: frames of a scenario instead of its own number")
     parser.add_argument("--size", type=int, help="truth: side of the images [pixel] instead of the scenario's own")
     options = parser.parse_args()
@@ -130,6 +130,13 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         from benchmarks.cadences.figures import figures as stamp_figures
 
         sections.append(("stamps of many cadences against the truth", stamp_figures(options.quick)))
+    if "images" in wanted:
+        from benchmarks.images.figures import figures as image_figures
+        from benchmarks.images.real import real_figures as real_images
+
+        simulated = image_figures(work / "images", options.quick, options.seed)
+        sections.append(("full-frame images against the truth", simulated))
+        sections.append(("real full-frame images", real_images()))
     print_table(sections)
     if options.json:
         facts = {"quick": options.quick, "machine": platform.machine(), "python": platform.python_version()}

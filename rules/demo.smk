@@ -1,13 +1,14 @@
-# The images of the embedded demonstration, a sparse series and a crowded one, and a field of TESS. A series or field
-# whose glob matches them (config.yaml) makes them first.
+# The images of the embedded demonstration, a sparse series and a crowded one, and two fields of TESS: target pixel files
+# and full-frame images. A series or field whose glob matches them (config.yaml) makes them first.
+from gaiaflux.workflow.demo_files import demo_images, demo_responses
 
 DEMO_SECTOR = "tess2018206045859-s0001"
-DEMO_PRF = f"demo/tess/prf/start_s0001/cam4_ccd1/{DEMO_SECTOR[:17]}-prf-4-1"
 
 
 localrules:
     make_demo,
     make_tess_demo,
+    make_tess_images_demo,
 
 
 rule make_demo:
@@ -39,11 +40,7 @@ rule make_tess_demo:
             star=(1001, 2001, 3001, 4001, 5001),
         ),
         catalog="demo/tess/catalog.csv",
-        prf=expand(
-            f"{DEMO_PRF}-row{{row}}-col{{column}}.fits",
-            row=("0001", "0513", "1025", "1536", "2048"),
-            column=("0045", "0557", "1069", "1580", "2092"),
-        ),
+        prf=expand("demo/tess/prf/{file}", file=demo_responses(4, 1)),
     log:
         "logs/demo/make_tess_demo.log",
     conda:
@@ -58,3 +55,25 @@ rule make_tess_demo:
         "Simulate the target pixel files of the demonstration"
     script:
         "../scripts/make_tess_demo.py"
+
+
+rule make_tess_images_demo:
+    output:
+        images=expand("demo/tess_images/ffi/{file}", file=demo_images()),
+        catalog="demo/tess_images/catalog.csv",
+        prf=expand("demo/tess_images/prf/{file}", file=demo_responses(1, 3)),
+        truth="demo/tess_images/truth.npz",
+    log:
+        "logs/demo/make_tess_images_demo.log",
+    conda:
+        "../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("make_tess_images_demo"),
+    message:
+        "Simulate the full-frame images of the demonstration"
+    script:
+        "../scripts/make_tess_images_demo.py"

@@ -4,6 +4,7 @@ from snakemake.logging import logger
 from gaiaflux.workflow.ccd_frames import (
     candidate_images,
     ccd_of_series,
+    image_entries,
     is_images,
     prepared_of,
     star_batches,
@@ -86,6 +87,10 @@ def frames_of_images(wildcards):
     return [f"results/{wildcards.series}/frames/{batch}.h5" for batch in batches]
 
 
+def images_of_batch(wildcards):
+    return image_entries(LEDGERS[wildcards.series], wildcards.batch)
+
+
 def targets_beside_images(wildcards):
     """Target pixel files of the field, whose quality bits count for the images too."""
     field = field_of(wildcards.series)
@@ -149,8 +154,7 @@ def catalog_of_field(wildcards):
 
 
 def prf_of_field(wildcards):
-    made = rules.make_tess_demo.output.prf
-    return prf_files(field_config(wildcards).get("prf_folder"), made)
+    return prf_files(field_config(wildcards).get("prf_folder"), DEMO_OF_TESS)
 
 
 def pointing_of_field(wildcards):

@@ -18,9 +18,8 @@ from gaiaflux.workflow.requests import (
 )
 
 # The images of the demonstration count as there before they are made.
-LEDGERS = open_ledgers(
-    made=[*rules.make_demo.output.images, *rules.make_tess_demo.output]
-)
+DEMO_OF_TESS = [*rules.make_tess_demo.output, *rules.make_tess_images_demo.output]
+LEDGERS = open_ledgers(made=[*rules.make_demo.output.images, *DEMO_OF_TESS])
 
 # What has been asked for and met, and what was made.
 GAIA_MET = "results/{series}/gaia.request.json"

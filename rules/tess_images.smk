@@ -50,7 +50,7 @@ rule prepare_frames:
         mem_mb=2000,
         runtime=120,
     params:
-        members=frames_of,
+        members=images_of_batch,
         prf_folder=prf_folder_of,
         code=code("prepare_frames"),
     message:

@@ -25,13 +25,23 @@ def tess_data():
     return folder
 
 
-@pytest.fixture(scope="session")
-def field_files():
-    """Module that makes fields of TESS (``field_files.py`` beside this one)."""
-    spec = spec_from_file_location("field_files", Path(__file__).with_name("field_files.py"))
+def _module(name):
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def field_files():
+    """Module that makes fields of TESS (``field_files.py`` beside this one)."""
+    return _module("field_files")
+
+
+@pytest.fixture(scope="session")
+def ccd_files():
+    """Module that makes full-frame images of a small part of a CCD (``ccd_field_files.py`` beside this one)."""
+    return _module("ccd_field_files")
 
 
 @pytest.fixture(scope="session")

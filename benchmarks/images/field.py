@@ -1,6 +1,5 @@
 """Simulated full-frame images through preparation and measurement, without the workflow around them."""
 
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from gaiaflux.tess.images.nominal import response_or_nominal
 from gaiaflux.tess.images.reference import image_reference
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 
-__all__ = ["METHODS", "Curve", "PreparedCcd", "peak_memory_gb", "prepare_ccd"]
+__all__ = ["METHODS", "Curve", "PreparedCcd", "prepare_ccd", "prepare_written"]
 
 METHODS = tuple(method.name for method in TESS_METHODS)
 FRAMES_PER_BATCH = 100
@@ -87,6 +86,10 @@ class PreparedCcd:
             measure_stars({"stars": list(stars)}, [self.prepared], files, methods, out)
         return time.process_time() - start
 
+    def true_flux(self, k: int) -> np.ndarray:
+        """Light of a placed star in each frame, shape (n,) [electron/s]."""
+        return np.asarray(self.ccd.catalogued.flux[k] * self.ccd.relative[:, k])
+
     @property
     def batch(self) -> Path:
         """Batch of the measured stars."""
@@ -131,6 +134,12 @@ def prepare_ccd(folder: Path, setup: CcdSetup) -> PreparedCcd:
     PreparedCcd
     """
     ccd = write_ccd_field(folder, setup)
+    seconds, catalog, instrument = prepare_written(folder, setup)
+    return PreparedCcd(ccd, folder, catalog, instrument, folder / "prepared.h5", seconds)
+
+
+def prepare_written(folder: Path, setup: CcdSetup) -> tuple[float, TessCatalog, InstrumentFiles]:
+    """Prepare the images that `write_ccd_field` wrote; CPU time of a frame [s], catalogue and response functions."""
     catalog = read_tess_catalog(folder / "catalog.csv")
     instrument = InstrumentFiles(folder / "prf", None)
     images = sorted((folder / "ffi").glob("*.fits"))
@@ -146,10 +155,4 @@ def prepare_ccd(folder: Path, setup: CcdSetup) -> PreparedCcd:
         prepare_batch(members[first : first + FRAMES_PER_BATCH], reference, psf, batches[-1], "")
     frames = join_frames([read_frame_batch(path) for path in batches], reference)
     prepare_images(folder / "prepared.h5", folder / "images.csv", frames, reference, ())
-    seconds = (time.process_time() - start) / len(members)
-    return PreparedCcd(ccd, folder, catalog, instrument, folder / "prepared.h5", seconds)
-
-
-def peak_memory_gb() -> float:
-    """Largest memory of this process so far [GB]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return (time.process_time() - start) / len(members), catalog, instrument

@@ -52,6 +52,7 @@ def test_bits_in_files_stay_what_they_are():
         "unseen": 16384,
         "seam": 32768,
         "pointing": 65536,
+        "sky_jump": 131072,
     }
 
 

@@ -67,12 +67,15 @@ def test_the_shipped_configuration_makes_its_images_first(workspace):
     assert list(shipped["series"]) == ["demo", "demo_crowded"]
     workspace.config.write_text((workspace.repo / "config.yaml").read_text())
     jobs = workspace.jobs()
-    assert list(shipped["tess"]) == ["demo"]
-    assert jobs["make_demo"] == jobs["make_tess_demo"] == jobs["tess_photometry"] == jobs["assemble_field"] == 1
+    assert list(shipped["tess"]) == ["demo", "demo_ffi"]
+    assert jobs["make_demo"] == jobs["make_tess_demo"] == jobs["make_tess_images_demo"] == 1
+    assert jobs["tess_photometry"] == jobs["image_photometry"] == jobs["prepare_images"] == 1
+    assert jobs["prepare_frames"] == -(-120 // shipped["frames_per_batch"])
+    assert jobs["assemble_field"] == 2
     batches = -(-28 // shipped["frames_per_batch"]) + -(-14 // shipped["frames_per_batch"])
     for rule in ("extract_stars", "aperture_photometry", "psf_photometry"):
         assert jobs[rule] == batches, rule
-    assert (jobs["report"], jobs["export_lightcurves"]) == (3, 2)
+    assert (jobs["report"], jobs["export_lightcurves"]) == (4, 2)
     assert not (workspace.work / "results").exists()
 
 

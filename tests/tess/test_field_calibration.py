@@ -251,6 +251,29 @@ def test_a_frame_without_stars_says_so(file, few):
         assert psf["flux_cal"][:, 20:] == pytest.approx(whole["psf/flux_cal"][:, 20:], rel=2e-4)
 
 
+@pytest.mark.parametrize("told_by", ["quality", "frame_flags"])
+def test_a_frame_that_is_given_up_has_no_scale_and_spoils_no_other(file, few, told_by):
+    """In safe mode the stars are elsewhere, and their places still have some light."""
+    said = {"quality": 2, "frame_flags": FrameFlag.NO_POINTING}[told_by]
+
+    def change(targets):
+        for k, name in enumerate(targets):
+            arrays = targets[name][1]
+            arrays["psf_flux"][7] *= (0.001, 0.01, 0.1)[k % 3]
+            if told_by not in arrays:
+                arrays[told_by] = np.zeros(len(arrays["quality"]), np.uint32)
+            arrays[told_by][7] = said
+
+    with file(few, change=change) as found, file(few) as whole:
+        psf = found["psf"]
+        assert psf["calibration_status"].asstr()[6:9].tolist() == ["ok", "no usable star", "ok"]
+        assert np.isnan(psf["flux_cal"][:, 7]).all()
+        assert np.isfinite(psf["flux"][:, 7]).all()
+        others = np.delete(np.arange(len(psf["pscale"])), 7)
+        for name, near in (("flux_cal", 2e-4), ("flux_cal_err", 0.1)):
+            assert psf[name][:, others] == pytest.approx(whole[f"psf/{name}"][:, others], rel=near)
+
+
 def test_each_ccd_has_its_own_scales(file, few):
     """The last stars are on another CCD, too few for an ensemble; a star of the first is in a second sector, too."""
 

@@ -137,3 +137,19 @@ def test_what_a_field_has_no_more_is_removed(tmp_path):
     assert [row["file"] for row in rows] == ["tess1_lc.fits.gz", "tess3_lc.fits.gz"]
     assert sorted(path.name for path in curves.iterdir()) == ["notes.txt", "tess1_lc.fits.gz", "tess3_lc.fits.gz"]
     assert remove_others(tmp_path / "missing", []) == []
+
+
+def test_weights_of_the_pixels_go_into_the_file(measured, calibrated, tmp_path):
+    """As of a halo: of a flux that is no plain sum."""
+    folder, _, _ = calibrated
+    arrays = {**measured[2]}
+    record = json.loads(arrays["light_curve_facts"].tobytes()) | {"n_saturated": {"aperture": 3}}
+    arrays["light_curve_facts"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    arrays["aperture_weights"] = np.random.default_rng(2).random(arrays["sumimage"].shape)
+    with BatchWriter(tmp_path / "1.h5", kind="targets") as out:
+        out.add("t00", measured[1], arrays)
+    (curve,) = write_light_curves(tmp_path / "1.h5", folder / "dataset.h5", tmp_path / "curves")
+    with fits.open(tmp_path / "curves" / curve["file"]) as hdus:
+        row = hdus["WEIGHTMAP"].data[0]
+        assert row["SAT_PIXELS"] == 3
+        np.testing.assert_allclose(row["WEIGHTMAP"], arrays["aperture_weights"], rtol=1e-6)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from gaiaflux.core.maths.robust import finite_mean
 from gaiaflux.tess.photometry import LinPSFPhotometry, PSFPhotometry
 from gaiaflux.tess.stamp.psf import PSF
 from gaiaflux.tess.stamp.status import STATUS
-from gaiaflux.tess.stamp.target_pixels import _finite_mean
 
 STAMP = (700, 711, 1200, 1211)
 CUBES = ("images_cube", "images_err_cube", "backgrounds_cube")
@@ -77,7 +77,7 @@ def test_the_mean_leaves_out_and_changes_nothing(field, tmp_path):
 
 def test_the_mean_is_summed_in_double_precision(tmp_path):
     frames = np.full((20000, 2, 2), 1e5 + 0.0078125, np.float32)
-    np.testing.assert_allclose(_finite_mean(frames), 1e5 + 0.0078125, rtol=1e-12)
+    np.testing.assert_allclose(finite_mean(frames), 1e5 + 0.0078125, rtol=1e-12)
 
 
 def test_without_a_frame_of_quality_zero_the_mean_is_of_the_better_ones(field, tmp_path):

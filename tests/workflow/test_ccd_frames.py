@@ -8,6 +8,7 @@ from gaiaflux.workflow.ccd_frames import (
     candidate_images,
     ccd_of_series,
     find_images,
+    image_entries,
     is_images,
     prepared_of,
     star_batches,
@@ -117,6 +118,14 @@ def test_a_dataset_is_made_from_all_ccds_of_its_cadence():
 def field_of_images(pixels):
     frames = [FrameFile("f1", "f1.fits", {"pixels": pixels}), FrameFile("f2", "f2.fits")]
     return {"tess/F/s0001-1-4/c1800": update_ledger(None, frames, 10), "tess/F/c1800": Ledger()}
+
+
+def test_a_batch_of_images_does_not_ask_how_large_they_are():
+    """An image that is still to be made, or was cut off and is whole now, is the same image."""
+    unknown, known = FrameFile("f1", "f1.fits"), FrameFile("f1", "f1.fits", {"pixels": 9, "instead_of": "f0.fits"})
+    entries = [image_entries(update_ledger(None, [one], 10), "0001") for one in (unknown, known)]
+    assert entries[0] == [{"frame_id": "f1", "path": "f1.fits", "overrides": {}}]
+    assert entries[1] == [{"frame_id": "f1", "path": "f1.fits", "overrides": {"instead_of": "f0.fits"}}]
 
 
 def test_a_new_target_changes_one_batch():

@@ -87,6 +87,10 @@ class StarFlag:
     POINTING: Annotated[
         int, "the mission states no pointing for the cadence, or another than the pixels show: it was found from others"
     ] = 65536
+    SKY_JUMP: Annotated[
+        int,
+        "somewhere in the star's stamp the background jumps against the mean image by more than the sky's mesh follows",
+    ] = 131072
 
 
 class FrameFlag:

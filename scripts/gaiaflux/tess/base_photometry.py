@@ -1,8 +1,11 @@
 """Photometry of one target of TESS, with the documented interface of the TASOC photometry module."""
 
 import configparser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gaiaflux.tess.inputs import input_errors_as_documented, open_inputs, tic_number
 from gaiaflux.tess.stamp.light_curve_table import Measurement, empty_table, light_curve_table
@@ -70,8 +73,10 @@ class BasePhotometry(StampView):
     ) -> None:
         where = {"camera": camera, "ccd": ccd, "sector": sector, "cadence": cadence}
         opened = open_inputs(tic_number(starid), input_folder, datasource, cache, where)
-        with input_errors_as_documented():
+        with ExitStack() as files, input_errors_as_documented():
+            files.callback(opened.source.close)
             super().__init__(opened.source, opened.catalog, tic_number(starid), opened.samples, cache)
+            files.pop_all()
         self.input_folder, self.output_folder = str(input_folder), str(output_folder)
         self.datasource, self.cache, self.version = datasource.partition(":")[0], cache, version
         self.plot_folder = str(Path(output_folder) / "plots" / f"{self.starid:011d}") if plot else None
@@ -88,6 +93,10 @@ class BasePhotometry(StampView):
         if changed:
             self._restart()
         return changed
+
+    def _frames(self, name: str) -> np.ndarray:
+        with input_errors_as_documented():
+            return super()._frames(name)
 
     @property
     def settings(self) -> configparser.ConfigParser:
@@ -110,7 +119,8 @@ class BasePhotometry(StampView):
         It raises ValueError where the status stays unknown, or says that there is a light curve and none is finite.
         """
         self._restart()
-        status = self.do_photometry(*args, **kwargs)
+        with input_errors_as_documented():
+            status = self.do_photometry(*args, **kwargs)
         mask = self.final_phot_mask
         self.record.finish(status, None if mask is None else self.sumimage)
         if self.plot_folder and self.status in MEASURED:

@@ -16,6 +16,7 @@ from gaiaflux.core.calibration.terms import SeriesFacts
 from gaiaflux.core.maths.field_basis import n_terms
 from gaiaflux.core.maths.robust import clipped_scatter, masked_median
 from gaiaflux.io.dataset import DatasetWriter
+from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.settings.calibrate import CalibrateSettings
 from gaiaflux.model.status import OK, StarUse
 from gaiaflux.model.units import MAG_PER_RELATIVE
@@ -69,6 +70,8 @@ class CcdStars:
         Rows of the dataset, ascending.
     x, y : ndarray of float64, shape (n,)
         Column and row of the stars on the CCD [pixel, 0-based]; NaN where not known.
+    spoiled : ndarray of bool, shape (m,)
+        Frames that no scale is sought for: they may show other stars.
     """
 
     name: str
@@ -76,6 +79,12 @@ class CcdStars:
     rows: np.ndarray
     x: np.ndarray
     y: np.ndarray
+    spoiled: np.ndarray
+
+    def judged(self, measured: Measured) -> Measured:
+        """Measurements of the CCD's stars in its frames, those in spoiled frames flagged as none."""
+        none = np.where(self.spoiled, StarFlag.NOT_MEASURED, 0).astype(measured.flags.dtype)
+        return measured._replace(flags=measured.flags | none)
 
     @property
     def places(self) -> dict[str, np.ndarray]:
@@ -163,7 +172,7 @@ def _summaries(grids: Grids, contamination: Any, ccds: Sequence[CcdStars]) -> li
         for piece in _pieces(ccds, block):
             sample = sampled_frames(len(ccds[piece.ccd].frames))
             unknown = np.full(len(piece.stars), np.nan)
-            picked = Measured(*(array[piece.place] for array in whole))
+            picked = ccds[piece.ccd].judged(Measured(*(array[piece.place] for array in whole)))
             summary = sum_up(picked, sample, np.zeros(len(piece.stars), int), unknown, unknown)
             light = foreign[piece.place][:, sample]
             known = np.isfinite(light)
@@ -251,7 +260,7 @@ def _read(grids: Grids, ccd: CcdStars, some: np.ndarray) -> Measured:
         for piece in _pieces([chosen], block):
             for grid, values in zip(grids, found, strict=True):
                 values[piece.stars] = grid[block][piece.place]
-    return Measured(*found)
+    return ccd.judged(Measured(*found))
 
 
 def _write_fluxes(

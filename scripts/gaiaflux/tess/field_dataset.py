@@ -20,6 +20,7 @@ from gaiaflux.series.method_choice import first_method_that_measures, write_choi
 from gaiaflux.series.star_summary import star_blocks
 from gaiaflux.tess.field_calibration import CcdStars, calibrate_method
 from gaiaflux.tess.field_members import FieldFrames, Member, find_members, frames_of_members, open_members
+from gaiaflux.tess.stamp.quality import POINTED_ELSEWHERE
 from gaiaflux.tess.stamp.scene import ZERO_POINT
 
 __all__ = ["Provenance", "assemble_field"]
@@ -204,11 +205,14 @@ def _write_arrays(
 def _ccds(members: Sequence[Member], frames: FieldFrames, stars: np.ndarray) -> list[CcdStars]:
     """Stars and frames of each CCD in each sector."""
     found = []
+    given_up = (frames.columns["mission_quality"] & POINTED_ELSEWHERE) != 0
+    given_up |= (frames.columns["flags"] & FrameFlag.NO_POINTING) != 0
     for ccd, (_, columns) in sorted(frames.places.items()):
         mine = [member for member in members if member.ccd == ccd]
         rows = np.searchsorted(stars, [member.star_id for member in mine])
         x, y = np.array([member.place for member in mine], np.float64).T
-        found.append(CcdStars(FieldFrames.name_of(ccd), np.sort(columns), rows, x, y))
+        shown = np.sort(columns)
+        found.append(CcdStars(FieldFrames.name_of(ccd), shown, rows, x, y, given_up[shown]))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.io.tess.target_head import TargetHead, read_head
 from gaiaflux.model.errors import InputError
 
-__all__ = ["FIELD_FILE", "IMAGES_FILE", "PREPARED", "TargetInputs", "find_images", "find_inputs"]
+__all__ = ["FIELD_FILE", "IMAGES_FILE", "PREPARED", "TargetInputs", "find_images", "find_inputs", "images_of_ccd"]
 
 FIELD_FILE = "field.json"
 """Made by the rule `prepare_field`: where the files of a field are."""
@@ -21,7 +22,7 @@ PREPARED = ".h5"
 """Ending of the catalogue that the rule `tess_catalog` makes."""
 _NAMED_TABLES = (*_FITS, *_TABLES, PREPARED)
 _NAMED = 3  # files in a message
-_NO_CATALOG = ("pointing", "frames", "targets")  # names of other tables
+_NO_CATALOG = ("pointing", "frames", "targets", "images", "lightcurves")  # names of other tables
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,15 @@ class TargetInputs:
         Folder below which there are pixel response functions.
     pointing : Path or None
         Pointing of sectors and cameras.
+    images : tuple of Path
+        Prepared images of any CCD that are there as well.
     """
 
     pixels: Path
     catalog: Path
     prf_folder: Path | None
     pointing: Path | None
+    images: tuple[Path, ...] = ()
 
 
 def find_inputs(
@@ -81,7 +85,7 @@ def find_inputs(
     wanted = {"sector": sector, "camera": camera, "ccd": ccd, "cadence_s": cadence}
     given = {key: value for key, value in wanted.items() if value is not None}
     pixels = _one_of_star(starid, files.targets, given, files.folder)
-    return TargetInputs(pixels, files.catalog, files.prf_folder, files.pointing)
+    return TargetInputs(pixels, files.catalog, files.prf_folder, files.pointing, tuple(files.images))
 
 
 def find_images(
@@ -111,11 +115,7 @@ def find_images(
     """
     files = _field_files(input_folder)
     wanted = {"sector": sector, "camera": camera, "ccd": ccd, "cadence_s": cadence}
-    found = []
-    for path in files.images:
-        with PreparedField(path) as field:
-            if field.n_frames and all(value in (None, round(field.head[key])) for key, value in wanted.items()):
-                found.append(path)
+    found = images_of_ccd(files.images, wanted)
     names = {"ccd": "CCD", "cadence_s": "cadence"}
     said = "".join(f", {names.get(key, key)} {value}" for key, value in wanted.items() if value is not None)
     if not found:
@@ -130,6 +130,38 @@ def find_images(
             f"There are {len(found)} sets of prepared images of{said[1:]}: {listed}; choose with sector and cadence"
         )
     return TargetInputs(found[0], files.catalog, files.prf_folder, files.pointing)
+
+
+def images_of_ccd(paths: Iterable[Path], wanted: Mapping[str, int | None]) -> list[Path]:
+    """Prepared images whose head says what is wanted.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    wanted : mapping
+        ``sector``, ``camera``, ``ccd``, ``cadence_s``; those that are None or not there may be any.
+
+    Returns
+    -------
+    list of Path
+        Those of the shortest cadence first; none without any image.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        As `PreparedField`, where none is found but a file cannot be read, which may be of any CCD.
+    """
+    found, unread = [], []
+    for path in paths:
+        try:
+            with PreparedField(path) as field:
+                if field.n_frames and all(value in (None, round(field.head[key])) for key, value in wanted.items()):
+                    found.append((field.head["cadence_s"], path))
+        except (FileNotFoundError, InputError) as reason:
+            unread.append(reason)
+    if unread and not found:
+        raise unread[0]
+    return [path for _, path in sorted(found)]
 
 
 @dataclass(frozen=True)
@@ -235,7 +267,7 @@ def _is_fits(path: Path) -> bool:
 
 def _is_pixels(path: Path) -> bool:
     name = path.name.lower()
-    return _is_fits(path) and "prf" not in name and "_lc." not in name and "catalog" not in name
+    return _is_fits(path) and not any(word in name for word in ("prf", "_lc.", "catalog", "_ffi"))
 
 
 def _one_catalog(below: list[Path], folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """Opens what a target needs: pixels, catalogue, response function."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, SupportsIndex, TypeVar
@@ -15,10 +15,11 @@ from gaiaflux.io.tess.target_pixels import read_target_pixels
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.images.pixels import FieldPixels
-from gaiaflux.tess.input_folder import PREPARED, TargetInputs, find_images, find_inputs
+from gaiaflux.tess.input_folder import PREPARED, TargetInputs, find_images, find_inputs, images_of_ccd
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.tess.stamp.kept import CACHES
 from gaiaflux.tess.stamp.pixel_source import PixelSource
+from gaiaflux.tess.stamp.stamps import common_part
 from gaiaflux.tess.stamp.target_pixels import TargetPixels
 
 __all__ = [
@@ -149,7 +150,8 @@ def open_inputs(
         with input_errors_as_documented():
             files = find_inputs(int(other) if other else starid, input_folder, **where)
             catalog = _catalog(files)
-            opened = open_target(files.pixels, catalog, InstrumentFiles(files.prf_folder, files.pointing))
+            target = open_target(files.pixels, catalog, InstrumentFiles(files.prf_folder, files.pointing))
+            opened = _with_full_frames(target, files.images)
     return replace(opened, remarks=(*opened.remarks, *catalog.remarks))
 
 
@@ -175,12 +177,12 @@ def open_images(prepared: str | Path, catalog: TessCatalog, instrument: Instrume
     InputError
         A file cannot be used.
     """
-    source = open_prepared(prepared)
-    try:
-        return with_response(source, catalog, instrument)
-    except FileNotFoundError:
-        source.close()
-        raise
+    with ExitStack() as files:
+        source = open_prepared(prepared)
+        files.callback(source.close)
+        opened = with_response(source, catalog, instrument)
+        files.pop_all()
+    return opened
 
 
 def open_prepared(prepared: str | Path) -> FieldPixels:
@@ -202,6 +204,32 @@ def with_response(source: FieldPixels, catalog: TessCatalog, instrument: Instrum
     if samples is None:
         remarks.append("no pixel response function was given: an effective one is measured in the data")
     return Opened(source, catalog, samples, tuple(remarks))
+
+
+def _with_full_frames(opened: Opened[TargetPixels], images: tuple[Path, ...]) -> Opened[TargetPixels]:
+    """Give a target pixel file the full-frame images of its CCD, where there are any that show its pixels."""
+    file, remarks = opened.source.file, list(opened.remarks)
+    if not file.position_known or not images:
+        return opened
+    try:
+        found = images_of_ccd(images, {"sector": file.sector, "camera": file.camera, "ccd": file.ccd})
+        full_frames = open_prepared(found[0]) if found else None
+    except (InputError, FileNotFoundError) as reason:
+        return replace(opened, remarks=(*remarks, f"no full-frame image tells the flags of the pixels: {reason}"))
+    if full_frames is None:
+        return opened
+    first, last, left, right = common_part(file.stamp, full_frames.limits)
+    if first >= last or left >= right:
+        full_frames.close()
+        return opened
+    source = replace(opened.source, full_frames=full_frames)
+    untold = int((source.image_of_time < 0).sum())
+    if untold:
+        remarks.append(
+            f"{untold} of {len(source.time)} cadences have no full-frame image within {full_frames.cadence_s:.0f} s: "
+            "the flags of their pixels are zero"
+        )
+    return replace(opened, source=source, remarks=tuple(remarks))
 
 
 def _catalog(files: TargetInputs) -> TessCatalog:

@@ -13,7 +13,7 @@ from gaiaflux.io.dataset import DatasetReader
 from gaiaflux.model.flags import SPOILED
 from gaiaflux.model.status import OK
 from gaiaflux.tess.field_members import FieldFrames, Member
-from gaiaflux.tess.stamp.products import Notes, write_curve
+from gaiaflux.tess.stamp.products import write_curve
 from gaiaflux.tess.stamp.target_group import KeptTarget, read_kept
 
 __all__ = ["CURVE_COLUMNS", "remove_others", "write_light_curves"]
@@ -98,7 +98,7 @@ def _write(kept: KeptTarget, member: Member, corrected: _Corrected, folder: Path
         columns, said = corrected.of(member, method, measured)
         notes = kept.notes[method]
         remark = f"PDCSAP_FLUX, FLUX_CORR: {said}"
-        notes = Notes(notes.phot_mask, notes.position_mask, notes.cards, (*notes.remarks, remark))
+        notes = notes._replace(remarks=(*notes.remarks, remark))
         path = write_curve(kept.facts, columns, notes, folder, method)
         place = (member.star_id, sector, camera, ccd)
         yield dict(zip(CURVE_COLUMNS, (path.name, member.name, *place, method, said), strict=True))

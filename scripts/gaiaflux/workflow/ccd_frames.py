@@ -8,6 +8,7 @@ from gaiaflux.io.tess.ccd_head import CcdHead, read_ccd_heads
 from gaiaflux.model.errors import InputError
 from gaiaflux.workflow.frames import FrameFile, files_of_globs, frame_id_of
 from gaiaflux.workflow.ledger import Ledger, LedgerFrame
+from gaiaflux.workflow.params import frame_entries
 
 __all__ = [
     "FRAME_SERIES",
@@ -15,6 +16,7 @@ __all__ = [
     "candidate_images",
     "ccd_of_series",
     "find_images",
+    "image_entries",
     "images_series",
     "is_images",
     "prepared_of",
@@ -142,6 +144,28 @@ def find_images(
         # They are lost where the user looks: with the images of the first group.
         groups[next(iter(groups))] += unknown
     return {series: _frames(name, members, heads) for series, members in sorted(groups.items())}
+
+
+def image_entries(ledger: Ledger, batch: str) -> list[dict]:
+    """Images of a batch as a job gets them.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Of the images.
+    batch : str
+        Name of the batch.
+
+    Returns
+    -------
+    list of dict
+        As of `gaiaflux.workflow.params.frame_entries`, without the size: that is not known of an image that is still to
+        be made or cannot be read, and decides nothing of the batch.
+    """
+    entries = frame_entries(ledger, batch)
+    for entry in entries:
+        entry["overrides"].pop(_SIZE, None)
+    return entries
 
 
 def _frames(name: str, paths: Iterable[str], heads: Mapping[str, CcdHead]) -> list[FrameFile]:

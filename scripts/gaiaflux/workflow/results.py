@@ -12,7 +12,7 @@ from gaiaflux.workflow.ledger import Ledger
 __all__ = ["PRODUCTS", "Product", "upstream_rules", "wanted_files"]
 
 # Its images are settled by requests (gaiaflux.workflow.requests), as the user's are.
-_MAKES_IMAGES = ("make_demo", "make_tess_demo")
+_MAKES_IMAGES = ("make_demo", "make_tess_demo", "make_tess_images_demo")
 _OF_FIELDS = (
     *("tess_catalog", "settle_images", "prepare_frames", "prepare_images", "prepare_field"),
     *("solve_field_scene", "tess_photometry", "image_photometry", "assemble_field"),

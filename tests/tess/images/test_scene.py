@@ -20,6 +20,7 @@ from gaiaflux.tess.images.scene import solve_scene
 from gaiaflux.tess.inputs import SCENE, open_images
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.tess.stamp.measurement import measure_methods
+from gaiaflux.tess.stamp.placed_stars import PlacedStars
 from gaiaflux.tess.stamp.scene import stars_of_stamp
 from gaiaflux.tess.stamp.stamp_view import StampView
 
@@ -137,14 +138,14 @@ def test_stars_that_the_scene_lacks_move_with_the_others(field, scene):
     opened = open_images(path, catalog, instrument)
     with closing(opened.source) as source:
         part = (source.limits[0] + 10, source.limits[0] + 30, source.limits[2] + 8, source.limits[2] + 28)
-        epoch = float(source.field.head["jyear"])
-        plain, rows, solved = stars_of_stamp(catalog, 1, source, part, epoch)
+        placed = PlacedStars.of(catalog, source, float(source.field.head["jyear"]))
+        plain, rows, solved = stars_of_stamp(placed, 1, source, part)
         assert not solved
         few = np.flatnonzero(scene.star_id != 2)
         columns = ("star_id", "x", "y", "position_err", "flux", "flux_err", "chi2")
         lacking = type(scene)(*(getattr(scene, name)[few] for name in columns), scene.common, scene.sky)
         with_scene = type(source)(source.field, scene=lacking)
-        made, same, solved = stars_of_stamp(catalog, 1, with_scene, part, epoch)
+        made, same, solved = stars_of_stamp(placed, 1, with_scene, part)
         assert solved
         np.testing.assert_array_equal(rows, same)
         second = int(np.flatnonzero(catalog.star_id[rows] == 2)[0])
@@ -155,7 +156,7 @@ def test_stars_that_the_scene_lacks_move_with_the_others(field, scene):
         moved = np.median(made.x - plain.x)
         assert made.x[second] - plain.x[second] == pytest.approx(moved, abs=0.02)
         none = type(source)(source.field, scene=type(scene).none())
-        assert not stars_of_stamp(catalog, 1, none, part, epoch)[2]
+        assert not stars_of_stamp(placed, 1, none, part)[2]
 
 
 @pytest.mark.real

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gaiaflux.core.cadences.frames import MeanImage, ShiftCells, StampFrames, shift_cells
-from gaiaflux.core.cadences.linear import CELL_PIX, FramePromises, StaticResidual, fit_linear, linear_model
+from gaiaflux.core.cadences.linear import (
+    CELL_PIX,
+    FramePromises,
+    LinearModel,
+    StaticResidual,
+    fit_linear,
+    linear_model,
+)
 from gaiaflux.core.cadences.outliers import UsualResidual, usual_residual, worst_pixels
 from gaiaflux.core.cadences.scene import FreeStars, SceneStars, StaticScene, choose_free, choose_stars
 from gaiaflux.core.cadences.static_scene import StaticOptions, solve_static
@@ -261,6 +268,8 @@ class _Work:
     unlike: np.ndarray
     sky: np.ndarray
     usual_sky: np.ndarray
+    cells: ShiftCells
+    models: dict[float, LinearModel] = field(default_factory=dict)
     sky_err: float = np.inf
 
     @classmethod
@@ -272,6 +281,7 @@ class _Work:
         measured = (np.abs(frames.shift - usual) < FARTHEST_SHIFT).all(axis=1)
         free = choose_free(scene, usual, weight, options.most_free)
         empty, no = np.full((n, free.n_groups + 1), np.nan), np.zeros(n, bool)
+        shift = np.where(measured[:, None], frames.shift, usual)
         return cls(
             frames=frames,
             scene=scene,
@@ -281,7 +291,7 @@ class _Work:
             usable=usable,
             relative=_relative_noise(frames, weight),
             measured=measured,
-            shift=np.where(measured[:, None], frames.shift, usual),
+            shift=shift,
             static=StaticResidual.none(n_pixels),
             value=empty,
             spread=empty.copy(),
@@ -296,6 +306,7 @@ class _Work:
             unlike=no.copy(),
             sky=np.zeros(n),
             usual_sky=np.ones(n, bool),
+            cells=shift_cells(shift, frames.good, CELL_PIX),
         )
 
     def promise_sky(self) -> None:
@@ -326,15 +337,8 @@ class _Work:
 
     def _fit_like(self, which: np.ndarray, sky_err: float) -> None:
         some = self.frames if len(which) == len(self.frames) else self.frames.of(which)
-        cells = shift_cells(self.shift[which], some.good, CELL_PIX)
-        model = linear_model(
-            self.scene,
-            self.free,
-            cells.place,
-            self.variance,
-            self.usable,
-            promises=FramePromises(self.options.jitter_err, sky_err, self.options.plane),
-        )
+        model = self._model(sky_err)
+        cells = replace(self.cells, cell=self.cells.cell[which])
         solution = fit_linear(some, model, cells, self.clipped[which], self.static, some.shift, self.sky[which])
         kept = self.free.n_groups + 1
         self.value[which], self.spread[which] = solution.value[:, :kept], solution.variance[:, :kept]
@@ -346,6 +350,14 @@ class _Work:
         self.jitter[which] = place + solution.value[:, -2:] - self.shift[which]
         error = np.sqrt(np.maximum(np.diagonal(model.inverse, axis1=1, axis2=2)[:, -2:], 0.0))
         self.sure[which] = SURE * error[cells.cell] * self.relative[which, None]
+
+    def _model(self, sky_err: float) -> LinearModel:
+        """Model of all cells; it is made once for all fits in which the shifts are the same."""
+        if sky_err not in self.models:
+            promises = FramePromises(self.options.jitter_err, sky_err, self.options.plane)
+            at = (self.scene, self.free, self.cells.place, self.variance, self.usable)
+            self.models[sky_err] = linear_model(*at, promises=promises)
+        return self.models[sky_err]
 
     def clip(self, which: np.ndarray, usual: UsualResidual) -> None:
         """Leave out what stands out in some of the frames, the worst first."""
@@ -369,9 +381,12 @@ class _Work:
         with np.errstate(invalid="ignore"):
             far = (np.abs(self.jitter) > BRIDGED) & (np.abs(self.jitter) > self.sure)
         away = np.flatnonzero(far.any(axis=1) & self.measured)
+        if not len(away):
+            return away
         self.moved[away] = True
         self.shift[away] += np.clip(self.jitter[away], -0.5, 0.5)
         self.clipped[away] = False
+        self.cells, self.models = shift_cells(self.shift, self.frames.good, CELL_PIX), {}
         return away
 
     def result(self, usual: UsualResidual) -> FrameFit:

@@ -89,12 +89,12 @@ class _Fit:
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         return self.stars.x + self.common[0] + self.own[:, 0], self.stars.y + self.common[1] + self.own[:, 1]
 
-    def columns(self, made: StampLight) -> np.ndarray:
+    def columns(self, made: StampLight, shapes: np.ndarray) -> np.ndarray:
         """Derivatives of the image with respect to all parameters, shape (n_parameters, n_pixels)."""
         to_x, to_y = (self.flux[:, None, None] * part for part in (made.along_x, made.along_y))
         one = np.ones((1, *self.image.shape))
         shared = [to_x.sum(axis=0, keepdims=True), to_y.sum(axis=0, keepdims=True)]
-        parts = [made.light, one, *shared, to_x[self.moves], to_y[self.moves], self.shape_columns()]
+        parts = [made.light, one, *shared, to_x[self.moves], to_y[self.moves], shapes]
         return np.concatenate(parts).reshape(-1, self.image.size)
 
     def model(self, made: StampLight) -> np.ndarray:
@@ -226,9 +226,11 @@ def _iterate(fit: _Fit, misfit: float, options: StaticOptions, free_light: bool)
     weight = fit.weight.ravel() / misfit
     promised = np.where(np.isfinite(fit.stars.flux), fit.stars.flux, 0.0)
     normal = np.eye(n + 3 + 2 * m + len(fit.shape))
+    # Steps change them hardly, and the next turn makes them anew.
+    shapes = fit.shape_columns()
     for _ in range(ROUNDS):
         made = fit.light()
-        columns = fit.columns(made)
+        columns = fit.columns(made, shapes)
         residual = (fit.image - fit.model(made)).ravel()
         weighted = columns * weight
         normal, right = weighted @ columns.T, weighted @ residual

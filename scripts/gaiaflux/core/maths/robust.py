@@ -11,6 +11,7 @@ __all__ = [
     "chi2_about_mean",
     "clipped_mean",
     "clipped_scatter",
+    "finite_mean",
     "masked_median",
     "relative_steps",
     "robust_scatter",
@@ -51,6 +52,24 @@ def masked_median(values: np.ndarray, use: np.ndarray, axis: int) -> np.ndarray:
     low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=axis)
     high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis=axis)
     return np.where(count > 0, 0.5 * (low + high), np.nan).squeeze(axis)
+
+
+def finite_mean(frames: np.ndarray) -> np.ndarray:
+    """Mean of the finite values along the first axis.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (n, ...)
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        Summed in double precision; NaN where nothing is finite.
+    """
+    finite = np.isfinite(frames)
+    count = finite.sum(axis=0)
+    total = np.where(finite, frames, np.zeros((), frames.dtype)).sum(axis=0, dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def robust_scatter(values: np.ndarray) -> float:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -41,11 +42,13 @@ class FrameParts:
 
     def has(self, frame_id: str, file: Mapping[str, int]) -> bool:
         """Whether a frame is there, made of a file of this size and time."""
-        path = self._path(frame_id, "npz")
-        if not path.is_file():
+        if not all(self._path(frame_id, ending).is_file() for ending in ("npz", "flux.npy", "flux_err.npy")):
             return False
-        with np.load(path) as small:
-            return json.loads(str(small["facts"]))["file"] == dict(file)
+        try:
+            with self._path(frame_id, "npz").open("rb") as stream, np.load(stream) as small:
+                return json.loads(str(small["facts"]))["file"] == dict(file)
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile):
+            return False  # left by a machine that went down
 
     def add(self, frame_id: str, frame: PreparedFrame, file: Mapping[str, int]) -> None:
         """Keep a frame.

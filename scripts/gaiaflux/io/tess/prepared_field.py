@@ -7,6 +7,7 @@ where they are, or move together.
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -129,7 +130,10 @@ class FramePixels:
             try:
                 if path not in self._opened:
                     self._opened[path] = h5py.File(path, "r")
-                values = self._opened[path][name][:, rows, columns]
+                dataset = self._opened[path][name]
+                if len(dataset) != len(places):
+                    raise KeyError(f"{len(dataset)} frames instead of {len(places)}")
+                values = dataset[:, rows, columns]
             except (OSError, KeyError) as error:
                 raise InputError(
                     f"{PIXELS[name][2]} cannot be read from {path} ({error}): prepare its images anew"
@@ -178,14 +182,17 @@ class PreparedField:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"there are no prepared images in {path}: run the workflow, or correct the name")
-        try:
-            self._file = h5py.File(self.path, "r")
-            known = self._file.attrs.get("format") == FORMAT and self._file.attrs["format_version"] == FORMAT_VERSION
-            self.head: dict[str, Any] = json.loads(self._file["head"][()].tobytes()) if known else {}
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}): prepare the images anew") from error
-        if not self.head:
-            raise InputError(f"{path} was not made by this version of the program: prepare the images anew")
+        with ExitStack() as opened:
+            try:
+                self._file = opened.enter_context(h5py.File(self.path, "r"))
+                made = self._file.attrs
+                known = made.get("format") == FORMAT and made.get("format_version") == FORMAT_VERSION
+                self.head: dict[str, Any] = json.loads(self._file["head"][()].tobytes()) if known else {}
+            except (OSError, KeyError, ValueError) as error:
+                raise InputError(f"{path} cannot be read ({error}): prepare the images anew") from error
+            if not self.head:
+                raise InputError(f"{path} was not made by this version of the program: prepare the images anew")
+            opened.pop_all()
         folder = self.path.resolve().parent
         self.batches = [
             BatchRows(folder / one["path"], np.array(one["rows"], np.int64)) for one in self.head["batches"]

@@ -21,7 +21,10 @@ from gaiaflux.sim.tess.ccd_truth import TruthWriter
 from gaiaflux.sim.tess.field import light_time_d
 from gaiaflux.sim.tess.files import write_catalog_rows, write_responses
 
-__all__ = ["FRAME_WRITERS", "Layout", "stated_wcs", "write_ccd_field", "write_spoc_frame", "write_tica_frame"]
+__all__ = [
+    *("FRAME_WRITERS", "Layout", "spoc_name", "stated_wcs"),
+    *("write_ccd_field", "write_spoc_frame", "write_tica_frame"),
+]
 
 TRAILING_COLUMNS, TRAILING_ROWS = 44, 30
 # Noise of pixels that see no sky, and what is stated of it [electron/s].
@@ -159,9 +162,24 @@ def write_spoc_frame(folder: Path, made: FrameFile, *, packed: bool) -> Path:
         hdu.header.extend(head.copy())
         hdu.header["EXTNAME"], hdu.header["IMAGTYPE"] = f"CAMERA.CCD {setup.camera}.{setup.ccd} {kind}", kind
         files.append(hdu)
+    return _write(folder / spoc_name(setup, times), files, packed)
+
+
+def spoc_name(setup: CcdSetup, times: HeaderTimes) -> str:
+    """Name of a frame's file as the mission gives it, not packed.
+
+    Parameters
+    ----------
+    setup : CcdSetup
+    times : HeaderTimes
+        The start counts.
+
+    Returns
+    -------
+    str
+    """
     stamp = utc_date(times.start).strftime("%Y%j%H%M%S")
-    name = f"tess{stamp}-s{setup.sector:04d}-{setup.camera}-{setup.ccd}-0120-s_ffic.fits"
-    return _write(folder / name, files, packed)
+    return f"tess{stamp}-s{setup.sector:04d}-{setup.camera}-{setup.ccd}-0120-s_ffic.fits"
 
 
 def write_tica_frame(folder: Path, made: FrameFile, *, packed: bool) -> Path:

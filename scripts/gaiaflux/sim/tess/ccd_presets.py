@@ -9,6 +9,9 @@ from gaiaflux.sim.tess.stars import StampStar
 
 __all__ = ["benchmark_ccd", "demo_ccd"]
 
+# Constant stars of the demo, which an ensemble needs, stand on a lattice, apart from those that change.
+COMPARISONS, APART_PIX = 6, 11.0
+
 
 def demo_ccd(seed: int = 1) -> CcdSetup:
     """A corner of a CCD for two short orbits: an eclipsing star in a blend, a transit, a sine, a saturated star.
@@ -21,7 +24,7 @@ def demo_ccd(seed: int = 1) -> CcdSetup:
     -------
     CcdSetup
         120 frames of 30 minutes; its placed stars are 1001 (blended with the eclipsing 1002), 2001 (transits), 3001
-        (a sine of 2 days), 4001 (saturated).
+        (a sine of 2 days), 4001 (saturated), and from 101 on constant ones of T 8.5 to 11.5 that stand alone.
     """
     eclipsing = StampStar(1002, 41.3, 37.8, 11.5, "eclipses", 0.3, 0.9, 0.16, 0.35)
     stars = (
@@ -30,12 +33,18 @@ def demo_ccd(seed: int = 1) -> CcdSetup:
         StampStar(3001, 62.4, 92.1, 12.0, "waves", 0.04, 2.0),
         StampStar(4001, 103.7, 96.4, 4.8),
     )
+    rng = np.random.default_rng([seed, 1001])
+    lattice = np.linspace(8.0, 119.0, COMPARISONS)
+    places = [(x + rng.uniform(-2.0, 2.0), y + rng.uniform(-2.0, 2.0)) for x in lattice for y in lattice]
+    free = [place for place in places if all(np.hypot(place[0] - s.x, place[1] - s.y) > APART_PIX for s in stars)]
+    placed = rng.permutation(free).tolist()
+    constant = [StampStar(101 + k, x, y, 8.5 + 3.0 * k / len(placed)) for k, (x, y) in enumerate(placed)]
     return CcdSetup(
         shape=(128, 128),
         first_column=44,
         first_row=0,
         n_times=120,
-        stars=stars,
+        stars=(*stars, *constant),
         missing=2,
         gap_d=0.125,
         orbit_d=1.4,

@@ -16,6 +16,7 @@ from gaiaflux.core.cadences.shared_quality import shared_quality
 from gaiaflux.core.cadences.sky_excess import excess_flags
 from gaiaflux.core.cadences.sky_series import SkySeries, smooth_sky
 from gaiaflux.core.sky.projection import pixel_to_sky
+from gaiaflux.core.sky.sphere import directions, sky_of_direction
 from gaiaflux.core.sky.timing import earth_position_au, light_time_d
 from gaiaflux.io.plate_solution import plate_record
 from gaiaflux.io.tess.frame_batch import TILE_PIX
@@ -23,11 +24,13 @@ from gaiaflux.io.tess.prepared_field import StoredArray, write_prepared_field
 from gaiaflux.model.flags import FrameFlag
 from gaiaflux.model.image_reference import ImageReference
 from gaiaflux.model.prepared_frame import FRAME_FACTS
+from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.frame import sky_grid
 from gaiaflux.tess.images.images_table import write_images_table
 from gaiaflux.tess.images.joined import JoinedFrames
+from gaiaflux.tess.images.mean_plate import mean_plate
 from gaiaflux.tess.images.stored import stored_response, stored_sky
-from gaiaflux.tess.images.tiles import learn_tiles
+from gaiaflux.tess.images.tiles import TellingFrames, learn_tiles
 from gaiaflux.tess.stamp.quality import DEFAULT_BAD
 
 __all__ = ["TargetQuality", "prepare_images"]
@@ -88,7 +91,8 @@ def prepare_images(
     flags |= np.where(events.smeared & lit, FrameFlag.SMEARED, 0).astype(np.uint32)
     good = sound & ((flags & _NOT_USED) == 0)
     sky = _sky(frames, reference, facts["mjd_tdb"], lit)
-    learnt = learn_tiles(frames, sky, motion, good, facts["mjd_tdb"], ~reference.starry)
+    telling = TellingFrames(good, _averaged(good, lit, facts["quality"]))
+    learnt = learn_tiles(frames, sky, motion, telling, facts["mjd_tdb"], ~reference.starry)
     jumps = excess_flags(learnt.excess, good)
     flags |= np.where(jumps.any(axis=(1, 2)), FrameFlag.BACKGROUND_EXCESS, 0).astype(np.uint32)
     facts["flags"] = flags
@@ -102,18 +106,31 @@ def prepare_images(
     arrays["motion/error"] = StoredArray(motion.centre_error, "pixel", "one-sigma error in the middle, x and y")
     arrays["motion/rms"] = StoredArray(motion.rms, "pixel", "scatter of the stars along an axis")
     arrays["motion/n_used"] = StoredArray(motion.n_used, "", "stars that count")
-    arrays["mean_image"] = StoredArray(learnt.mean_image, "electron/s", "mean of the good frames, without the sky")
+    arrays["mean_image"] = StoredArray(
+        learnt.mean_image, "electron/s", "mean of the good frames of quality 0, without the sky"
+    )
     arrays["sky_pixels"] = StoredArray(~reference.starry, "", "pixels that tell the sky")
     arrays["sky_excess"] = StoredArray(jumps, "", "tiles in which the background jumps, by frame")
-    write_prepared_field(path, _head(frames, reference, facts), arrays, frames.batches)
+    write_prepared_field(path, _head(frames, reference, facts, mean_plate(reference, motion)), arrays, frames.batches)
     write_images_table(table, {"frame_id": frames.frame_id, **facts}, frames.lost)
+
+
+def _averaged(good: np.ndarray, lit: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Frames of the mean image: good ones of quality 0; where there are none, all good ones, else all with light."""
+    quiet = good & (quality == 0)
+    if quiet.any():
+        return quiet
+    rest = "those without a disqualifying bit" if good.any() else "all that have light"
+    LOG.warning("no good image has quality 0: the mean image is of %s", rest)
+    return good if good.any() else lit
 
 
 def _times(facts: dict[str, np.ndarray], reference: ImageReference) -> dict[str, Any]:
     """Facts with a light time for every frame, all for one direction: that of most files, or the images' middle."""
     known = np.isfinite(facts["timecorr_d"]) & np.isfinite(facts["timecorr_ra"])
     if known.any():
-        ra, dec = (float(np.median(facts[f"timecorr_{axis}"][known])) for axis in ("ra", "dec"))
+        places = directions(facts["timecorr_ra"][known], facts["timecorr_dec"][known])
+        ra, dec = sky_of_direction(np.median(places, axis=0))
     else:
         ny, nx = reference.shape
         ra, dec = (float(np.squeeze(v)) for v in pixel_to_sky(reference.wcs, (nx - 1) / 2, (ny - 1) / 2))
@@ -150,7 +167,7 @@ def _sky(frames: JoinedFrames, reference: ImageReference, mjd: np.ndarray, lit: 
     return SkySeries(sky_grid(reference), level, level_err, glow, glow_err)
 
 
-def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.ndarray]) -> dict[str, Any]:
+def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.ndarray], wcs: TanSip) -> dict[str, Any]:
     grid = sky_grid(reference)
     first_row, _, first_column, _ = reference.stamp
     remarks = [*reference.remarks, *frames.remarks]
@@ -166,7 +183,7 @@ def _head(frames: JoinedFrames, reference: ImageReference, facts: dict[str, np.n
         "shape": reference.shape,
         "reference": reference.frame_id,
         "jyear": reference.jyear,
-        "wcs": plate_record(reference.wcs),
+        "wcs": plate_record(wcs),
         "origin": str(facts["origin"][0]),
         "procver": str(facts["procver"][-1]),
         "data_release": int(facts["data_release"].max()),

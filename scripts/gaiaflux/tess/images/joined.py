@@ -128,4 +128,4 @@ def _counted(remarks: Sequence[str]) -> list[str]:
     counts: dict[str, int] = {}
     for remark in remarks:
         counts[remark] = counts.get(remark, 0) + 1
-    return [f"{number} images: {remark}" for remark, number in counts.items()]
+    return [f"{number} image{'s' if number > 1 else ''}: {remark}" for remark, number in counts.items()]

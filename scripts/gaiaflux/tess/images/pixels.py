@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from dataclasses import field as attribute
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,13 +17,10 @@ from gaiaflux.model.ccd_scene import CcdScene
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.excluded import excluded_pixels
 from gaiaflux.tess.images.stored import in_ccd, read_sky, read_wcs, response_light
-from gaiaflux.tess.stamp.pixel_source import ZERO_POINT, Movement
+from gaiaflux.tess.stamp.pixel_source import PIXEL_BITS, ZERO_POINT, Movement
 from gaiaflux.tess.stamp.stamps import Stamp, output_bits
 
-__all__ = ["PIXEL_BITS", "FieldPixels"]
-
-PIXEL_BITS = {"not_background": 1, "manual_exclude": 2, "background_shenanigans": 4}
-"""Bits of `FieldPixels.pixel_flags`, as in the data products of the TASOC photometry module."""
+__all__ = ["FieldPixels"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,6 @@ class FieldPixels:
     field: PreparedField
     seen: tuple[float, float] | None = None
     scene: CcdScene | None = None
-    _last: dict[Stamp, np.ndarray] = attribute(default_factory=dict, init=False, repr=False, compare=False)
     whole = False
     subtracted = True
     zero_point = ZERO_POINT
@@ -83,7 +78,7 @@ class FieldPixels:
 
     @property
     def wcs(self) -> TanSip:
-        """Plate solution of the reference frame in coordinates of `limits`."""
+        """Plate solution of the mean of the images, in coordinates of `limits`."""
         return read_wcs(self.field)
 
     @cached_property
@@ -134,6 +129,11 @@ class FieldPixels:
     def seen_at(self, row: float, column: float) -> "FieldPixels":
         """The same pixels, with `pos_corr` of a place on the CCD."""
         return replace(self, seen=(row, column))
+
+    @property
+    def image_of_time(self) -> np.ndarray:
+        """Rows of `pixel_flags` for the cadences: each is an image itself, shape (n_times,)."""
+        return np.arange(self.field.n_frames)
 
     @cached_property
     def frame_flags(self) -> np.ndarray:
@@ -203,6 +203,11 @@ class FieldPixels:
         """One-sigma error of each pixel, with the background's [electron/s]."""
         return np.hypot(self.errors(stamp), self.background_errors(stamp))
 
+    @cached_property
+    def _last(self) -> dict[Stamp, np.ndarray]:
+        """Background of the last stamp that was asked for."""
+        return {}
+
     def backgrounds(self, stamp: Stamp) -> np.ndarray:
         """Sky with the pixels' response to it [electron/s]; read-only."""
         if stamp not in self._last:
@@ -253,7 +258,7 @@ class FieldPixels:
         return np.zeros((stamp[1] - stamp[0], stamp[3] - stamp[2]), bool)
 
     def mean_image(self, stamp: Stamp) -> np.ndarray:
-        """Mean of the good frames [electron/s], float64, shape (rows, columns)."""
+        """Mean of the good frames of quality 0 [electron/s], float64, shape (rows, columns)."""
         first, last, left, right = self._part(stamp)
         return self.field.array("mean_image", (slice(first, last), slice(left, right))).astype(np.float64)
 

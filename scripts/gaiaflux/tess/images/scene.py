@@ -14,6 +14,7 @@ from gaiaflux.io.tess.prepared_field import BatchRows, FramePixels
 from gaiaflux.model.ccd_scene import CcdScene
 from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.images.pixels import FieldPixels
+from gaiaflux.tess.stamp.placed_stars import PlacedStars
 from gaiaflux.tess.stamp.scene import UNSOUND, catalog_stars
 from gaiaflux.tess.stamp.stamps import Stamp
 
@@ -48,7 +49,7 @@ def solve_scene(source: FieldPixels, catalog: TessCatalog, psf: SampledPsf) -> C
     epoch, whole = float(source.field.head["jyear"]), source.limits
     with np.errstate(invalid="ignore"):
         bright = np.flatnonzero(~(catalog.mag > FAINTEST))
-    stars, rows = catalog_stars(catalog[bright], source, whole, epoch)
+    stars, rows = catalog_stars(PlacedStars.of(catalog[bright], source, epoch), source, whole)
     rows = bright[rows]
     mode, parameters = str(source.field.head["motion"]["mode"]), source.field.array("motion/parameters")
     good = (source.quality == 0) & ((source.frame_flags & UNSOUND) == 0) & np.isfinite(parameters).all(axis=1)

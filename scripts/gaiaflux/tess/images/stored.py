@@ -82,7 +82,7 @@ def response_light(field: PreparedField, sky: SkySeries, part: Stamp) -> np.ndar
 
 
 def read_wcs(field: PreparedField) -> TanSip:
-    """Plate solution of the reference frame, in coordinates of the images."""
+    """Plate solution of the mean of the images, in their coordinates."""
     return plate_of_record(field.head)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,14 +12,30 @@ from gaiaflux.core.cadences.sky_columns import column_blocks, column_light
 from gaiaflux.core.cadences.sky_excess import sky_excess
 from gaiaflux.core.cadences.sky_response import fit_response
 from gaiaflux.core.cadences.sky_series import SkySeries
+from gaiaflux.core.maths.robust import MAD_TO_SIGMA, finite_mean
 from gaiaflux.io.tess.frame_batch import TILE_PIX
 from gaiaflux.io.tess.prepared_field import FramePixels
 from gaiaflux.tess.images.joined import JoinedFrames
 
-__all__ = ["LearntTiles", "learn_tiles"]
+__all__ = ["LearntTiles", "TellingFrames", "learn_tiles"]
 
 _BLOCK_BYTES = 1 << 25
 _STEPS = 200  # differences between frames that tell a pixel's noise
+
+
+class TellingFrames(NamedTuple):
+    """Which frames tell what of a tile.
+
+    Attributes
+    ----------
+    response : ndarray of bool, shape (n_frames,)
+        Those from which the response to the sky is learnt.
+    mean : ndarray of bool, shape (n_frames,)
+        Those of the mean image.
+    """
+
+    response: np.ndarray
+    mean: np.ndarray
 
 
 @dataclass
@@ -34,7 +51,7 @@ class LearntTiles:
     columns : ndarray of float32, shape (n_blocks, nx)
         Light that columns always have more than their neighbours, as of `column_light` [electron/s].
     mean_image : ndarray of float32, shape (ny, nx)
-        Mean of the good frames without sky and response [electron/s]; NaN where no good frame has a number.
+        Mean of frames without sky and response [electron/s]; NaN where none of them has a number.
     excess : ndarray of float32, shape (n_frames, n_tile_rows, n_tile_columns)
         Light of each tile over the mean image [electron/s]; NaN without any.
     """
@@ -51,7 +68,7 @@ def learn_tiles(
     frames: JoinedFrames,
     sky: SkySeries,
     motion: FrameMotion,
-    good: np.ndarray,
+    telling: TellingFrames,
     mjd: np.ndarray,
     sky_pixels: np.ndarray,
 ) -> LearntTiles:
@@ -62,8 +79,7 @@ def learn_tiles(
     frames : JoinedFrames
     sky : SkySeries
     motion : FrameMotion
-    good : ndarray of bool, shape (n_frames,)
-        Frames that are learnt from.
+    telling : TellingFrames
     mjd : ndarray, shape (n_frames,)
         Their times [d].
     sky_pixels : ndarray of bool, shape (ny, nx)
@@ -88,7 +104,7 @@ def learn_tiles(
             raw = pixels.read("images", rows, columns)
             for tile in _tiles(columns):
                 inside = slice(tile.start - columns.start, tile.stop - columns.start)
-                _learn(made, raw[:, :, inside], (rows, tile), (sky, motion), good, mjd)
+                _learn(made, raw[:, :, inside], (rows, tile), (sky, motion), telling, mjd)
     made.columns = column_light(made.mean_image, sky_pixels)
     made.mean_image -= made.columns[column_blocks(ny)]
     return made
@@ -112,10 +128,10 @@ def _learn(
     raw: np.ndarray,
     tile: tuple[slice, slice],
     known: tuple[SkySeries, FrameMotion],
-    good: np.ndarray,
+    telling: TellingFrames,
     mjd: np.ndarray,
 ) -> None:
-    (sky, motion), (rows, columns) = known, tile
+    (sky, motion), (rows, columns), good = known, tile, telling.response
     stamp = (rows.start, rows.stop, columns.start, columns.stop)
     residual = raw - sky.values(stamp)
     level, slopes = sky.plane(stamp)
@@ -127,7 +143,7 @@ def _learn(
     made.errors[:, rows, columns] = response.errors
     place = (rows.start // TILE_PIX, columns.start // TILE_PIX)
     made.origin[place] = response.origin
-    mean = _mean(residual[good])
+    mean = finite_mean(residual[telling.mean])
     made.mean_image[rows, columns] = mean
     made.excess[:, *place] = sky_excess(residual, mean)
 
@@ -139,12 +155,5 @@ def _variance(residual: np.ndarray, good: np.ndarray) -> np.ndarray:
     if not len(steps):
         return np.ones(residual.shape[1:])
     usual = np.median(np.abs(np.nan_to_num(steps)), axis=0)
-    variance = 0.5 * (1.4826 * usual.astype(np.float64)) ** 2
+    variance = 0.5 * (MAD_TO_SIGMA * usual.astype(np.float64)) ** 2
     return np.where(variance > 0, variance, np.inf)
-
-
-def _mean(frames: np.ndarray) -> np.ndarray:
-    finite = np.isfinite(frames)
-    count = finite.sum(axis=0)
-    total = np.where(finite, frames, np.float32(0.0)).sum(axis=0, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

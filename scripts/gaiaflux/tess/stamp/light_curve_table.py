@@ -91,7 +91,8 @@ def empty_table(source: PixelSource, sky: tuple[float, float] | None = None) -> 
     -------
     astropy.table.Table
         time, timecorr [d], cadenceno, quality (of the mission), flux, flux_err, flux_background [electron/s],
-        pos_centroid (column, row; CCD, 1-based), pos_corr (column, row) [pixel], flags.
+        pos_centroid (column, row; CCD, 1-based), pos_corr (column, row) [pixel], flags (`StarFlag`), frame_flags
+        (`FrameFlag`).
     """
     n = len(source.time)
     time, timecorr = source.time, source.timecorr
@@ -107,6 +108,7 @@ def empty_table(source: PixelSource, sky: tuple[float, float] | None = None) -> 
             "pos_centroid": np.full((n, 2), np.nan),
             "pos_corr": source.pos_corr.astype(np.float64),
             "flags": np.zeros(n, np.uint32),
+            "frame_flags": source.frame_flags.astype(np.uint32),
         }
     )
     for name, unit in _UNITS.items():

@@ -8,8 +8,10 @@ import numpy as np
 from gaiaflux.core.cadences.measure import CadenceTable, MeasureOptions, StampMeasurement, StampTarget, measure_stamp
 from gaiaflux.core.cadences.motion import measured_shifts
 from gaiaflux.io.tess.weight_map import WeightMap
+from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.methods import TESS_APERTURE
 from gaiaflux.tess.stamp.light_curve_table import Measurement, with_remark
+from gaiaflux.tess.stamp.pixel_source import PIXEL_BITS
 from gaiaflux.tess.stamp.scene import frames_of_stamp, stars_of_stamp
 from gaiaflux.tess.stamp.stamp_view import StampView
 from gaiaflux.tess.stamp.status import STATUS
@@ -65,16 +67,26 @@ def measure_methods(
     if not (source.quality == 0).any():
         remarks.append("no cadence has quality 0: the mean image is of those without a disqualifying bit")
     doubted = bool(remarks or source.remarks)
-    measured = {name: _measurement(made, name, background, remarks, doubted) for name in methods}
+    jumps = _sky_jumps(view)
+    measured = {}
+    for name in methods:
+        one = _measurement(made, name, background, remarks, doubted)
+        measured[name] = replace(one, flags=one.flags | np.where(jumps, StarFlag.SKY_JUMP, 0).astype(np.uint32))
     if TESS_APERTURE.name in measured and not (source.subtracted or made.fitted):
         measured[TESS_APERTURE.name] = with_remark(measured[TESS_APERTURE.name], _WITH_SKY)
     return measured
 
 
+def _sky_jumps(view: StampView) -> np.ndarray:
+    """Cadences in which the background of any pixel of the stamp jumps by the full-frame images, shape (n_times,)."""
+    flags = view.source.pixel_flags(view.stamp) & PIXEL_BITS["background_shenanigans"]
+    return np.append(flags.any(axis=(1, 2)), False)[view.source.image_of_time]
+
+
 def _target(view: StampView) -> StampTarget:
     """The target of a view, in the stamp as it is."""
     source = view.source
-    stars, _, solved = stars_of_stamp(view.all_stars, view.starid, source, view.stamp, view.epoch)
+    stars, _, solved = stars_of_stamp(view.placed_stars, view.starid, source, view.stamp)
     return StampTarget(
         frames=frames_of_stamp(source, view.stamp),
         shift_known=measured_shifts(source.pos_corr, source.time).known,

@@ -92,16 +92,28 @@ def picture_of_target(
         if name == "image":
             axes.set_ylabel("row of the stamp (pixel)")
         above.colorbar(axes.images[0], ax=axes, shrink=0.8, label="electron / s", ticks=ticks, format="%g")
-    axes = below.subplots()
+    _draw_light_curve(below.subplots(), lightcurve)
+    return figure
+
+
+def _draw_light_curve(axes: "Axes", lightcurve: Table) -> None:
+    """Draw a light curve on the scale of its cadences of quality 0; those with a bit may be far outside."""
+    time, flux = (np.asarray(lightcurve[name], np.float64) for name in ("time", "flux"))
     good = np.asarray(lightcurve["quality"]) == 0
     for use, colour, label in ((good, "#0072B2", "quality 0"), (~good, "#D55E00", "with a bit of the mission")):
         if use.any():
-            axes.plot(lightcurve["time"][use], lightcurve["flux"][use], ".", ms=3, color=colour, label=label)
+            axes.plot(time[use], flux[use], ".", ms=3, color=colour, label=label)
+    told = flux[good & np.isfinite(flux)]
+    if told.size and np.ptp(told) > 0:
+        low, high = told.min() - 0.2 * np.ptp(told), told.max() + 0.2 * np.ptp(told)
+        axes.set_ylim(low, high)
+        outside = int(((flux < low) | (flux > high)).sum())
+        if outside:
+            axes.set_title(f"{outside} of {len(flux)} cadences are outside of the scale", fontsize="small", loc="right")
     axes.ticklabel_format(useOffset=False)
     axes.set_xlabel("BTJD (d)")
     axes.set_ylabel("flux (electron / s)")
     axes.legend(loc="best", fontsize="small")
-    return figure
 
 
 def _draw_stamp(axes: "Axes", name: str, values: np.ndarray, image: np.ndarray, stars: Table) -> None:

@@ -9,10 +9,12 @@ from gaiaflux.model.ccd_scene import CcdScene
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.stamp.stamps import Stamp
 
-__all__ = ["ZERO_POINT", "ClosedPixels", "Movement", "PixelSource"]
+__all__ = ["PIXEL_BITS", "ZERO_POINT", "ClosedPixels", "Movement", "PixelSource", "spacecraft_time"]
 
 ZERO_POINT = 20.44
 """Magnitude of a star that gives one electron per second (TESS Instrument Handbook, section 5.1)."""
+PIXEL_BITS = {"not_background": 1, "manual_exclude": 2, "background_shenanigans": 4}
+"""Bits of `PixelSource.pixel_flags`, as in the data products of the TASOC photometry module."""
 
 
 class Movement(NamedTuple):
@@ -176,7 +178,12 @@ class PixelSource(Protocol):
         ...
 
     def pixel_flags(self, stamp: Stamp) -> np.ndarray:
-        """Flags of the pixels of full-frame images, uint8, shape (n_images, rows, columns)."""
+        """`PIXEL_BITS` in full-frame images, uint8, shape (n_images, rows, columns)."""
+        ...
+
+    @property
+    def image_of_time(self) -> np.ndarray:
+        """Row of `pixel_flags` that tells each cadence, int64, shape (n_times,); -1 where none does."""
         ...
 
     def aperture(self, stamp: Stamp) -> np.ndarray:
@@ -192,6 +199,11 @@ class PixelSource(Protocol):
         ...
 
 
+def spacecraft_time(source: PixelSource) -> np.ndarray:
+    """Mid-exposures at the spacecraft, BTJD [d], shape (n_times,); barycentric where the correction is unknown."""
+    return source.time - np.nan_to_num(source.timecorr, nan=0.0)
+
+
 class ClosedPixels:
     """What is left of a source without its pixels: its times and where it is. Pixels raise ValueError.
 
@@ -203,6 +215,7 @@ class ClosedPixels:
     _NAMES = (
         *("sector", "camera", "ccd", "cadence_s", "limits", "whole", "subtracted", "zero_point", "remarks", "place"),
         *("time", "timecorr", "timecorr_place", "cadenceno", "quality", "pos_corr", "movement", "frame_flags"),
+        "image_of_time",
     )
 
     def __init__(self, source: PixelSource) -> None:

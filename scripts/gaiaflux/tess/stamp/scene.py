@@ -5,10 +5,10 @@ import numpy as np
 from gaiaflux.core.cadences.frames import StampFrames
 from gaiaflux.core.cadences.motion import measured_shifts
 from gaiaflux.core.cadences.scene import SceneStars
-from gaiaflux.core.sky.epoch import position_error_mas, propagate
+from gaiaflux.core.sky.epoch import position_error_mas
 from gaiaflux.model.flags import FrameFlag
-from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.stamp.pixel_source import ZERO_POINT, PixelSource
+from gaiaflux.tess.stamp.placed_stars import PlacedStars
 from gaiaflux.tess.stamp.quality import DEFAULT_BAD
 from gaiaflux.tess.stamp.stamps import Stamp
 
@@ -52,20 +52,18 @@ def frames_of_stamp(source: PixelSource, stamp: Stamp) -> StampFrames:
 
 
 def stars_of_stamp(
-    catalog: TessCatalog, starid: int, source: PixelSource, stamp: Stamp, epoch: float
+    placed: PlacedStars, starid: int, source: PixelSource, stamp: Stamp
 ) -> tuple[SceneStars, np.ndarray, bool]:
     """Stars whose light may reach a stamp, the target first.
 
     Parameters
     ----------
-    catalog : TessCatalog
+    placed : PlacedStars
         Of several numbers of one source of Gaia one counts.
     starid : int
         Target.
     source : PixelSource
     stamp : Stamp
-    epoch : float
-        Julian year of the observation.
 
     Returns
     -------
@@ -76,9 +74,9 @@ def stars_of_stamp(
     solved : bool
         Whether the scene of the source has the target.
     """
-    stars, rows = catalog_stars(catalog, source, stamp, epoch, starid)
+    stars, rows = catalog_stars(placed, source, stamp, starid)
     scene = source.scene
-    at = scene.rows_of(catalog.star_id[rows]) if scene is not None else np.full(len(rows), -1)
+    at = np.full(len(rows), -1) if scene is None else scene.rows_of(placed.catalog.star_id[rows])
     if scene is None or at[0] < 0:
         return stars, rows, False
     known = at >= 0
@@ -96,16 +94,15 @@ def stars_of_stamp(
 
 
 def catalog_stars(
-    catalog: TessCatalog, source: PixelSource, stamp: Stamp, epoch: float, starid: int | None = None
+    placed: PlacedStars, source: PixelSource, stamp: Stamp, starid: int | None = None
 ) -> tuple[SceneStars, np.ndarray]:
     """Stars whose light may reach a stamp, as the catalogue has them.
 
     Parameters
     ----------
-    catalog : TessCatalog
+    placed : PlacedStars
     source : PixelSource
     stamp : Stamp
-    epoch : float
     starid : int, optional
         Target, which is put first; all as of `stars_of_stamp`.
 
@@ -115,21 +112,18 @@ def catalog_stars(
     rows : ndarray of int64
         Their rows in the catalogue.
     """
-    ra, dec = propagate(catalog, epoch)
-    row, column = source.place(ra, dec)
-    y, x = row - stamp[0], column - stamp[2]
-    ny, nx = stamp[1] - stamp[0], stamp[3] - stamp[2]
-    near = (x > -REACH_PIX) & (x < nx - 1 + REACH_PIX) & (y > -REACH_PIX) & (y < ny - 1 + REACH_PIX)
-    near &= catalog.one_per_source(starid) | (catalog.star_id == starid)
-    rows = np.flatnonzero(near)
-    rows = rows[np.argsort(catalog.star_id[rows] != starid, kind="stable")]
-    flux = expected_flux(catalog.mag[rows], source.zero_point)
-    place_err = np.nan_to_num(position_error_mas(catalog, epoch)[rows], nan=0.0) / PIXEL_MAS
+    y, x = placed.row - stamp[0], placed.column - stamp[2]
+    rows = np.flatnonzero(placed.within(stamp, REACH_PIX - 0.5) | (placed.catalog.star_id == starid))
+    rows = rows[placed.catalog[rows].one_per_source(starid)]
+    rows = rows[np.argsort(placed.catalog.star_id[rows] != starid, kind="stable")]
+    catalog = placed.catalog[rows]
+    flux = expected_flux(catalog.mag, source.zero_point)
+    place_err = np.nan_to_num(position_error_mas(catalog, placed.epoch), nan=0.0) / PIXEL_MAS
     stars = SceneStars(
         x=x[rows],
         y=y[rows],
         flux=flux,
-        flux_err=flux * np.nan_to_num(catalog.mag_err[rows], nan=0.5) * 0.4 * np.log(10.0),
+        flux_err=flux * np.nan_to_num(catalog.mag_err, nan=0.5) * 0.4 * np.log(10.0),
         position_err=np.hypot(place_err, _PLATE_ERR_PIX),
     )
     return stars, rows

@@ -15,7 +15,8 @@ from gaiaflux.model.tess_catalog import TessCatalog
 from gaiaflux.tess.stamp.frames import FrameIterator
 from gaiaflux.tess.stamp.kept import FULL, Kept
 from gaiaflux.tess.stamp.movement import ImageMovementKernel
-from gaiaflux.tess.stamp.pixel_source import ClosedPixels, PixelSource
+from gaiaflux.tess.stamp.pixel_source import ClosedPixels, PixelSource, spacecraft_time
+from gaiaflux.tess.stamp.placed_stars import PlacedStars
 from gaiaflux.tess.stamp.psf import PSF
 from gaiaflux.tess.stamp.stamps import Stamp, around, default_size, resized
 from gaiaflux.tess.stamp.star_table import BUFFER_PIX, star_table, target_facts
@@ -78,6 +79,7 @@ class StampView:
     ) -> None:
         self.source, self.starid, self.stamp_resizes = source, starid, 0
         self._kept = Kept(cache)
+        self._placed: PlacedStars | None = None
         self.all_stars, self.samples = catalog, samples
         rows = np.flatnonzero(catalog.star_id == starid)
         if rows.size == 0:
@@ -130,6 +132,13 @@ class StampView:
     def epoch(self) -> float:
         """Julian year of the middle of the observation."""
         return jyear_of_mjd(BTJD_ZERO_MJD + float(np.mean(self.source.time)))
+
+    @property
+    def placed_stars(self) -> PlacedStars:
+        """`all_stars` at the time of observation, with their places; made once for a catalogue."""
+        if self._placed is None or self._placed.catalog is not self.all_stars:
+            self._placed = PlacedStars.of(self.all_stars, self.source, self.epoch)
+        return self._placed
 
     @property
     def sky(self) -> tuple[float, float]:
@@ -218,7 +227,10 @@ class StampView:
 
     @property
     def pixelflags_cube(self) -> np.ndarray:
-        """Flags of the pixels of full-frame images, uint8, shape (rows, cols, images); a target file has no image."""
+        """Flags of the pixels of full-frame images, uint8, shape (rows, cols, images).
+
+        Of a target pixel file the images are those beside it that were prepared of its CCD; without them there is none.
+        """
         return _cube(self._frames("pixel_flags"))
 
     @property
@@ -238,15 +250,21 @@ class StampView:
 
     @property
     def pixelflags(self) -> FrameIterator:
-        """Flags of the pixels at the time of each image; zeros where no full-frame image tells."""
-        flags = self._frames("pixel_flags")
-        if len(flags) != len(self.source.time):
-            flags = np.broadcast_to(np.zeros(flags.shape[1:], np.uint8), (len(self.source.time), *flags.shape[1:]))
-        return FrameIterator(flags)
+        """Flags of the pixels at the time of each image: those of the full-frame image nearest at the spacecraft.
+
+        Zeros where none is within one of its cadences.
+        """
+        return FrameIterator(self._frames("pixel_flags"), self.source.image_of_time)
 
     def _frames(self, name: str) -> np.ndarray:
-        frames: np.ndarray = self._kept.get(name, lambda: getattr(self.source, name)(self._stamp), FULL)
-        return frames
+        """Frames of the source in the stamp, read-only: what is kept would change with them."""
+
+        def read() -> np.ndarray:
+            frames: np.ndarray = getattr(self.source, name)(self._stamp).view()
+            frames.flags.writeable = False
+            return frames
+
+        return self._kept.get(name, read, FULL)
 
     @property
     def aperture(self) -> np.ndarray:
@@ -267,14 +285,12 @@ class StampView:
 
         Places are 0-based; ``meta["in_stamp"]`` says of each row whether it is within the stamp itself. A copy.
         """
-        return self._kept.get(
-            "catalog", lambda: star_table(self.all_stars, self.source, self._stamp, self.epoch)
-        ).copy()
+        return self._kept.get("catalog", lambda: star_table(self.placed_stars, self._stamp)).copy()
 
     @property
     def spacecraft_time(self) -> np.ndarray:
         """Mid-exposures at the spacecraft, BTJD [d], shape (times,); barycentric where the correction is unknown."""
-        return self.source.time - np.nan_to_num(self.source.timecorr, nan=0.0)
+        return spacecraft_time(self.source)
 
     def catalog_attime(self, time: float) -> Table:
         """`catalog` with the stars where the movement of the spacecraft has put them.
@@ -356,7 +372,5 @@ class StampView:
 
 
 def _cube(frames: np.ndarray) -> np.ndarray:
-    """Time as the last axis: a view, which cannot be written into."""
-    view = np.moveaxis(frames, 0, -1)
-    view.flags.writeable = False
-    return view
+    """Time as the last axis: a view."""
+    return np.moveaxis(frames, 0, -1)

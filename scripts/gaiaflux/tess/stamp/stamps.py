@@ -11,7 +11,7 @@ import numpy as np
 
 from gaiaflux.model.cadences import ApertureBit
 
-__all__ = ["Stamp", "around", "default_size", "output_bits", "resized"]
+__all__ = ["Stamp", "around", "common_part", "default_size", "output_bits", "resized"]
 
 Stamp = tuple[int, int, int, int]
 
@@ -105,10 +105,15 @@ def resized(
         if size is not None:
             half = index(size) // 2
             new[first], new[first + 1] = round(place) - half, round(place) + half + 1
-    cut = (max(new[0], limits[0]), min(new[1], limits[1]), max(new[2], limits[2]), min(new[3], limits[3]))
+    cut = common_part((new[0], new[1], new[2], new[3]), limits)
     if cut[0] >= cut[1] or cut[2] >= cut[3]:
         raise ValueError(f"Invalid stamp selected: rows {cut[0]} to {cut[1]}, columns {cut[2]} to {cut[3]} of the data")
     return cut
+
+
+def common_part(stamp: Stamp, other: Stamp) -> Stamp:
+    """Pixels that two stamps have in common; where they have none, a last row or column is not after the first."""
+    return (max(stamp[0], other[0]), min(stamp[1], other[1]), max(stamp[2], other[2]), min(stamp[3], other[3]))
 
 
 def output_bits(columns: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from astropy.table import Table
 
 from gaiaflux.core.sky.epoch import propagate
 from gaiaflux.model.tess_catalog import TessCatalog
-from gaiaflux.tess.stamp.pixel_source import PixelSource
+from gaiaflux.tess.stamp.placed_stars import PlacedStars
 from gaiaflux.tess.stamp.stamps import Stamp
 
 __all__ = ["BUFFER_PIX", "star_table", "target_facts"]
@@ -14,18 +14,14 @@ BUFFER_PIX = 5.0
 """Stars so far outside of a stamp are in its table: their light reaches into it [pixel]."""
 
 
-def star_table(catalog: TessCatalog, source: PixelSource, stamp: Stamp, epoch: float) -> Table:
+def star_table(stars: PlacedStars, stamp: Stamp) -> Table:
     """Stars within a stamp and `BUFFER_PIX` around it.
 
     Parameters
     ----------
-    catalog : TessCatalog
-    source : PixelSource
-        Says where on the CCD a star is.
+    stars : PlacedStars
     stamp : Stamp
         On the CCD.
-    epoch : float
-        Julian year to which the stars are moved.
 
     Returns
     -------
@@ -33,27 +29,20 @@ def star_table(catalog: TessCatalog, source: PixelSource, stamp: Stamp, epoch: f
         starid, tmag, ra, dec [deg], row, column, row_stamp, column_stamp [pixel, 0-based]; also where it is empty.
         ``meta["in_stamp"]``: ndarray of bool, whether each is within the stamp itself.
     """
-    ra, dec = propagate(catalog, epoch)
-    row, column = source.place(ra, dec)
-    first, last, left, right = stamp
-
-    def within(buffer: float) -> np.ndarray:
-        rows = (row >= first - 0.5 - buffer) & (row <= last - 0.5 + buffer)
-        return rows & (column >= left - 0.5 - buffer) & (column <= right - 0.5 + buffer)
-
-    near = within(BUFFER_PIX)
+    near = np.flatnonzero(stars.within(stamp, BUFFER_PIX))
+    row, column = stars.row[near], stars.column[near]
     table = Table(
         {
-            "starid": catalog.star_id[near],
-            "tmag": catalog.mag[near],
-            "ra": ra[near],
-            "dec": dec[near],
-            "row": row[near],
-            "column": column[near],
-            "row_stamp": row[near] - first,
-            "column_stamp": column[near] - left,
+            "starid": stars.catalog.star_id[near],
+            "tmag": stars.catalog.mag[near],
+            "ra": stars.ra_deg[near],
+            "dec": stars.dec_deg[near],
+            "row": row,
+            "column": column,
+            "row_stamp": row - stamp[0],
+            "column_stamp": column - stamp[2],
         },
-        meta={"in_stamp": within(0.0)[near]},
+        meta={"in_stamp": stars.within(stamp)[near]},
     )
     for name, unit in (("tmag", "mag"), ("ra", "deg"), ("dec", "deg")):
         table[name].unit = unit

@@ -6,13 +6,14 @@ from functools import partial
 
 import numpy as np
 
+from gaiaflux.core.maths.robust import finite_mean
 from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.io.tess.light_curve_header import LightCurveHeader, header_of_target
 from gaiaflux.model.cadences import ApertureBit, TargetFile
 from gaiaflux.model.wcs import TanSip
-from gaiaflux.tess.stamp.pixel_source import ZERO_POINT
+from gaiaflux.tess.stamp.pixel_source import ZERO_POINT, PixelSource, spacecraft_time
 from gaiaflux.tess.stamp.quality import DEFAULT_BAD
-from gaiaflux.tess.stamp.stamps import Stamp, output_bits
+from gaiaflux.tess.stamp.stamps import Stamp, common_part, output_bits
 
 __all__ = ["TargetPixels"]
 
@@ -28,9 +29,12 @@ class TargetPixels:
     ----------
     file : TargetFile
         As from `gaiaflux.io.tess.target_pixels.read_target_pixels`.
+    full_frames : PixelSource, optional
+        Full-frame images of the same CCD, which tell the flags of the pixels. They are closed with the file.
     """
 
     file: TargetFile
+    full_frames: PixelSource | None = None
     whole = True
     scene = None
 
@@ -141,7 +145,9 @@ class TargetPixels:
         """None: the file tells shifts of its own stamp."""
 
     def close(self) -> None:
-        """Nothing: the file is in memory."""
+        """Close the full-frame images; the file itself is in memory."""
+        if self.full_frames is not None:
+            self.full_frames.close()
 
     def seen_at(self, row: float, column: float) -> "TargetPixels":
         """Itself: its shifts hold for all of its pixels."""
@@ -168,8 +174,23 @@ class TargetPixels:
         return self._cut(self.file.series.background_err, stamp)
 
     def pixel_flags(self, stamp: Stamp) -> np.ndarray:
-        """None: the file holds no full-frame image."""
-        return np.zeros((0, stamp[1] - stamp[0], stamp[3] - stamp[2]), np.uint8)
+        """Flags by the full-frame images, uint8, shape (n_images, rows, columns); 0 where they show nothing."""
+        shape = (stamp[1] - stamp[0], stamp[3] - stamp[2])
+        if self.full_frames is None:
+            return np.zeros((0, *shape), np.uint8)
+        part = common_part(stamp, self.full_frames.limits)
+        told = self.full_frames.pixel_flags(part)
+        flags = np.zeros((len(told), *shape), np.uint8)
+        flags[:, part[0] - stamp[0] : part[1] - stamp[0], part[2] - stamp[2] : part[3] - stamp[2]] = told
+        return flags
+
+    @property
+    def image_of_time(self) -> np.ndarray:
+        """Full-frame image nearest to each cadence at the spacecraft; -1 where none is within one of its cadences."""
+        if self.full_frames is None:
+            return np.full(len(self.time), -1)
+        reach = self.full_frames.cadence_s / 86400.0
+        return _nearest(spacecraft_time(self), spacecraft_time(self.full_frames), reach)
 
     def aperture(self, stamp: Stamp) -> np.ndarray:
         """Bits of the mission, with those of the CCD's outputs; the masks of its own photometry are left out."""
@@ -189,7 +210,7 @@ class TargetPixels:
         good = self.quality == 0
         if not good.any():
             good = (self.quality & DEFAULT_BAD) == 0
-        return _finite_mean(self.images(stamp)[good])
+        return finite_mean(self.images(stamp)[good])
 
     def _cut(self, frames: np.ndarray, stamp: Stamp) -> np.ndarray:
         row, _, column, _ = self.limits
@@ -203,9 +224,9 @@ def _place(wcs: TanSip, limits: Stamp, ra_deg: np.ndarray, dec_deg: np.ndarray) 
     return row + limits[0], column + limits[2]
 
 
-def _finite_mean(frames: np.ndarray) -> np.ndarray:
-    """Mean along the first axis in double precision; NaN where nothing is finite."""
-    finite = np.isfinite(frames)
-    count = finite.sum(axis=0)
-    total = np.where(finite, frames, 0.0).sum(axis=0, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def _nearest(time: np.ndarray, others: np.ndarray, reach: float) -> np.ndarray:
+    """Row of the nearest of some ascending times to each time; -1 where it is farther than `reach`."""
+    after = np.searchsorted(others, time)
+    before, after = np.maximum(after - 1, 0), np.minimum(after, len(others) - 1)
+    rows = np.where(np.abs(others[before] - time) <= np.abs(others[after] - time), before, after)
+    return np.where(np.abs(others[rows] - time) <= reach, rows, -1)
