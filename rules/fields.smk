@@ -116,12 +116,18 @@ def image_tables_of_series(wildcards):
 
 def scenes_of_series(wildcards):
     """Scenes beside the prepared images; none where there is no response function."""
-    if not field_config(wildcards).get("prf_folder"):
+    return scenes_beside(prepared_of_series(wildcards), field_config(wildcards))
+
+
+def scenes_of_field(wildcards):
+    """The same of all prepared images of a field."""
+    return scenes_beside(prepared_of_field(wildcards), field_config(wildcards))
+
+
+def scenes_beside(prepared, field):
+    if not field.get("prf_folder"):
         return []
-    return [
-        f"{path.removesuffix('prepared.h5')}scene.h5"
-        for path in prepared_of_series(wildcards)
-    ]
+    return [f"{path.removesuffix('prepared.h5')}scene.h5" for path in prepared]
 
 
 def star_batches_of(wildcards):

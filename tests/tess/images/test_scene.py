@@ -2,7 +2,9 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
+from gaiaflux.io.batch_file import BatchReader, BatchWriter
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.io.tess.frame_batch import read_frame_batch
 from gaiaflux.io.tess.scene_file import write_scene
@@ -10,7 +12,8 @@ from gaiaflux.sim.tess.ccd_files import write_ccd_field
 from gaiaflux.sim.tess.ccd_setup import CcdSetup
 from gaiaflux.sim.tess.ccd_stars import pair
 from gaiaflux.sim.tess.stars import StampStar
-from gaiaflux.tess.image_targets import stars_near
+from gaiaflux.tess.batch import TargetFiles
+from gaiaflux.tess.image_targets import measure_stars, stars_near
 from gaiaflux.tess.images.batch import prepare_batch
 from gaiaflux.tess.images.field import prepare_images
 from gaiaflux.tess.images.found_catalog import ImageGroup, find_catalog
@@ -21,8 +24,10 @@ from gaiaflux.tess.inputs import SCENE, open_images
 from gaiaflux.tess.stamp.instrument import InstrumentFiles
 from gaiaflux.tess.stamp.measurement import measure_methods
 from gaiaflux.tess.stamp.placed_stars import PlacedStars
+from gaiaflux.tess.stamp.products import write_curve
 from gaiaflux.tess.stamp.scene import stars_of_stamp
 from gaiaflux.tess.stamp.stamp_view import StampView
+from gaiaflux.tess.stamp.target_group import read_kept
 
 ECLIPSE = StampStar(12, 43.2, 20.6, 11.0, "eclipses", 0.3, 0.3, 0.05, 0.1)
 STARS = (
@@ -131,6 +136,49 @@ def test_stamps_take_the_scene(field, scene):
     eclipse = true_light(truth, 12)[good]
     left = made[11].flux[good]
     assert abs(np.polyfit(eclipse, left, 1)[0]) < 0.02
+
+
+def test_neighbours_light_curves_come_with_a_target(field, tmp_path):
+    """The eclipsing companion of a constant star, in the batch and in the file of the star's light curve."""
+    path, catalog, instrument, truth = field
+    opened = open_images(path, catalog, instrument)
+    with closing(opened.source) as source:
+        limits = source.limits
+    with BatchWriter(tmp_path / "batch.h5", kind="targets") as out:
+        wanted = {"stars": [11]}
+        measure_stars(wanted, [path], TargetFiles(catalog, instrument), ("linpsf", "aperture"), out)
+    with BatchReader(tmp_path / "batch.h5") as batch:
+        (name,) = batch.frame_ids
+        kept = read_kept(batch, name)
+        ids, flux = batch.array(name, "neighbour_ids"), batch.array(name, "linpsf_neighbour_flux")
+        error = batch.array(name, "linpsf_neighbour_flux_err")
+        good = batch.array(name, "quality") == 0
+    assert flux.dtype == error.dtype == np.float32
+    assert ids.dtype == np.int64
+    assert flux.shape == error.shape == (len(ids), len(good))
+    companion = flux[list(ids).index(12)]
+    light = true_light(truth, 12)[np.isin(truth["cadenceno"], kept.columns["linpsf"]["cadenceno"])]
+    slope, _ = np.polyfit(light[good], companion[good], 1)
+    assert slope == pytest.approx(1.0, abs=0.03)
+    pull = (companion - slope * light)[good] / error[list(ids).index(12)][good]
+    assert 0.6 < 1.48 * np.median(np.abs(pull - np.median(pull))) < 1.6
+    files = {
+        method: write_curve(kept.facts, kept.columns[method], kept.notes[method], tmp_path, method)
+        for method in kept.columns
+    }
+    with fits.open(files["linpsf"]) as hdus:
+        table = hdus["NEIGHBOURS"].data
+        np.testing.assert_array_equal(table["STARID"], ids)
+        np.testing.assert_array_equal(table["FLUX_RAW"], flux)
+        assert hdus[0].header["NEXTEND"] == len(hdus) - 1
+        row = list(ids).index(12)
+        first_row, _, first_column, _ = limits
+        for name, axis, first in (("COLUMN", "star_x", first_column), ("ROW", "star_y", first_row)):
+            true = truth[axis][truth["star_id"] == 12][0] + first + 1
+            assert table[name][row] == pytest.approx(true, abs=0.5)
+        assert table["TMAG"][row] == pytest.approx(11.0, abs=0.2)
+    with fits.open(files["aperture"]) as hdus:
+        assert "NEIGHBOURS" not in hdus
 
 
 def test_stars_that_the_scene_lacks_move_with_the_others(field, scene):

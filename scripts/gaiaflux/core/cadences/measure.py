@@ -12,6 +12,7 @@ from gaiaflux.core.cadences.field_place import solve_in_field
 from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene, usable_pixels
 from gaiaflux.core.cadences.frames import MeanImage, mean_image
 from gaiaflux.core.cadences.known_scene import known_scene, on_level
+from gaiaflux.core.cadences.neighbours import neighbour_light
 from gaiaflux.core.cadences.newton import fit_frames_with_places
 from gaiaflux.core.cadences.saturated import bleeding_of_stamp, bleeding_of_star, stars_outside
 from gaiaflux.core.cadences.saturated_sums import SaturatedSums, WingFit, sum_saturated
@@ -228,7 +229,8 @@ def _by_linear_fit(made: StampMeasurement) -> CadenceTable:
     error = np.sqrt(fit.variance[:, group[0]]) * share[0]
     dof = np.maximum(fit.n_used - fit.n_columns, 0).astype(np.float64)
     centroid = np.array([scene.x[0], scene.y[0]]) + fit.position
-    return _table(made, flux, error, fit.value[:, fit.free.n_groups], centroid, (fit.chi2, dof))
+    table = _table(made, flux, error, fit.value[:, fit.free.n_groups], centroid, (fit.chi2, dof))
+    return replace(table, neighbours=neighbour_light(fit, scene, _error_scale(made, fit.chi2, dof)[0]))
 
 
 def _by_places(made: StampMeasurement) -> CadenceTable:

@@ -6,6 +6,7 @@ import numpy as np
 
 from gaiaflux.core.cadences.frame_fit import FitOptions
 from gaiaflux.core.cadences.frames import StampFrames
+from gaiaflux.core.cadences.neighbours import NeighbourLight
 from gaiaflux.core.cadences.newton import PlaceOptions
 from gaiaflux.core.cadences.scene import SceneStars
 
@@ -91,6 +92,8 @@ class CadenceTable:
         Part of the light in the aperture that is not the target's.
     flags : ndarray of uint32, shape (n_times,)
         Bits of `StarFlag`.
+    neighbours : NeighbourLight, optional
+        Stars that were fitted with the target.
     """
 
     flux: np.ndarray
@@ -102,3 +105,4 @@ class CadenceTable:
     n_clipped: np.ndarray
     contamination: np.ndarray
     flags: np.ndarray
+    neighbours: NeighbourLight | None = None
