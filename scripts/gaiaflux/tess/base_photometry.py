@@ -29,8 +29,9 @@ class BasePhotometry(StampView):
     starid : int
         TIC number.
     input_folder, output_folder : str or Path
-        Where target pixel files, a catalogue and pixel response functions are, in it or below (or the folder of a field
-        of the workflow); where light curves and plots go.
+        Where target pixel files or prepared images (``prepared.h5`` and the batches that it names), a catalogue and
+        pixel response functions are, in it or below (or the folder of a field of the workflow); where light curves and
+        plots go. Prepared images of its CCD tell the flags of the pixels of a target pixel file.
     datasource : str
         ``ffi``, ``tpf``, or ``tpf:TIC`` for the pixels of another star's target pixel file.
     plot : bool

@@ -140,8 +140,8 @@ def _kept(
     maps = {name: one.weights for name, one in measured.items() if one.weights is not None}
     weights = {f"{name}_weights": one.weight for name, one in maps.items()}
     beside = {name: one.neighbours for name, one in measured.items() if one.neighbours is not None}
-    record["neighbours"] = list(beside)
-    neighbours = {}
+    record["neighbours"] = dict.fromkeys(beside, True)
+    neighbours: dict[str, np.ndarray] = {}
     for name, found in beside.items():
         neighbours |= {f"neighbour_{key}": getattr(found, key) for key in ("tmag", "row", "column")}
         neighbours |= {f"{name}_neighbour_{key}": getattr(found, key) for key in ("flux", "flux_err")}
@@ -203,12 +203,12 @@ def read_kept(batch: BatchReader, name: str) -> KeptTarget | None:
         weights = None
         if method in record["n_saturated"]:
             weights = WeightMap(batch.array(name, f"{method}_weights"), record["n_saturated"][method])
-        neighbours = None
+        beside = None
         if method in record["neighbours"]:
             shared_keys = (f"neighbour_{key}" for key in ("ids", "tmag", "row", "column"))
             own_keys = (f"{method}_neighbour_{key}" for key in ("flux", "flux_err"))
-            neighbours = Neighbours(*(batch.array(name, key) for key in (*shared_keys, *own_keys)))
-        notes[method] = Notes(mask, mask, cards, tuple(said["remarks"]), weights, neighbours)
+            beside = Neighbours(*(batch.array(name, key) for key in (*shared_keys, *own_keys)))
+        notes[method] = Notes(mask, mask, cards, tuple(said["remarks"]), weights, beside)
     return KeptTarget(facts, columns, notes)
 
 
