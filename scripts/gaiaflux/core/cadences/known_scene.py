@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gaiaflux.core.cadences.frame_fit import MEAN_CELL_PIX, FitOptions, usable_pixels
 from gaiaflux.core.cadences.frames import MeanImage, StampFrames, shift_cells
 from gaiaflux.core.cadences.scene import SceneStars, StaticScene, choose_stars
+from gaiaflux.core.cadences.scene_fit import MEAN_CELL_PIX, FitOptions, usable_pixels
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamp_light import mean_stamp_light, star_tables
 

@@ -69,7 +69,7 @@ def sky_figure(ccd: CcdSummary) -> Figure:
     Figure
     """
     figure = Figure(figsize=(10.4, 4.4), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    upper, lower = np.ravel(figure.subfigures(2, 1, height_ratios=(1, 1.25), squeeze=False))
     start = _start(ccd)
     if not ccd.shown.size:
         say(upper.subplots(), "no frame has a sky")
