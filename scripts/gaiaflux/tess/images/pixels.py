@@ -185,11 +185,6 @@ class FieldPixels:
     def _sky(self) -> SkySeries:
         return read_sky(self.field)
 
-    @cached_property
-    def _last(self) -> dict[Stamp, np.ndarray]:
-        """Background of the stamp that was asked for last."""
-        return {}
-
     def images(self, stamp: Stamp) -> np.ndarray:
         """Flux without the background [electron/s]."""
         raw = self._pixels("images", stamp)
