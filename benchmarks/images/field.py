@@ -18,7 +18,7 @@ from gaiaflux.sim.tess.ccd import SimulatedCcd
 from gaiaflux.sim.tess.ccd_files import write_ccd_field
 from gaiaflux.sim.tess.ccd_setup import CcdSetup
 from gaiaflux.tess.batch import TargetFiles
-from gaiaflux.tess.field_dataset import assemble_field
+from gaiaflux.tess.field_dataset import Provenance, assemble_field
 from gaiaflux.tess.image_targets import measure_stars
 from gaiaflux.tess.images.batch import prepare_batch
 from gaiaflux.tess.images.field import prepare_images
@@ -124,7 +124,7 @@ class PreparedCcd:
                 out.add(name, batch.attrs(name), arrays)
         path = self.folder / "dataset.h5"
         config = {"methods": list(METHODS), "ensemble": True}
-        assemble_field(path, "benchmark", [changed], self.catalog, TESS_METHODS, config, "")
+        assemble_field(path, "benchmark", [changed], self.catalog, TESS_METHODS, config, Provenance(""))
         with h5py.File(path) as file:
             stars = file["stars/star_id"][:].tolist()
             return {
