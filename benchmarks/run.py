@@ -12,7 +12,12 @@ import argparse
 import os
 import platform
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.table import Figure
 
 # Before numpy is loaded: the jobs of the workflow compute in one thread too.
 os.environ.update(
@@ -122,6 +127,18 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         n_frames, n_dry = (20, 1000) if options.quick else (200, 10_000)
         run = workflow.figures(sparse, settings, work / "workflow", n_frames=n_frames, n_dry=n_dry)
         sections.append(("workflow", run))
+    sections += _of_tess_and_real(wanted, options, work)
+    print_table(sections)
+    if options.json:
+        facts = {"quick": options.quick, "machine": platform.machine(), "python": platform.python_version()}
+        write_json(options.json, sections, facts)
+
+
+def _of_tess_and_real(
+    wanted: Sequence[str], options: argparse.Namespace, work: Path
+) -> list[tuple[str, Sequence["Figure"]]]:
+    """Sections of real series, of stamps of TESS and of full-frame images."""
+    sections: list[tuple[str, Sequence[Figure]]] = []
     if "real" in wanted:
         from benchmarks.real.figures import real_figures
 
@@ -137,10 +154,7 @@ def measure_all(options: argparse.Namespace, work: Path) -> None:
         simulated = image_figures(work / "images", options.quick, options.seed)
         sections.append(("full-frame images against the truth", simulated))
         sections.append(("real full-frame images", real_images()))
-    print_table(sections)
-    if options.json:
-        facts = {"quick": options.quick, "machine": platform.machine(), "python": platform.python_version()}
-        write_json(options.json, sections, facts)
+    return sections
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ UPSTREAM_OF_IMAGES = (
     "settle_images",
     "prepare_frames",
     "prepare_images",
+    "solve_field_scene",
     "image_photometry",
 )
 
@@ -111,6 +112,22 @@ def image_tables_of_series(wildcards):
         path.replace("prepared.h5", "images.csv")
         for path in prepared_of_series(wildcards)
     ]
+
+
+def scenes_of_series(wildcards):
+    """Scenes beside the prepared images; none where there is no response function."""
+    return scenes_beside(prepared_of_series(wildcards), field_config(wildcards))
+
+
+def scenes_of_field(wildcards):
+    """The same of all prepared images of a field."""
+    return scenes_beside(prepared_of_field(wildcards), field_config(wildcards))
+
+
+def scenes_beside(prepared, field):
+    if not field.get("prf_folder"):
+        return []
+    return [f"{path.removesuffix('prepared.h5')}scene.h5" for path in prepared]
 
 
 def star_batches_of(wildcards):

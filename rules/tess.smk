@@ -45,6 +45,7 @@ rule prepare_field:
     input:
         targets=targets_of_field,
         images=prepared_of_field,
+        scenes=scenes_of_field,
         catalog="results/tess/{field}/catalog.h5",
         pointing=pointing_of_field,
     output:

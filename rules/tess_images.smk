@@ -85,9 +85,37 @@ rule prepare_images:
         "../scripts/prepare_images.py"
 
 
+# All stars of the CCD together; without response functions there is no such step.
+rule solve_field_scene:
+    input:
+        prepared="results/{series}/prepared.h5",
+        catalog=catalog_of_field,
+        prf=prf_of_field,
+    output:
+        scene="results/{series}/scene.h5",
+    log:
+        "logs/{series}/solve_field_scene.log",
+    wildcard_constraints:
+        series=FRAME_SERIES,
+    conda:
+        "../envs/tess.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        prf_folder=prf_folder_of,
+        code=code("solve_field_scene"),
+    message:
+        "{wildcards.series}: solve for all stars of the mean image"
+    script:
+        "../scripts/solve_field_scene.py"
+
+
 rule image_photometry:
     input:
         images=prepared_of_series,
+        scenes=scenes_of_series,
         catalog=catalog_of_field,
         prf=prf_of_field,
     output:

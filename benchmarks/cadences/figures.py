@@ -7,12 +7,13 @@ import numpy as np
 
 from benchmarks.table import Figure
 from gaiaflux.core.cadences.field_place import solve_in_field
-from gaiaflux.core.cadences.frame_fit import FitOptions, FrameFit, fit_frames_of_scene
+from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene
 from gaiaflux.core.cadences.frames import StampFrames, mean_image, shift_cells
 from gaiaflux.core.cadences.linear import CELL_PIX, FramePromises, fit_linear, linear_model
 from gaiaflux.core.cadences.motion import measured_shifts
 from gaiaflux.core.cadences.newton import PlaceOptions, fit_frames_with_places
 from gaiaflux.core.cadences.scene import SceneStars, StaticScene
+from gaiaflux.core.cadences.scene_fit import FitOptions
 from gaiaflux.core.psf.sampled import SampledPsf, sampled_psf
 from gaiaflux.sim.tess.floor import least_errors
 from gaiaflux.sim.tess.response import response_grid

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -61,8 +62,8 @@ class PreparedCcd:
     instrument : InstrumentFiles
     prepared : Path
         File of the prepared field.
-    seconds : float
-        CPU time of the preparation of a frame.
+    batches_s, together_s : float
+        CPU time of the preparation of all frames: one by one, and of what is learnt from all together.
     """
 
     ccd: SimulatedCcd
@@ -70,7 +71,8 @@ class PreparedCcd:
     catalog: TessCatalog
     instrument: InstrumentFiles
     prepared: Path
-    seconds: float
+    batches_s: float
+    together_s: float
 
     @property
     def good(self) -> np.ndarray:
@@ -104,11 +106,25 @@ class PreparedCcd:
                     return Curve(flux.astype(np.float64), error.astype(np.float64), flags)
         return None
 
-    def calibrate(self) -> dict[str, dict[int, Curve]]:
-        """Light curves of all measured stars after the ensemble, by method and star."""
+    def calibrate(self, common: np.ndarray) -> dict[str, dict[int, Curve]]:
+        """Light curves of all measured stars after the ensemble, by method and star.
+
+        Parameters
+        ----------
+        common : ndarray, shape (n,)
+            What all stars do alike, which the simulation does not have: their light is multiplied with it before.
+        """
+        changed = self.folder / "changed.h5"
+        with BatchReader(self.batch) as batch, BatchWriter(changed, kind="targets") as out:
+            for name in batch.frame_ids:
+                arrays = {one: batch.array(name, one) for one in batch.names(name)}
+                for one in arrays:
+                    if one.endswith(("_flux", "_flux_err")):
+                        arrays[one] = (arrays[one] * common).astype(arrays[one].dtype)
+                out.add(name, batch.attrs(name), arrays)
         path = self.folder / "dataset.h5"
         config = {"methods": list(METHODS), "ensemble": True}
-        assemble_field(path, "benchmark", [self.batch], self.catalog, TESS_METHODS, config, "")
+        assemble_field(path, "benchmark", [changed], self.catalog, TESS_METHODS, config, "")
         with h5py.File(path) as file:
             stars = file["stars/star_id"][:].tolist()
             return {
@@ -134,12 +150,21 @@ def prepare_ccd(folder: Path, setup: CcdSetup) -> PreparedCcd:
     PreparedCcd
     """
     ccd = write_ccd_field(folder, setup)
-    seconds, catalog, instrument = prepare_written(folder, setup)
-    return PreparedCcd(ccd, folder, catalog, instrument, folder / "prepared.h5", seconds)
+    catalog, instrument, batches_s, together_s = prepare_written(folder, setup)
+    return PreparedCcd(ccd, folder, catalog, instrument, folder / "prepared.h5", batches_s, together_s)
 
 
-def prepare_written(folder: Path, setup: CcdSetup) -> tuple[float, TessCatalog, InstrumentFiles]:
-    """Prepare the images that `write_ccd_field` wrote; CPU time of a frame [s], catalogue and response functions."""
+class Prepared(NamedTuple):
+    """What `prepare_written` found and how long it took, as of `PreparedCcd`."""
+
+    catalog: TessCatalog
+    instrument: InstrumentFiles
+    batches_s: float
+    together_s: float
+
+
+def prepare_written(folder: Path, setup: CcdSetup) -> Prepared:
+    """Prepare the images that `write_ccd_field` wrote."""
     catalog = read_tess_catalog(folder / "catalog.csv")
     instrument = InstrumentFiles(folder / "prf", None)
     images = sorted((folder / "ffi").glob("*.fits"))
@@ -153,6 +178,7 @@ def prepare_written(folder: Path, setup: CcdSetup) -> tuple[float, TessCatalog, 
     for first in range(0, len(members), FRAMES_PER_BATCH):
         batches.append(folder / f"frames{first:05d}.h5")
         prepare_batch(members[first : first + FRAMES_PER_BATCH], reference, psf, batches[-1], "")
+    between = time.process_time()
     frames = join_frames([read_frame_batch(path) for path in batches], reference)
     prepare_images(folder / "prepared.h5", folder / "images.csv", frames, reference, ())
-    return (time.process_time() - start) / len(members), catalog, instrument
+    return Prepared(catalog, instrument, between - start, time.process_time() - between)

@@ -21,28 +21,22 @@ SIDE = 15  # of a stamp [pixel]
 TURNS = 5
 
 
-def frame_seconds(folder: Path, setups: Sequence[CcdSetup]) -> tuple[float, float]:
-    """CPU time of the preparation that each frame adds, and that there is once, from few and from many frames.
+def frame_seconds(folder: Path, setups: Sequence[CcdSetup]) -> float:
+    """CPU time in which a frame is read, its sky and stars are measured and it is written [s].
 
     Parameters
     ----------
     folder : Path
         For all files, which are deleted.
     setups : sequence of CcdSetup
-        Two, that differ in the number of frames.
-
-    Returns
-    -------
-    each, once : float
-        [s].
+        Two, that differ in the number of frames: what is done once for all frames is left out.
     """
     totals = []
     for setup in setups:
         made = prepare_ccd(folder / "frames", setup)
-        totals.append(made.seconds * setup.n_times)
+        totals.append(made.batches_s)
         shutil.rmtree(made.folder)
-    each = (totals[1] - totals[0]) / (setups[1].n_times - setups[0].n_times)
-    return each, max(totals[0] - each * setups[0].n_times, 0.0)
+    return (totals[1] - totals[0]) / (setups[1].n_times - setups[0].n_times)
 
 
 def worker_memory_gb(folder: Path, setup: CcdSetup) -> float:

@@ -34,20 +34,6 @@ def write_head(path, star, sector=1, cadence_s=120, release=1):
     path.write_text("".join(blocks))
 
 
-def finish(workspace):
-    """Make every result of the fields and let Snakemake take them for its own."""
-    done = workspace.snakemake("--dry-run", "--quiet", "rules", "--summary")
-    assert done.returncode == 0, done.stdout + done.stderr
-    for line in done.stdout.splitlines():
-        file = line.split("\t")[0]
-        if file.startswith("results/"):
-            path = workspace.work / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    done = workspace.snakemake("--touch", "--forceall", "--cores", "1", "--quiet", "rules")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def finished(make_workspace, tmp_path_factory):
     """Three targets in two batches."""
@@ -56,7 +42,7 @@ def finished(make_workspace, tmp_path_factory):
         write_head(workspace.work / "tpf" / f"tess-{star}.fits", star)
     workspace.images("stars.csv", folder=".")
     workspace.config.write_text(CONFIG)
-    finish(workspace)
+    workspace.finish_fields()
     return workspace
 
 

@@ -10,6 +10,7 @@ from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.io.tess.catalog import read_tess_catalog
 from gaiaflux.io.tess.prepared_catalog import read_prepared_catalog
 from gaiaflux.io.tess.prepared_field import PreparedField
+from gaiaflux.io.tess.scene_file import read_scene
 from gaiaflux.io.tess.target_pixels import read_target_pixels
 from gaiaflux.model.errors import InputError
 from gaiaflux.model.tess_catalog import TessCatalog
@@ -22,6 +23,7 @@ from gaiaflux.tess.stamp.stamps import common_part
 from gaiaflux.tess.stamp.target_pixels import TargetPixels
 
 __all__ = [
+    "SCENE",
     "Opened",
     "input_errors_as_documented",
     "open_images",
@@ -32,6 +34,8 @@ __all__ = [
     "with_response",
 ]
 
+SCENE = "scene.h5"
+"""Name of the file with the stars of a CCD, solved for together, beside its prepared images."""
 _IMAGES, _TARGETS = "ffi", "tpf"
 
 
@@ -157,7 +161,7 @@ def open_images(prepared: str | Path, catalog: TessCatalog, instrument: Instrume
     Parameters
     ----------
     prepared : str or Path
-        File of the rule `prepare_images`.
+        File of the rule `prepare_images`; the scene that the rule `solve_field_scene` made is beside it.
     catalog : TessCatalog
     instrument : InstrumentFiles
 
@@ -193,6 +197,9 @@ def open_prepared(prepared: str | Path) -> FieldPixels:
 def with_response(source: FieldPixels, catalog: TessCatalog, instrument: InstrumentFiles) -> Opened[FieldPixels]:
     """Images with catalogue and response function; parameters and errors as of `open_images`."""
     samples = instrument.response(source.sector, source.camera, source.ccd)
+    solved = source.field.path.parent / SCENE
+    if samples is not None and solved.is_file():
+        source = replace(source, scene=read_scene(solved))
     remarks = [*source.remarks]
     if samples is None:
         remarks.append("no pixel response function was given: an effective one is measured in the data")

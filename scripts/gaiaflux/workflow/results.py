@@ -15,7 +15,7 @@ __all__ = ["PRODUCTS", "Product", "upstream_rules", "wanted_files"]
 _MAKES_IMAGES = ("make_demo", "make_tess_demo", "make_tess_images_demo")
 _OF_FIELDS = (
     *("tess_catalog", "settle_images", "prepare_frames", "prepare_images", "prepare_field"),
-    *("tess_photometry", "image_photometry", "assemble_field"),
+    *("solve_field_scene", "tess_photometry", "image_photometry", "assemble_field"),
     *("export_field_lightcurves", "list_field_lightcurves"),
 )
 _FILES_OF_FIELD = ("dataset.h5", "frames.csv", "targets.csv", "lightcurves.csv")

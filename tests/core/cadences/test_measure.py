@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaiaflux.core.cadences.frame_fit import FitOptions
 from gaiaflux.core.cadences.measure import MeasureOptions, measure_stamp
+from gaiaflux.core.cadences.scene_fit import FitOptions
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.sim.tess.stamp import simulate_stamp
 from gaiaflux.sim.tess.stars import StampStar

@@ -59,6 +59,7 @@ def test_pixels_without_a_number_do_not_spoil_the_others(image, kit):
 
 REFUSED = {
     "another sector": (lambda image: replace(image, sector=2), "of sector 2, camera 1, CCD 3, where"),
+    "no sector": (lambda image: replace(image, sector=0), "neither its header nor its name says the sector"),
     "another CCD": (lambda image: replace(image, ccd=4), "of sector 1, camera 1, CCD 4, where"),
     "another cadence": (lambda image: replace(image, cadence_s=600.0), "every 600 s, where the others are every 1800"),
     "another crop": (

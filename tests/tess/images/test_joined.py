@@ -99,7 +99,7 @@ def test_batches_without_frames_leave_their_reasons(whole, reference, tmp_path):
 
 def test_a_remark_is_said_once(whole, reference):
     many = replace(whole, remarks=[("odd",)] * 23 + [("odd", "odder")])
-    assert sorted(join_frames([many], reference).remarks) == ["1 images: odder", "24 images: odd"]
+    assert sorted(join_frames([many], reference).remarks) == ["1 image: odder", "24 images: odd"]
 
 
 OTHERS = {

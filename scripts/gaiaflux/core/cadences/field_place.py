@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaiaflux.core.cadences.frame_fit import FitOptions, solve_scene
 from gaiaflux.core.cadences.frames import MeanImage, StampFrames
 from gaiaflux.core.cadences.scene import SceneStars, StaticScene
+from gaiaflux.core.cadences.scene_fit import FitOptions, solve_scene
 from gaiaflux.core.psf.sampled import SampledPsf
 from gaiaflux.core.psf.stamp_light import FIELD_PIX, shape_tables, star_tables
 

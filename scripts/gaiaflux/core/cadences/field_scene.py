@@ -1,5 +1,6 @@
 """The scene of a whole CCD, tile after tile: each with a margin whose stars are solved with it and then dropped."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ def solve_field(
     image: np.ndarray,
     variance: np.ndarray,
     stars: SceneStars,
-    psf: SampledPsf,
+    psf: SampledPsf | Callable[[float, float], SampledPsf],
     corner: tuple[int, int],
     options: TileOptions | None = None,
     tile_pix: int = 128,
@@ -59,10 +60,11 @@ def solve_field(
     image : ndarray of float32, shape (ny, nx)
     variance : ndarray, shape (ny, nx)
     stars : SceneStars
-    psf : SampledPsf
+    psf : SampledPsf or callable
+        The function in coordinates of the CCD; or what gives it for a tile, by the x and y of its middle in the image.
     corner : tuple of int
     options : TileOptions, optional
-        All as of `gaiaflux.core.cadences.tile_scene.solve_tile`.
+        All else as of `gaiaflux.core.cadences.tile_scene.solve_tile`.
     tile_pix : int
         Side of a tile, about [pixel].
 
@@ -94,10 +96,11 @@ def solve_field(
         first, outer = window.first, window.outer
         if np.count_nonzero(np.isfinite(image[outer]) & (variance[outer] > 0)) < LEAST_PIXELS:
             continue
-        rows = _within_reach(stars, outer, psf.edge)
+        here = psf if isinstance(psf, SampledPsf) else psf(*_middle(window.inner))
+        rows = _within_reach(stars, outer, here.edge)
         part_of = replace(stars.of(rows), x=stars.x[rows] - first[0], y=stars.y[rows] - first[1])
         place = corner[0] + first[0], corner[1] + first[1]
-        tile = solve_tile(image[outer], variance[outer], part_of, psf, place, options)
+        tile = solve_tile(image[outer], variance[outer], part_of, here, place, options)
         own = (row[rows] == j) & (column[rows] == i)
         found = np.stack([tile.x + first[0], tile.y + first[1], tile.flux, tile.flux_err, tile.chi2])
         measured[:, rows[own]] = found[:, own]
@@ -130,6 +133,12 @@ def _window(edges: list[np.ndarray], tile: tuple[int, int], shape: tuple[int, in
         (slice(low[0] - start[0], high[0] - start[0]), slice(low[1] - start[1], high[1] - start[1])),
         (start[1], start[0]),
     )
+
+
+def _middle(inner: tuple[slice, slice]) -> tuple[float, float]:
+    """Place of the middle of a tile, x and y."""
+    rows, columns = inner
+    return (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
 
 
 def _within_reach(stars: SceneStars, outer: tuple[slice, slice], reach: float) -> np.ndarray:

@@ -9,12 +9,15 @@ import numpy as np
 from gaiaflux.core.cadences.aperture import contamination, sum_aperture, threshold_aperture
 from gaiaflux.core.cadences.effective_psf import effective_psf, with_unlisted
 from gaiaflux.core.cadences.field_place import solve_in_field
-from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene, usable_pixels
+from gaiaflux.core.cadences.frame_fit import FrameFit, fit_frames_of_scene
 from gaiaflux.core.cadences.frames import MeanImage, mean_image
+from gaiaflux.core.cadences.known_scene import known_scene, on_level
+from gaiaflux.core.cadences.neighbours import neighbour_light
 from gaiaflux.core.cadences.newton import fit_frames_with_places
 from gaiaflux.core.cadences.saturated import bleeding_of_stamp, bleeding_of_star, stars_outside
 from gaiaflux.core.cadences.saturated_sums import SaturatedSums, WingFit, sum_saturated
 from gaiaflux.core.cadences.scene import StaticScene, target_noise
+from gaiaflux.core.cadences.scene_fit import usable_pixels
 from gaiaflux.core.cadences.target import SATURATED, CadenceTable, MeasureOptions, StampTarget
 from gaiaflux.core.image.bleeding import Bleeding
 from gaiaflux.core.maths.robust import relative_steps, robust_scatter
@@ -65,8 +68,13 @@ class StampMeasurement:
     @cached_property
     def scene(self) -> StaticScene:
         """Stars in the mean of the frames."""
-        target = self.target
-        return solve_in_field(target.frames, self.mean, target.stars, self.psf, target.corner, self.options.fit)
+        target, solve = self.target, known_scene if self.known else solve_in_field
+        return solve(target.frames, self.mean, target.stars, self.psf, target.corner, self.options.fit)
+
+    @property
+    def known(self) -> bool:
+        """Whether the scene is given; what was solved of a star that fills pixels are its wings alone."""
+        return self.target.solved and not self.grown
 
     @cached_property
     def fit(self) -> FrameFit:
@@ -222,7 +230,8 @@ def _by_linear_fit(made: StampMeasurement) -> CadenceTable:
     error = np.sqrt(fit.variance[:, group[0]]) * share[0]
     dof = np.maximum(fit.n_used - fit.n_columns, 0).astype(np.float64)
     centroid = np.array([scene.x[0], scene.y[0]]) + fit.position
-    return _table(made, flux, error, fit.value[:, fit.free.n_groups], centroid, (fit.chi2, dof))
+    table = _table(made, flux, error, fit.value[:, fit.free.n_groups], centroid, (fit.chi2, dof))
+    return replace(table, neighbours=neighbour_light(fit, scene, _error_scale(made, fit.chi2, dof)[0]))
 
 
 def _by_places(made: StampMeasurement) -> CadenceTable:
@@ -308,8 +317,9 @@ def _table(
     """Table of a fit from the light of all fitted stars, shape (n_times, n), the target's error, and chi2 and dof."""
     fit, (chi2, dof) = made.fit, quality
     scale, poor = _error_scale(made, chi2, dof)
-    light = flux[:, 0].copy()
-    error = error * scale
+    light, error = flux[:, 0].copy(), error * scale
+    if made.known:
+        light = on_level(light, made.target.frames.counted, made.scene.flux[0], made.scene.flux_err[0])
     if made.options.residual_correction:
         more, noise = _residual_light(made)
         light, error = light + more, np.hypot(error, noise)

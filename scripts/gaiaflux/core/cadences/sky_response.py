@@ -15,8 +15,8 @@ __all__ = ["PixelResponse", "PlaneSeries", "ResponsePrior", "fit_response", "pla
 
 LEAST_FRAMES = 30
 CLIP_SIGMA = 5.0
-CLIP_ROUNDS = 4
-SAMPLES = 400  # frames by which a pixel's scatter is known well enough to clip
+CLIP_ROUNDS = 3
+SAMPLES = 200  # frames by which a pixel's scatter is known well enough to clip
 BLOCKS = (6, 16, 48, 128)  # frames over which slow changes are looked for
 LEAST_BLOCKS = 8
 CHANCE_SIGMA = 3.0
@@ -256,10 +256,11 @@ def _robust_fit(
     """Terms (6, n_pixels), residuals without outliers (m, n_pixels) and scatter (n_pixels,)."""
     solve = (inverse @ design.T.astype(np.float64)).astype(np.float32)
     unknown = ~np.isfinite(pixels)
-    some = pixels[:: max(1, len(pixels) // SAMPLES)]
-    middle = np.nan_to_num(np.nanmedian(np.where(np.isfinite(some).any(axis=0), some, 0.0), axis=0))
-    filled = np.where(unknown, middle, pixels)
-    holes = bool(unknown.any())
+    holes, filled = bool(unknown.any()), pixels
+    if holes:
+        some = pixels[:: max(1, len(pixels) // SAMPLES)]
+        middle = np.nan_to_num(np.nanmedian(np.where(np.isfinite(some).any(axis=0), some, 0.0), axis=0))
+        filled = np.where(unknown, middle, pixels)
     for turn in range(CLIP_ROUNDS):
         terms = solve @ filled
         model = design @ terms
@@ -268,8 +269,9 @@ def _robust_fit(
             left[unknown] = 0.0
         if turn == CLIP_ROUNDS - 1:
             break
-        size = np.abs(left[:: max(1, len(left) // SAMPLES)])
-        limit = CLIP_SIGMA * MAD_TO_SIGMA * np.median(size, axis=0)
+        size = np.abs(left[:: max(1, len(left) // SAMPLES)].T)
+        # A pixel's numbers side by side are ordered in half of the time.
+        limit = CLIP_SIGMA * MAD_TO_SIGMA * np.median(np.ascontiguousarray(size), axis=1)
         outlier = (np.abs(left) > limit) | unknown if holes else np.abs(left) > limit
         filled = np.where(outlier, model, pixels)
     left = np.clip(left, -limit, limit)

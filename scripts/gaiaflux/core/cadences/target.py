@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaiaflux.core.cadences.frame_fit import FitOptions
 from gaiaflux.core.cadences.frames import StampFrames
+from gaiaflux.core.cadences.neighbours import NeighbourLight
 from gaiaflux.core.cadences.newton import PlaceOptions
 from gaiaflux.core.cadences.scene import SceneStars
+from gaiaflux.core.cadences.scene_fit import FitOptions
 
 __all__ = ["SATURATED", "CadenceTable", "MeasureOptions", "StampTarget"]
 
@@ -30,6 +31,8 @@ class StampTarget:
         Column and row of the stamp's first pixel, in the coordinates of the PSF.
     aperture : ndarray of bool, shape (ny, nx), or None
         Pixels of the mission's aperture; None or an empty one for one from the mean of the frames.
+    solved : bool
+        Whether light and places of the stars are those of a solution for all stars around, and not a catalogue's.
     """
 
     frames: StampFrames
@@ -37,6 +40,7 @@ class StampTarget:
     stars: SceneStars
     corner: tuple[int, int]
     aperture: np.ndarray | None = None
+    solved: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class CadenceTable:
         Part of the light in the aperture that is not the target's.
     flags : ndarray of uint32, shape (n_times,)
         Bits of `StarFlag`.
+    neighbours : NeighbourLight, optional
+        Stars that were fitted with the target.
     """
 
     flux: np.ndarray
@@ -99,3 +105,4 @@ class CadenceTable:
     n_clipped: np.ndarray
     contamination: np.ndarray
     flags: np.ndarray
+    neighbours: NeighbourLight | None = None

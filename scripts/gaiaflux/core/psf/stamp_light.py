@@ -130,13 +130,20 @@ def _joined(psf: SampledPsf, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("a star's place in the field is not finite")
     placed = psf.at(x, y)
-    low, part = placed.cell, placed.part
-    high = np.minimum(low + 1, np.array(psf.samples.shape[:2]) - 1)
-    table = np.zeros((len(x), *psf.samples.shape[2:]))
-    for rows, along in ((low, 1.0 - part[:, 0]), (high, part[:, 0])):
-        for columns, across in ((low, 1.0 - part[:, 1]), (high, part[:, 1])):
-            table += (along * across)[:, None, None] * psf.samples[rows[:, 0], columns[:, 1]]
-    return table
+    part = placed.part
+    weights = np.stack(
+        [along * across for along in (1.0 - part[:, 0], part[:, 0]) for across in (1.0 - part[:, 1], part[:, 1])],
+        axis=1,
+    )
+    table = np.empty((len(x), psf.samples.shape[2] * psf.samples.shape[3]))
+    # Stars of a stamp are mostly between the same places.
+    cells, member = np.unique(placed.cell, axis=0, return_inverse=True)
+    for k, low in enumerate(cells):
+        high = np.minimum(low + 1, np.array(psf.samples.shape[:2]) - 1)
+        around = psf.samples[[low[0], low[0], high[0], high[0]], [low[1], high[1], low[1], high[1]]]
+        mine = member.reshape(-1) == k
+        table[mine] = weights[mine] @ around.reshape(4, -1)
+    return table.reshape(len(x), *psf.samples.shape[2:])
 
 
 def _lay_out(table: np.ndarray, over: int) -> StarTables:

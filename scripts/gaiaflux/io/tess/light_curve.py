@@ -18,6 +18,7 @@ from gaiaflux.core.sky.timing import utc_from_scale
 from gaiaflux.io.atomic import replacing
 from gaiaflux.io.image.wcs_cards import cards_from_tan_sip
 from gaiaflux.io.tess.light_curve_header import Card, LightCurveHeader
+from gaiaflux.io.tess.neighbour_table import Neighbours, neighbour_table
 from gaiaflux.io.tess.readout import CLOCK_KEYWORD
 from gaiaflux.io.tess.weight_map import WeightMap, weight_table
 from gaiaflux.model.cadences import BTJD_ZERO_JD, BTJD_ZERO_MJD
@@ -86,7 +87,7 @@ def write_light_curve(
     aperture: np.ndarray,
     wcs: TanSip,
     header: LightCurveHeader,
-    weights: WeightMap | None = None,
+    more: tuple[WeightMap | None, Neighbours | None] = (None, None),
 ) -> None:
     """Write a light curve; the file appears when all of it is there.
 
@@ -105,8 +106,8 @@ def write_light_curve(
         Plate solution in coordinates of the stamp.
     header : LightCurveHeader
         What else the headers say.
-    weights : WeightMap, optional
-        Of the pixels, where the flux is no plain sum: a further extension.
+    more : tuple, optional
+        Further extensions: weights of the pixels, where the flux is no plain sum; stars that were fitted with it.
 
     Raises
     ------
@@ -128,8 +129,11 @@ def write_light_curve(
             fits.ImageHDU(np.asarray(aperture, np.int32), header=place, name="APERTURE"),
         ]
     )
+    weights, neighbours = more
     if weights is not None:
         hdus.append(weight_table(weights, columns["cadenceno"], place))
+    if neighbours is not None and len(neighbours.star_id):
+        hdus.append(neighbour_table(neighbours))
     hdus[0].header["NEXTEND"] = len(hdus) - 1
     stream = BytesIO()
     hdus.writeto(stream, checksum=True)

@@ -86,7 +86,7 @@ def _refuse_unused(member: Mapping[str, Any]) -> None:
 def _replaced(member: Mapping[str, Any]) -> list[LostFrame]:
     """Older versions in whose place an image stands."""
     frame_id, others = str(member["frame_id"]), str(member["overrides"].get("instead_of", ""))
-    reason = f"{frame_id} is a newer version and counts in its place"
+    reason = f"{frame_id} is of the same exposure, of the same or a newer data release, and counts in its place"
     return [LostFrame(Path(other).name, other, reason) for other in others.split(", ") if other]
 
 

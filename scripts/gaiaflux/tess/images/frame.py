@@ -108,6 +108,8 @@ def prepare_frame(image: CcdImage, kit: FrameKit) -> PreparedFrame:
 def _refuse_unlike(image: CcdImage, reference: ImageReference) -> None:
     """Refuse an image that is not one of those that the reference is of."""
     place = (image.sector, image.camera, image.ccd)
+    if not image.sector:
+        raise BadFrameError("neither its header nor its name says the sector")
     if place != reference.place:
         others = "{}, {}, {}".format(*reference.place)
         raise BadFrameError("of sector {}, camera {}, CCD {}, where the others are of {}".format(*place, others))

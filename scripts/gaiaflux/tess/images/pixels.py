@@ -13,6 +13,7 @@ from gaiaflux.core.sky.projection import sky_to_pixel
 from gaiaflux.io.tess.light_curve_header import LightCurveHeader
 from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.model.cadences import BTJD_ZERO_MJD, ApertureBit, CosmicRays, Detector
+from gaiaflux.model.ccd_scene import CcdScene
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.images.excluded import excluded_pixels
 from gaiaflux.tess.images.stored import in_ccd, read_sky, read_wcs, response_light
@@ -32,10 +33,13 @@ class FieldPixels:
         Open.
     seen : tuple of float, optional
         Row and column on the CCD whose movement `pos_corr` tells; the middle of the images without it.
+    scene : CcdScene, optional
+        All stars of the CCD, solved for together.
     """
 
     field: PreparedField
     seen: tuple[float, float] | None = None
+    scene: CcdScene | None = None
     whole = False
     subtracted = True
     zero_point = ZERO_POINT

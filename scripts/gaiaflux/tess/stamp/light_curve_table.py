@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from gaiaflux.io.tess.neighbour_table import Neighbours
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.tess.stamp.pixel_source import PixelSource
 from gaiaflux.tess.stamp.stamps import Stamp
@@ -47,6 +48,8 @@ class Measurement:
         Mean image as the fit has it [electron/s].
     weights : WeightMap, optional
         Of the pixels, where the flux is no plain sum of them.
+    neighbours : Neighbours, optional
+        Stars that were fitted with it.
     status : STATUS
         What became of it.
     remarks : tuple of str
@@ -67,6 +70,7 @@ class Measurement:
     mask: np.ndarray | None = None
     model: np.ndarray | None = None
     weights: WeightMap | None = None
+    neighbours: Neighbours | None = None
     status: STATUS = STATUS.OK
     remarks: tuple[str, ...] = ()
     cards: Mapping[str, tuple[Any, str]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ import numpy as np
 
 from gaiaflux.core.cadences.measure import CadenceTable, MeasureOptions, StampMeasurement, StampTarget, measure_stamp
 from gaiaflux.core.cadences.motion import measured_shifts
+from gaiaflux.io.tess.neighbour_table import Neighbours
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.flags import StarFlag
 from gaiaflux.model.methods import TESS_APERTURE
@@ -56,12 +57,14 @@ def measure_methods(
         aperture_background=not source.subtracted,
         saturated=saturated,
     )
-    made = measure_stamp(_target(view), view.samples, options)
+    target, rows = _target(view)
+    made = measure_stamp(target, view.samples, options)
     for _ in range(MOST_RESIZES):
         down, up = made.saturated_sums.rows if made.grown else (0, 0)
         if not (down or up) or not view.resize_stamp(down=down, up=up):
             break
-        made = measure_stamp(_target(view), view.samples, options)
+        target, rows = _target(view)
+        made = measure_stamp(target, view.samples, options)
     background = np.ascontiguousarray(source.backgrounds(view.stamp))
     remarks = []
     if not (source.quality == 0).any():
@@ -71,7 +74,8 @@ def measure_methods(
     measured = {}
     for name in methods:
         one = _measurement(made, name, background, remarks, doubted)
-        measured[name] = replace(one, flags=one.flags | np.where(jumps, StarFlag.SKY_JUMP, 0).astype(np.uint32))
+        flags = one.flags | np.where(jumps, StarFlag.SKY_JUMP, 0).astype(np.uint32)
+        measured[name] = replace(one, flags=flags, neighbours=_neighbours(made.tables[name], view, target, rows))
     if TESS_APERTURE.name in measured and not (source.subtracted or made.fitted):
         measured[TESS_APERTURE.name] = with_remark(measured[TESS_APERTURE.name], _WITH_SKY)
     return measured
@@ -83,17 +87,36 @@ def _sky_jumps(view: StampView) -> np.ndarray:
     return np.append(flags.any(axis=(1, 2)), False)[view.source.image_of_time]
 
 
-def _target(view: StampView) -> StampTarget:
-    """The target of a view, in the stamp as it is."""
+def _neighbours(table: CadenceTable, view: StampView, target: StampTarget, rows: np.ndarray) -> Neighbours | None:
+    """Stars of the catalogue that were fitted with the target; others have no number."""
+    found = table.neighbours
+    if found is None:
+        return None
+    own = np.flatnonzero(found.rows < len(rows))
+    of, catalog = found.rows[own], view.all_stars[rows[found.rows[own]]]
+    return Neighbours(
+        star_id=catalog.star_id,
+        tmag=catalog.mag,
+        row=target.stars.y[of] + view.stamp[0] + 1,
+        column=target.stars.x[of] + view.stamp[2] + 1,
+        flux=found.flux[own].astype(np.float32),
+        flux_err=found.flux_err[own].astype(np.float32),
+    )
+
+
+def _target(view: StampView) -> tuple[StampTarget, np.ndarray]:
+    """The target of a view, in the stamp as it is, and the rows of its stars in the catalogue."""
     source = view.source
-    stars, _ = stars_of_stamp(view.placed_stars, view.starid, source, view.stamp)
-    return StampTarget(
+    stars, rows, solved = stars_of_stamp(view.placed_stars, view.starid, source, view.stamp)
+    target = StampTarget(
         frames=frames_of_stamp(source, view.stamp),
         shift_known=measured_shifts(source.pos_corr, source.time).known,
         stars=stars,
         corner=(view.stamp[2], view.stamp[0]),
         aperture=source.mission_mask(view.stamp, view.starid),
+        solved=solved,
     )
+    return target, rows
 
 
 def effective_settings(method: str, zero_point: float) -> dict[str, dict[str, str]]:

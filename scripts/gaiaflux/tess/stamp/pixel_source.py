@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from gaiaflux.io.tess.light_curve_header import LightCurveHeader
+from gaiaflux.model.ccd_scene import CcdScene
 from gaiaflux.model.wcs import TanSip
 from gaiaflux.tess.stamp.stamps import Stamp
 
@@ -132,6 +133,11 @@ class PixelSource(Protocol):
     @property
     def header(self) -> LightCurveHeader:
         """What the headers of all light curves say that are measured in these pixels; of no method and version."""
+        ...
+
+    @property
+    def scene(self) -> CcdScene | None:
+        """All stars of the CCD, solved for together; None where they were not."""
         ...
 
     def place(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gaiaflux.io.tess.light_curve import light_curve_name, write_light_curve
 from gaiaflux.io.tess.light_curve_header import LightCurveHeader
+from gaiaflux.io.tess.neighbour_table import Neighbours
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import ApertureBit
 from gaiaflux.model.wcs import TanSip
@@ -37,6 +38,8 @@ class Notes(NamedTuple):
         Sentences for the header.
     weights : WeightMap, optional
         Of the pixels, where the flux is no plain sum of them.
+    neighbours : Neighbours, optional
+        Stars that were fitted with the target.
     """
 
     phot_mask: np.ndarray | None
@@ -44,6 +47,7 @@ class Notes(NamedTuple):
     cards: Mapping[str, tuple[Any, str]]
     remarks: tuple[str, ...]
     weights: WeightMap | None = None
+    neighbours: Neighbours | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def write_curve(facts: StampFacts, columns: Mapping[str, np.ndarray], notes: Not
             bits[mask] |= bit
     path = folder / light_curve_name(header)
     columns = {**columns, "flags": columns["flags"] & ~common}
-    write_light_curve(path, columns, facts.sumimage, bits, facts.wcs, header, notes.weights)
+    write_light_curve(path, columns, facts.sumimage, bits, facts.wcs, header, (notes.weights, notes.neighbours))
     return path
 
 

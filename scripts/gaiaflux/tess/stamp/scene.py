@@ -12,7 +12,7 @@ from gaiaflux.tess.stamp.placed_stars import PlacedStars
 from gaiaflux.tess.stamp.quality import DEFAULT_BAD
 from gaiaflux.tess.stamp.stamps import Stamp
 
-__all__ = ["ZERO_POINT", "expected_flux", "frames_of_stamp", "stars_of_stamp"]
+__all__ = ["ZERO_POINT", "catalog_stars", "expected_flux", "frames_of_stamp", "stars_of_stamp"]
 
 PIXEL_MAS = 21.1e3
 """Pixel on the sky [mas]."""
@@ -53,7 +53,7 @@ def frames_of_stamp(source: PixelSource, stamp: Stamp) -> StampFrames:
 
 def stars_of_stamp(
     placed: PlacedStars, starid: int, source: PixelSource, stamp: Stamp
-) -> tuple[SceneStars, np.ndarray]:
+) -> tuple[SceneStars, np.ndarray, bool]:
     """Stars whose light may reach a stamp, the target first.
 
     Parameters
@@ -64,6 +64,47 @@ def stars_of_stamp(
         Target.
     source : PixelSource
     stamp : Stamp
+
+    Returns
+    -------
+    stars : SceneStars
+        As the scene of the source has them; those that it lacks as the catalogue has them, moved with the others.
+    rows : ndarray of int64
+        Their rows in the catalogue.
+    solved : bool
+        Whether the scene of the source has the target.
+    """
+    stars, rows = catalog_stars(placed, source, stamp, starid)
+    scene = source.scene
+    at = np.full(len(rows), -1) if scene is None else scene.rows_of(placed.catalog.star_id[rows])
+    if scene is None or at[0] < 0:
+        return stars, rows, False
+    known = at >= 0
+    at = np.where(known, at, 0)
+    x, y = scene.x[at] - stamp[2], scene.y[at] - stamp[0]
+    moved_x, moved_y = (float(np.median(away[known])) for away in (x - stars.x, y - stars.y))
+    made = SceneStars(
+        x=np.where(known, x, stars.x + moved_x),
+        y=np.where(known, y, stars.y + moved_y),
+        flux=np.where(known, scene.flux[at], stars.flux),
+        flux_err=np.where(known, scene.flux_err[at], stars.flux_err),
+        position_err=np.where(known, scene.position_err[at], stars.position_err),
+    )
+    return made, rows, True
+
+
+def catalog_stars(
+    placed: PlacedStars, source: PixelSource, stamp: Stamp, starid: int | None = None
+) -> tuple[SceneStars, np.ndarray]:
+    """Stars whose light may reach a stamp, as the catalogue has them.
+
+    Parameters
+    ----------
+    placed : PlacedStars
+    source : PixelSource
+    stamp : Stamp
+    starid : int, optional
+        Target, which is put first; all as of `stars_of_stamp`.
 
     Returns
     -------

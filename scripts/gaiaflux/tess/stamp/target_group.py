@@ -11,6 +11,7 @@ from gaiaflux.core.sky.spacecraft import spacecraft_mjd_tdb
 from gaiaflux.io.batch_file import BatchReader
 from gaiaflux.io.plate_solution import plate_of_record, plate_record
 from gaiaflux.io.tess.light_curve_header import LightCurveHeader
+from gaiaflux.io.tess.neighbour_table import Neighbours
 from gaiaflux.io.tess.weight_map import WeightMap
 from gaiaflux.model.cadences import CosmicRays, Detector
 from gaiaflux.model.status import OK
@@ -138,6 +139,13 @@ def _kept(
     masks = {f"{name}_mask": one.mask for name, one in measured.items() if one.mask is not None}
     maps = {name: one.weights for name, one in measured.items() if one.weights is not None}
     weights = {f"{name}_weights": one.weight for name, one in maps.items()}
+    beside = {name: one.neighbours for name, one in measured.items() if one.neighbours is not None}
+    record["neighbours"] = dict.fromkeys(beside, True)
+    neighbours: dict[str, np.ndarray] = {}
+    for name, found in beside.items():
+        neighbours |= {f"neighbour_{key}": getattr(found, key) for key in ("tmag", "row", "column")}
+        neighbours |= {f"{name}_neighbour_{key}": getattr(found, key) for key in ("flux", "flux_err")}
+        neighbours["neighbour_ids"] = found.star_id
     record["n_saturated"] = {name: one.n_saturated for name, one in maps.items()}
     return {
         "star_time": time,
@@ -147,6 +155,7 @@ def _kept(
         "aperture_bits": facts.bits,
         **masks,
         **weights,
+        **neighbours,
         **{f"{name}_flux_background": one.flux_background.astype(np.float32) for name, one in measured.items()},
         _FACTS: np.frombuffer(json.dumps(record).encode(), np.uint8),
     }
@@ -194,7 +203,12 @@ def read_kept(batch: BatchReader, name: str) -> KeptTarget | None:
         weights = None
         if method in record["n_saturated"]:
             weights = WeightMap(batch.array(name, f"{method}_weights"), record["n_saturated"][method])
-        notes[method] = Notes(mask, mask, cards, tuple(said["remarks"]), weights)
+        beside = None
+        if method in record["neighbours"]:
+            shared_keys = (f"neighbour_{key}" for key in ("ids", "tmag", "row", "column"))
+            own_keys = (f"{method}_neighbour_{key}" for key in ("flux", "flux_err"))
+            beside = Neighbours(*(batch.array(name, key) for key in (*shared_keys, *own_keys)))
+        notes[method] = Notes(mask, mask, cards, tuple(said["remarks"]), weights, beside)
     return KeptTarget(facts, columns, notes)
 
 

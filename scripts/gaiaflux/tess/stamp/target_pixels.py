@@ -36,6 +36,7 @@ class TargetPixels:
     file: TargetFile
     full_frames: PixelSource | None = None
     whole = True
+    scene = None
 
     @property
     def sector(self) -> int:
