@@ -1,6 +1,7 @@
 """Runs of the real rules with scripts that only write their outputs: the demo's plan, failures, size, the ledger."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -77,6 +78,13 @@ def test_the_shipped_configuration_makes_its_images_first(workspace):
         assert jobs[rule] == batches, rule
     assert (jobs["report"], jobs["export_lightcurves"]) == (4, 2)
     assert not (workspace.work / "results").exists()
+    # What the images of a CCD are is in the report of their stars, and in no other.
+    fields = ("tess/demo_ffi/c1800", "tess/demo/c120")
+    done = workspace.snakemake("--dry-run", *(f"results/{field}/report.html" for field in fields))
+    reasons = re.findall(r"Job \d+: (\S+): write the report\nReason: (.*)", done.stdout + done.stderr)
+    assert {field: "prepared.h5" in reason for field, reason in reasons} == dict(
+        zip(fields, (True, False), strict=True)
+    )
 
 
 def test_a_run_writes_the_ledger_and_a_second_has_nothing_to_do(series):

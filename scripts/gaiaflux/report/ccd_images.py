@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from gaiaflux.io.tess.prepared_field import PreparedField
 from gaiaflux.model.flags import FRAME_FLAGS, FrameFlag
 from gaiaflux.report.series import SeriesSummary
 
-__all__ = ["CcdSummary", "FrameRow", "read_ccd", "stars_on_ccd"]
+__all__ = ["CcdSummary", "FrameRow", "PlacedStars", "read_ccd", "stars_on_ccd"]
 
 FRAMES_OF_STRIP = 8
 MOST_PIXELS = 512  # along a side of what is drawn
@@ -25,6 +26,14 @@ class FrameRow:
     flag: str
     count: int
     meaning: str
+
+
+class PlacedStars(NamedTuple):
+    """Stars of a dataset on a CCD: rows of the dataset, column and row on the CCD [pixel, 0-based]."""
+
+    stars: np.ndarray
+    column: np.ndarray
+    row: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ def _sky_image(field: PreparedField, level: np.ndarray, k: int) -> np.ndarray:
     return -sky.subtract(np.zeros(grid.shape, np.float32), grid)
 
 
-def stars_on_ccd(series: SeriesSummary, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def stars_on_ccd(series: SeriesSummary, name: str) -> PlacedStars:
     """Stars of a dataset that a CCD shows.
 
     Parameters
@@ -170,10 +179,7 @@ def stars_on_ccd(series: SeriesSummary, name: str) -> tuple[np.ndarray, np.ndarr
 
     Returns
     -------
-    rows : ndarray of int64
-        Of the stars.
-    column, row : ndarray of float64
-        Their places on the CCD [pixel, 0-based].
+    PlacedStars
     """
     found = []
     for k, text in enumerate(series.stars["ccd_places"]):
@@ -182,4 +188,4 @@ def stars_on_ccd(series: SeriesSummary, name: str) -> tuple[np.ndarray, np.ndarr
             if ccd == name:
                 found.append((k, float(xy[0]), float(xy[1])))
     rows, column, row = np.array(found, np.float64).reshape(-1, 3).T
-    return rows.astype(np.int64), column, row
+    return PlacedStars(rows.astype(np.int64), column, row)

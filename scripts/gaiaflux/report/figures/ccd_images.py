@@ -37,10 +37,10 @@ def field_figure(ccd: CcdSummary, series: SeriesSummary) -> Figure:
     bar = figure.colorbar(drawn, ax=left, shrink=0.85, pad=0.02, aspect=28)
     bar.outline.set_visible(False)
     bar.set_label("mean of the good frames without the sky (electron/s)")
-    _, column, row = stars_on_ccd(series, ccd.name)
-    if column.size:
-        rings = left.scatter(column, row, 30, fc="none", ec=ORANGE, lw=0.9, label="measured star")
-        thin(rings, 5 * column.size)
+    placed = stars_on_ccd(series, ccd.name)
+    if placed.stars.size:
+        rings = left.scatter(placed.column, placed.row, 30, fc="none", ec=ORANGE, lw=0.9, label="measured star")
+        thin(rings, 5 * placed.stars.size)
     y, x = np.nonzero(ccd.saturated)
     if x.size:
         x, y = (first + ccd.step * place for first, place in zip(ccd.corner, (x, y), strict=True))
@@ -69,7 +69,8 @@ def sky_figure(ccd: CcdSummary) -> Figure:
     Figure
     """
     figure = Figure(figsize=(10.4, 4.4), layout="constrained")
-    upper, lower = np.ravel(figure.subfigures(2, 1, height_ratios=(1, 1.25), squeeze=False))
+    grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.25))
+    upper, lower = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     start = _start(ccd)
     if not ccd.shown.size:
         say(upper.subplots(), "no frame has a sky")
