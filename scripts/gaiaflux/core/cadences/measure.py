@@ -105,9 +105,8 @@ class StampMeasurement:
             return given
         stars, shift = self.target.stars, self.target.frames.mean_shift
         image = self.mean.image if self.mean.bled is None else np.where(self.mean.bled, np.nan, self.mean.image)
-        return threshold_aperture(
-            image, stars.x[0] + shift[0], stars.y[0] + shift[1], sigma=self.options.aperture_sigma
-        )
+        x, y = stars.x[0] + shift[0], stars.y[0] + shift[1]
+        return threshold_aperture(image, x, y, sigma=self.options.aperture_sigma)
 
     @cached_property
     def near(self) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Static solution: places and light of the stars of a stamp from the mean of its frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ SAME_MISFIT = 0.9  # of the turn before, from which on another turn would change
 LONGEST_STEP = 0.4  # [pixel]
 SETTLED = 1e-4  # [pixel]
 LEAST_OWN = 1e-3
+DENIED = 5.0  # errors of the promise beyond which it is a wrong one
 ALONE = 30.0  # signal to noise from which a star's light needs no promise of the catalogue
 
 
@@ -152,6 +153,7 @@ def solve_static(
     fit = _start(np.where(usable, mean.image, 0.0), weight, stars, tables, cells, shapes)
     if start is None:
         _search(fit, options)
+        _deny(fit, options)
     else:
         fit.flux, fit.common, fit.background = start.flux.copy(), start.common.copy(), start.background
         fit.own[:] = np.stack([start.x - stars.x, start.y - stars.y], axis=1) - start.common
@@ -220,6 +222,29 @@ def _search(fit: _Fit, options: StaticOptions) -> None:
         fit.background = float(image @ weight / total)
 
 
+def _light_err(stars: SceneStars, options: StaticOptions) -> np.ndarray:
+    """Errors of the light that the catalogue promises; infinite where it promises nothing."""
+    error = np.where(np.isfinite(stars.flux), options.flux_err * np.abs(stars.flux), np.inf)
+    return np.fmax(error, stars.flux_err)
+
+
+def _deny(fit: _Fit, options: StaticOptions) -> None:
+    """Take back promises of light that the image contradicts: they would hold a star, and the misfit would hide it."""
+    light = np.concatenate([fit.light().light, np.ones((1, *fit.image.shape))]).reshape(-1, fit.image.size)
+    weighted = light * fit.weight.ravel()
+    inverse = _inverse(weighted @ light.T)
+    found = inverse @ (weighted @ fit.image.ravel())
+    left = fit.image.ravel() - found @ light
+    free = max(1, int(np.count_nonzero(fit.weight)) - len(found))
+    misfit = max(1.0, float(fit.weight.ravel() @ left**2) / free)
+    flux, error = found[:-1], np.sqrt(misfit * np.diag(inverse)[:-1])
+    stars = fit.stars
+    away = np.abs(flux - np.where(np.isfinite(stars.flux), stars.flux, flux))
+    denied = (away > DENIED * np.hypot(error, _light_err(stars, options))) & (flux > ALONE * error)
+    fit.stars = replace(stars, flux=np.where(denied, np.nan, stars.flux))
+    fit.flux = np.where(denied, flux, fit.flux)
+
+
 def _iterate(fit: _Fit, misfit: float, options: StaticOptions, free_light: bool) -> np.ndarray:
     """Gauss-Newton to the end; covariance of the parameters."""
     n, m = len(fit.stars), len(fit.moves)
@@ -257,8 +282,7 @@ def _promises(fit: _Fit, normal: np.ndarray, options: StaticOptions, free_light:
     """Inverse variances of what the catalogue says of each parameter."""
     stars, n = fit.stars, len(fit.stars)
     known = np.isfinite(stars.flux)
-    error = np.where(known, options.flux_err * np.abs(stars.flux), np.inf)
-    error = np.fmax(error, stars.flux_err)
+    error = _light_err(stars, options)
     alone = np.sqrt(np.maximum(np.diag(normal)[:n], 0.0)) * np.abs(np.where(known, stars.flux, 0.0))
     if not free_light:
         error = np.minimum(error, 1.0 + np.where(known, options.flux_err * np.abs(stars.flux), 1.0))
