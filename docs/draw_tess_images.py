@@ -20,6 +20,7 @@ CURVES = ((1002, "an eclipsing star, its neighbour 1.9 pixels away"), (2001, "tr
 def main() -> None:
     """Mean image, sky in time, and light curves by the PSF."""
     ccd = read_ccd(FIELD / "s0001-1-3" / "c1800" / "prepared.h5")
+    assert ccd is not None
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.25, 1.0])
     left, right = top.subplots(1, 2, width_ratios=[1.0, 1.6])

@@ -141,6 +141,12 @@ def test_images_without_anything(tmp_path):
     assert not field_figure(ccd, series).axes[0].lines
 
 
+def test_a_ccd_without_a_frame_has_no_figures(tmp_path):
+    arrays = {"frames/mjd_tdb": StoredArray(np.zeros(0), "d", "mid-exposure")}
+    write_prepared_field(tmp_path / "none.h5", {"sector": 1, "camera": 2, "ccd": 3}, arrays, [])
+    assert read_ccd(tmp_path / "none.h5") is None
+
+
 def test_the_page_shows_each_ccd(make_truth, tmp_path):
     truth = make_truth(n=30, m=8, variable=())
     dataset = truth.write(tmp_path / "dataset.h5")

@@ -106,7 +106,7 @@ class CcdSummary:
         return [*rows, FrameRow("the mission's", n, "any bit in the mission's quality of the frame")] if n else rows
 
 
-def read_ccd(path: str | Path) -> CcdSummary:
+def read_ccd(path: str | Path) -> CcdSummary | None:
     """Read and sum up prepared images, with at most some 512 pixels along a side.
 
     Parameters
@@ -116,9 +116,12 @@ def read_ccd(path: str | Path) -> CcdSummary:
 
     Returns
     -------
-    CcdSummary
+    CcdSummary or None
+        None where no image gave a frame: the dataset says why of each.
     """
     with PreparedField(path) as field:
+        if not field.n_frames:
+            return None
         head = field.head
         shape = (int(head["shape"][0]), int(head["shape"][1]))
         step = -(-max(shape) // MOST_PIXELS)

@@ -93,7 +93,7 @@ def write_report(
             )
             if reference is not None
             else [],
-            "ccds": [_ccd_content(read_ccd(one), series) for one in images],
+            "ccds": [_ccd_content(ccd, series) for ccd in map(read_ccd, images) if ccd is not None],
             "band": series.band,
             "place": "on the reference image" if on_image(series) else "in the sky",
         }
