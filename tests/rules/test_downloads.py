@@ -82,6 +82,7 @@ def edit(workspace, old, new):
     workspace.config.write_text(text.replace(old, new))
 
 
+@pytest.mark.slow
 def test_one_run_fetches_and_the_next_measures(field):
     assert field.jobs() == {"download_tess": 1}
     download(field)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.slow
 NAME = "tess2018206{:06d}-s{:04d}-1-{}-0120-s_ffic.fits"
 CONFIG = """\
 tess:
@@ -62,19 +63,16 @@ def test_a_new_target_measures_only(field):
     assert field.jobs() == PHOTOMETRY
 
 
-@pytest.mark.slow
 def test_another_ccd_is_prepared_beside_and_measured_with_it(field):
     write_images(field, (1000,), ccd=4)
     assert field.jobs() == {"settle_images": 1, "prepare_frames": 1, **OF_IMAGES}
 
 
-@pytest.mark.slow
 def test_another_cadence_is_a_dataset_of_its_own(field):
     write_images(field, (1000,), sector=30)
     assert field.jobs() == {"settle_images": 1, "prepare_frames": 1, **OF_IMAGES}
 
 
-@pytest.mark.slow
 def test_an_image_that_is_gone_or_changed_prepares_its_batch(field):
     (field.work / "ffi" / NAME.format(3000, 1, 3)).unlink()
     # It was one of those among which the reference was sought.
@@ -92,7 +90,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_setting_reruns_what_uses_it(field, case):
     old, new, expected = CHANGES[case]
@@ -107,7 +104,6 @@ CODE = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("file", CODE)
 def test_code_reruns_the_rules_that_run_it(field, file):
     path = field.repo / "scripts" / file
@@ -135,7 +131,6 @@ REFUSALS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSALS)
 def test_what_cannot_be_used_is_refused_before_any_job(field, case):
     old, new, said = REFUSALS[case]

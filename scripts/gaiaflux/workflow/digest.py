@@ -107,6 +107,7 @@ def _modules_of(name: str) -> Iterator[str]:
             yield ".".join(parts[:length])
 
 
+@cache
 def _file_of(root: Path, module: str) -> Path | None:
     base = root.joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
