@@ -30,7 +30,7 @@ def scripts(tmp_path):
 
 
 def digest(scripts):
-    for cached in (module._tree, module._module_digest, module.imported_names):
+    for cached in (module._module, module._file_of):
         cached.cache_clear()
     return code_digest(scripts / "rule.py")
 

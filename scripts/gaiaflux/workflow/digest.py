@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from gaiaflux.model.errors import InputError
 
@@ -38,9 +39,9 @@ def code_digest(script: str | Path) -> str:
         The script is not there or cannot be parsed: a digest of nothing would never change.
     """
     script = Path(script)
-    total = hashlib.sha256(_module_digest(script).encode())
+    total = hashlib.sha256(_module(script).digest.encode())
     for name, path in sorted(import_closure(script).items()):
-        total.update(f"{name} {_module_digest(path)}\n".encode())
+        total.update(f"{name} {_module(path).digest}\n".encode())
     return total.hexdigest()[:16]
 
 
@@ -72,7 +73,6 @@ def import_closure(script: str | Path) -> dict[str, Path]:
     return found
 
 
-@cache
 def imported_names(path: Path, package: str) -> tuple[str, ...]:
     """Dotted names that a file imports anywhere in it; ``from a import b`` counts as a.b.
 
@@ -89,13 +89,10 @@ def imported_names(path: Path, package: str) -> tuple[str, ...]:
         Names; each is a module or something inside one.
     """
     names: dict[str, None] = {}
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names.update(dict.fromkeys(alias.name for alias in node.names))
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            names.update(dict.fromkeys(f"{base}.{alias.name}" for alias in node.names))
+    for level, module, imported in _module(path).imports:
+        above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+        base = ".".join([*above, *([module] if module else [])])
+        names.update(dict.fromkeys(f"{base}.{name}" if base else name for name in imported))
     return tuple(names)
 
 
@@ -113,36 +110,47 @@ def _file_of(root: Path, module: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
+class _Module(NamedTuple):
+    """Digest of a file's code, and its imports: level, module and names of each."""
+
+    digest: str
+    imports: tuple[tuple[int, str, tuple[str, ...]], ...]
+
+
 @cache
-def _tree(path: Path) -> ast.Module:
+def _module(path: Path) -> _Module:
+    # The tree is not kept: Python's garbage collector would walk through those of all files again and again.
     try:
-        return ast.parse(path.read_bytes())
+        tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError) as error:
         raise InputError(f"{path}: the code of a rule cannot be read ({error})") from None
-
-
-@cache
-def _module_digest(path: Path) -> str:
     words: list[str] = []
-    _collect(_tree(path), words)
-    return hashlib.sha256(" ".join(words).encode()).hexdigest()
+    statements: list[ast.Import | ast.ImportFrom] = []
+    _collect(tree, words, statements)
+    imports = tuple(
+        (getattr(one, "level", 0), getattr(one, "module", None) or "", tuple(alias.name for alias in one.names))
+        for one in statements
+    )
+    return _Module(hashlib.sha256(" ".join(words).encode()).hexdigest(), imports)
 
 
-def _collect(node: object, words: list[str]) -> None:
-    """What a tree says; the same in every version of Python, unlike `ast.dump`."""
+def _collect(node: object, words: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
+    """What a tree says, the same in every version of Python, unlike `ast.dump`; and its imports."""
     if isinstance(node, ast.AST):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
         words.append(node.__class__.__name__)
         for field in node._fields:
             value = getattr(node, field, None)
             # None, and lists that only newer versions have, say nothing; whether a name is read or written is seen.
             if value is not None and value != [] and field != "ctx":
                 words.append(f"({field}")
-                _collect(value, words)
+                _collect(value, words, imports)
                 words.append(")")
     elif isinstance(node, list):
         for item in node:
             if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)):
                 words.append(",")
-                _collect(item, words)
+                _collect(item, words, imports)
     else:
         words.append(repr(node))
